@@ -1,0 +1,324 @@
+"""From an event to the actions that rules want: enqueued with the event, carried out once.
+
+Invariant: an event that a rule listens to has its dispatch in the same transaction; a rule fires at most once for an
+event; actions of a list run in order, each caused by the last event of the one before, and a failed one stops the list.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ratchet import clock, origin
+from ratchet.automation import conditions, rules
+from ratchet.automation.actions import action
+from ratchet.automation.conditions import BrokenCondition
+from ratchet.automation.rules import Rule, RuleSet
+from ratchet.engine.executors import Session, Task, log_file
+from ratchet.engine.runs import JobContext, Runs
+from ratchet.errors import RatchetError
+from ratchet.loop import projects, registry
+from ratchet.loop.resources import Resources
+from ratchet.records import Actor, Event, derive_id
+
+_log = logging.getLogger(__name__)
+_TRIGGERS = {"clock.ticked": "schedule", "custom.emitted": "custom", "code.pushed": "code"}
+
+
+class Reactor:
+    """What the ledger calls with each append: enqueues a dispatch where a rule listens.
+
+    Args:
+        runs: Where jobs are enqueued.
+    """
+
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+        self._known: tuple[str, frozenset[str]] = ("", frozenset())
+
+    def __call__(self, transaction: Connection, events: Sequence[Event]) -> None:
+        """Enqueue the dispatch of events that an enabled rule listens to."""
+        digest = registry.state(transaction, rules.CURRENT, "")
+        if not digest:
+            return
+        if self._known[0] != digest:
+            chosen = rules.by_digest(transaction, digest)
+            self._known = digest, frozenset(rule.on for rule in chosen.rules if rule.is_enabled)
+        for event in events:
+            if event.type in self._known[1]:
+                spec = {"source": event.source, "id": event.id, "rules": digest}
+                self._runs.enqueue(transaction, "dispatch", f"dispatch:{event.source}:{event.id}", spec)
+
+
+class Dispatcher:
+    """Carries out the jobs ``dispatch`` and ``act``.
+
+    Args:
+        resources: The workspace's parts.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+
+    # ---- the job "dispatch"
+
+    def dispatch(self, context: JobContext, spec: dict[str, Any]) -> int:
+        """Decide which rules fire for an event, and enqueue their actions; returns how many do."""
+        return int(context.step("decide", lambda: self._decide(spec)))
+
+    def _decide(self, spec: dict[str, Any]) -> int:
+        event = self._resources.ledger.get(spec["id"], source=spec["source"])
+        assert event is not None, "a dispatch is enqueued with its event"
+        with self._resources.database.read() as connection:
+            chosen = rules.by_digest(connection, spec["rules"])
+        return sum(self._consider(rule, event, chosen) for rule in chosen.listening_to(event))
+
+    def _consider(self, rule: Rule, event: Event, chosen: RuleSet) -> bool:
+        job = f"act:{derive_id(rule.digest, event.source, event.id)}"
+        try:
+            if not conditions.holds(rule.when, event, self._kpis(rule, event)):
+                return False
+            problem = self._limit(rule, event)
+        except BrokenCondition as error:
+            problem = f"the condition {error}"
+        with origin.use(_origin(event, key=job, depth=0)), self._resources.database.write() as transaction:
+            if problem:
+                self._resources.ledger.append(transaction, _rule_event("rule.suppressed", rule, event, reason=problem))
+                return False
+            if rule.calls:
+                self._resources.ledger.append(transaction, _rule_event("rule.fired", rule, event))
+            spec = {"rules": chosen.digest, "rule": rule.name, "source": event.source, "id": event.id, "job": job}
+            self._resources.runs.enqueue(transaction, "act", job, spec)
+        return True
+
+    def _kpis(self, rule: Rule, event: Event) -> dict[str, float]:
+        if "kpi" not in rule.when:
+            return {}
+        return conditions.kpis(self._resources, rule.pipeline or event.pipeline)
+
+    def _limit(self, rule: Rule, event: Event) -> str:
+        """Say why a rule may not fire now, or nothing."""
+        limits = self._resources.config.limits
+        depth = self._depth(event, limits.rule_depth)
+        if depth >= limits.rule_depth:
+            return f"{depth} rules have driven one another already, at most {limits.rule_depth} may"
+        recent = self._resources.ledger.read(
+            types=["rule.fired"], subject=rule.name, newest_first=True, limit=limits.rule_fires_per_hour
+        )
+        hour_ago = clock.now() - timedelta(hours=1)
+        fired = sum(1 for one in recent if one.at > hour_ago)
+        if fired >= limits.rule_fires_per_hour:
+            return f"it fired {fired} times within the hour, at most {limits.rule_fires_per_hour} may be"
+        return ""
+
+    def _depth(self, event: Event, limit: int) -> int:
+        """Count the rules between an event and its root."""
+        depth, current, steps = 0, event, 0
+        while current.causationid and depth < limit and steps < limit * 50:
+            steps += 1
+            depth += current.type == "rule.fired"
+            cause = self._resources.ledger.get(current.causationid)
+            if cause is None:
+                break
+            current = cause
+        return depth
+
+    # ---- the job "act"
+
+    def act(self, context: JobContext, spec: dict[str, Any]) -> dict[str, Any]:
+        """Carry out what a rule or a command wants, in order.
+
+        Returns:
+            ``event``: id of the last event; ``error``: why a list was stopped, else ``""``.
+        """
+        event = self._resources.ledger.get(spec["id"], source=spec["source"])
+        assert event is not None, "actions are enqueued with their event"
+        if "calls" in spec:
+            return self._carry_out_command(context, spec, event)
+        with self._resources.database.read() as connection:
+            chosen = {rule.name: rule for rule in rules.by_digest(connection, spec["rules"]).rules}
+        rule = chosen[spec["rule"]]
+        return self._carry_out_rule(context, spec, rule, event)
+
+    def _carry_out_command(self, context: JobContext, spec: dict[str, Any], command: Event) -> dict[str, Any]:
+        last = command
+        actor = Actor(authtype=command.authtype, authid=command.authid, claims=command.authclaims)
+        for number, call in enumerate(spec["calls"]):
+
+            def perform(number: int = number, call: dict[str, Any] = call, cause: Event = last) -> dict[str, Any]:
+                source = _origin(cause, key=f"{spec['job']}:{number}", depth=0, actor=actor)
+                return self._perform(source, call["action"], call["parameters"], command)
+
+            outcome = context.step(f"{number} {call['action']}", perform)
+            if outcome["error"]:
+                return dict(outcome)
+            last = self._resources.ledger.get(outcome["event"]) or last
+        return {"event": last.id, "error": ""}
+
+    def _carry_out_rule(
+        self, context: JobContext, spec: dict[str, Any], rule: Rule, event: Event
+    ) -> dict[str, Any]:
+        chain = _Chain(self, context, rule, event, job=spec["job"])
+        if not rule.calls:
+            return self._carry_out_python(context, chain, rule, event)
+        for call in rule.calls:
+            if chain.do(call.action, call.parameters)["error"]:
+                break
+        return chain.outcome
+
+    def _carry_out_python(
+        self, context: JobContext, chain: "_Chain", rule: Rule, event: Event
+    ) -> dict[str, Any]:
+        snapshot, _ = projects.current(self._resources)
+        task = Task(
+            name=f"rule '{rule.name}'",
+            entry="ratchet.automation.custom:carry_out",
+            spec={
+                **projects.child_spec(self._resources, snapshot),
+                "rule": rule.name,
+                "event": msgspec.to_builtins(event),
+                "pipeline": rule.pipeline or event.pipeline,
+            },
+            log=log_file(self._resources.logs, "rules"),
+        )
+        session = Session(
+            self._resources.zygotes, task, limits=self._resources.limits, is_cancelled=context.is_cancelled
+        )
+
+        def record(request: dict[str, Any], _execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+            outcome = chain.do(request["action"], request["parameters"])
+            if outcome["error"]:
+                return {"error": _as_step_failure(request["action"], outcome["error"])}
+            return {"value": outcome["event"]}
+
+        try:
+            session.converse(record)
+        except RatchetError as error:
+            if not chain.outcome["error"]:
+                chain.fail(str(error))
+        return chain.outcome
+
+    def _perform(
+        self, source: origin.Origin, name: str, parameters: dict[str, Any], event: Event
+    ) -> dict[str, Any]:
+        """Do one action and say what came of it; an error is a result, so that it is not tried for ever."""
+        try:
+            with origin.use(source):
+                last = action(name).perform(self._resources, event, parameters)
+        except RatchetError as error:
+            return {"event": "", "error": str(error)}
+        except Exception as error:
+            # The border of the worker: a fault of ours must end the list visibly, not leave it pending for ever.
+            _log.exception("action %s failed", name)
+            return {"event": "", "error": f"{type(error).__name__}: {error}"}
+        return {"event": last.id if last else "", "error": ""}
+
+    def record_outcome(self, rule: Rule, event: Event, kind: str, *, key: str, cause: str, **data: Any) -> None:
+        """Append what came of an action of a rule."""
+        source = _origin(event, key=key, depth=0)
+        with origin.use(msgspec.structs.replace(source, cause=cause)):
+            self._resources.ledger.record(_rule_event(kind, rule, event, **data))
+
+    def fire(self, rule: Rule, event: Event, *, job: str) -> str:
+        """Append that a rule fired, once, and return the event's id."""
+        with origin.use(_origin(event, key=job, depth=0)):
+            return self._resources.ledger.record(_rule_event("rule.fired", rule, event))[0].id
+
+    def perform_for_rule(
+        self, name: str, parameters: dict[str, Any], event: Event, *, cause: str, key: str
+    ) -> dict[str, Any]:
+        """Do one action of a rule."""
+        led = self._resources.ledger.get(cause)
+        assert led is not None, "a rule's actions follow from its firing"
+        return self._perform(_origin(led, key=key, depth=0), name, parameters, event)
+
+
+class _Chain:
+    """The actions of one rule for one event, each caused by the last event of the one before."""
+
+    def __init__(self, dispatcher: Dispatcher, context: JobContext, rule: Rule, event: Event, *, job: str) -> None:
+        self._dispatcher = dispatcher
+        self._context = context
+        self._rule = rule
+        self._event = event
+        self._job = job
+        self._fired = ""
+        self._last = ""
+        self._position = 0
+        self.outcome: dict[str, Any] = {"event": "", "error": ""}
+
+    def do(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Do the next action; a rule fires with its first one."""
+        if not self._fired:
+            self._fired = str(self._context.step("fire", self._fire))
+            self._last = self._fired
+        position = self._position
+        self._position += 1
+        outcome: dict[str, Any] = self._context.step(
+            f"{position} {name}", lambda: self._do(position, name, parameters)
+        )
+        self._last = outcome["event"] or self._last
+        self.outcome = {"event": self._last, "error": outcome["error"]}
+        return outcome
+
+    def fail(self, error: str) -> None:
+        """Record that the rule's own code failed."""
+        if not self._fired:
+            self._fired = str(self._context.step("fire", self._fire))
+        position = self._position
+        self.outcome = {"event": self._last, "error": error}
+        self._context.step(f"{position} failed", lambda: self._record(position, "body", error))
+
+    def _fire(self) -> str:
+        return self._dispatcher.fire(self._rule, self._event, job=self._job)
+
+    def _do(self, position: int, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        outcome = self._dispatcher.perform_for_rule(
+            name, parameters, self._event, cause=self._last, key=f"{self._job}:{position}"
+        )
+        self._record(position, name, outcome["error"])
+        return outcome
+
+    def _record(self, position: int, name: str, error: str) -> None:
+        kind = "rule.action.failed" if error else "rule.action.succeeded"
+        details = {"action": name, "position": position, **({"error": error} if error else {})}
+        self._dispatcher.record_outcome(
+            self._rule, self._event, kind, key=f"{self._job}:{position}", cause=self._fired, **details
+        )
+
+
+def _origin(event: Event, *, key: str, depth: int, actor: Actor = origin.RULE) -> origin.Origin:
+    trigger = _TRIGGERS.get(event.type) or _by_stage(event)
+    followed = origin.following(event, actor=actor, key=key, depth=depth)
+    return msgspec.structs.replace(followed, trigger=trigger)
+
+
+def _by_stage(event: Event) -> str:
+    if event.type.startswith("dataset."):
+        return "data"
+    if event.type.startswith("monitor."):
+        return "metric"
+    return event.trigger
+
+
+def _rule_event(kind: str, rule: Rule, event: Event, **data: Any) -> Event:
+    return Event(
+        type=kind,
+        subject=rule.name,
+        pipeline=rule.pipeline or event.pipeline,
+        data={
+            "rule_id": rule.name,
+            "digest": rule.digest,
+            "origin": rule.origin,
+            "condition_result": kind != "rule.suppressed" or "condition" not in str(data.get("reason", "")),
+            "trigger_event": event.id,
+            **data,
+        },
+    )
+
+
+def _as_step_failure(name: str, error: str) -> dict[str, str]:
+    return {"step": name, "error_type": "ActionFailed", "message": error, "traceback": ""}

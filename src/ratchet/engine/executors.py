@@ -1,0 +1,347 @@
+"""Where bodies of user code run: in children forked from a zygote, watched by the parent.
+
+Invariant: a child that hangs, grows too large, is cancelled or dies never takes the parent with it, and a child that
+takes over is given the recorded answers, so that finished steps do not run again.
+"""
+
+import json
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ratchet import clock
+from ratchet.engine import wire
+from ratchet.engine.child import status_mb
+from ratchet.errors import ChildDied, MemoryExceeded, NondeterministicPipeline, RunCancelled, StepFailed, StepTimeout
+from ratchet.records import Record
+
+POLL_SECONDS = 0.05
+START_SECONDS = 60.0
+
+
+class Limits(Record, frozen=True):
+    """What a child may use.
+
+    Attributes:
+        timeout_seconds: Wall time of one step, or of the body between two steps.
+        memory_mb: Resident memory of the child.
+        attempts: How often one step may be tried when its process dies.
+    """
+
+    timeout_seconds: float = 3600.0
+    memory_mb: float = 8192.0
+    attempts: int = 3
+
+
+class Task(Record, frozen=True):
+    """What a child is to do.
+
+    Attributes:
+        name: For messages.
+        entry: ``module:function``, called with the child's side and the spec.
+        spec: JSON values.
+        log: File that gets what the child prints.
+    """
+
+    name: str
+    entry: str
+    spec: dict[str, Any]
+    log: str
+
+
+# Called for each step that a child asks for: (request, execute) -> answer. ``execute`` lets the child compute it.
+Recorder = Callable[[wire.Frame, Callable[[], wire.Frame]], wire.Frame]
+
+
+class Zygotes:
+    """Keeps one zygote alive, starts it when it is first needed, and forks children from it.
+
+    Args:
+        preload: Modules that it loads before the first fork.
+    """
+
+    def __init__(self, preload: Sequence[str] = ()) -> None:
+        self._preload = tuple(preload)
+        self._lock = threading.Lock()
+        self._wanted: queue.Queue[threading.Event | None] = queue.Queue()
+        self._keeper: threading.Thread | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._exits: dict[int, int] = {}
+
+    @property
+    def pid(self) -> int | None:
+        """Return the zygote's process id, or ``None`` while it does not run."""
+        return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    def start(self) -> None:
+        """Begin to load the zygote; returns at once."""
+        with self._lock:
+            self._request_start()
+
+    def fork(self) -> socket.socket:
+        """Return the socket of a fresh child."""
+        with self._lock:
+            for _ in range(2):
+                self._ensure_running()
+                assert self._control is not None, "a running zygote has a control socket"
+                ours, theirs = socket.socketpair()
+                try:
+                    socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+                except OSError:
+                    ours.close()
+                    self._stop_process()
+                else:
+                    return ours
+                finally:
+                    theirs.close()
+        raise ChildDied(step="zygote", reason="it could not be started", attempts=2)
+
+    def exit_reason(self, pid: int) -> str:
+        """Return in words how a child ended."""
+        deadline = clock.monotonic() + 1.0
+        while pid not in self._exits and clock.monotonic() < deadline:
+            with self._lock:
+                self._drain()
+            clock.sleep(0.01)
+        code = self._exits.pop(pid, None)
+        if code is None:
+            return "the zygote ended"
+        if code < 0:
+            return f"signal {-code}, {signal.Signals(-code).name}"
+        return f"exit code {code}"
+
+    def close(self) -> None:
+        """End the zygote and all its children."""
+        with self._lock:
+            self._stop_process()
+            if self._keeper is not None:
+                self._wanted.put(None)
+                self._keeper.join()
+                self._keeper = None
+
+    def _ensure_running(self) -> None:
+        if self.pid is None:
+            self._stop_process()
+            self._request_start()
+        started = self._started
+        assert started.wait(START_SECONDS), "a zygote loads its modules within a minute"
+
+    def _request_start(self) -> None:
+        # PR_SET_PDEATHSIG follows the thread that forks, not the process: one thread that lives as long as we do
+        # starts every zygote.
+        if self._keeper is None:
+            self._keeper = threading.Thread(target=self._keep, name="zygote-keeper", daemon=True)
+            self._keeper.start()
+        if self._process is None:
+            self._started = threading.Event()
+            self._wanted.put(self._started)
+
+    def _keep(self) -> None:
+        while (started := self._wanted.get()) is not None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            command = [sys.executable, "-m", "ratchet.engine.zygote", str(theirs.fileno()), str(os.getpid())]
+            # BLAS keeps threads from its import on, and a process with threads should not fork.
+            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+            self._process = subprocess.Popen(  # noqa: S603, our own command line
+                [*command, *self._preload], pass_fds=[theirs.fileno()], env=environment
+            )
+            theirs.close()
+            self._control = ours
+            with suppress(OSError):
+                ours.recv(64)
+            started.set()
+
+    def _drain(self) -> None:
+        while self._control is not None and select.select([self._control], [], [], 0)[0]:
+            try:
+                message = self._control.recv(256)
+            except OSError:
+                return
+            if not message:
+                return
+            exited = json.loads(message)
+            self._exits[exited["pid"]] = exited["exit"]
+
+    def _stop_process(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class Session:
+    """A conversation with a child about one task, carried on by another child where one dies.
+
+    Args:
+        zygotes: Gives the children.
+        task: What is to be done.
+        limits: What a child may use.
+        is_cancelled: Asked now and then while the child works.
+    """
+
+    def __init__(self, zygotes: Zygotes, task: Task, *, limits: Limits, is_cancelled: Callable[[], bool]) -> None:
+        self._zygotes = zygotes
+        self._task = task
+        self._limits = limits
+        self._is_cancelled = is_cancelled
+        self._history: list[tuple[wire.Frame, wire.Frame]] = []
+        self._connection: socket.socket | None = None
+        self._pid = 0
+        self._deaths = 0
+        self._doing = task.name
+
+    def converse(self, record: Recorder) -> Any:
+        """Let the child do its task, answer what it asks for, and return its result.
+
+        Args:
+            record: Called for each step and call; returns the answer, from now or from before.
+
+        Raises:
+            StepFailed: The user's code raised.
+            StepTimeout: It ran too long.
+            MemoryExceeded: It grew too large.
+            ChildDied: Its process died too often.
+            RunCancelled: Somebody cancelled.
+        """
+        try:
+            while True:
+                frame = self._next()
+                if frame["op"] in ("finished", "raised"):
+                    self._pid = 0  # it ends by itself, and its number may soon be another process's
+                if frame["op"] == "finished":
+                    return frame["value"]
+                if frame["op"] == "raised":
+                    raise StepFailed(**frame["error"])
+                self._answer(frame, record)
+        finally:
+            self._kill()
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps and calls were answered."""
+        return len(self._history)
+
+    def execute(self, request: wire.Frame) -> wire.Frame:
+        """Let the child compute the step that it asked for, and return its value or error and its cost."""
+        self._doing = request["name"]
+        self._deaths = 0
+        while True:
+            try:
+                self._send({"do": "run"})
+                done = self._wait()
+            except wire.PeerGone:
+                self._after_death()
+                self._expect(self._next(), request)
+                continue
+            assert done["op"] == "done", "a child that was told to run answers when it is done"
+            return {key: value for key, value in done.items() if key != "op"}
+
+    def _answer(self, request: wire.Frame, record: Recorder) -> None:
+        running = len(self._history)
+        answer = record(request, lambda: self.execute(request))
+        self._history.append((request, answer))
+        assert len(self._history) == running + 1, "one question at a time"
+        self._doing = self._task.name
+        try:
+            self._send({"do": "take", **answer})
+        except wire.PeerGone:
+            self._after_death()
+
+    def _next(self) -> wire.Frame:
+        """Return the child's next question, from another child where this one is gone."""
+        while True:
+            try:
+                if self._connection is None:
+                    self._begin()
+                return self._wait()
+            except wire.PeerGone:
+                self._after_death()
+
+    def _begin(self) -> None:
+        """Start a child and lead it to where the last one was."""
+        self._connection = self._zygotes.fork()
+        self._connection.settimeout(POLL_SECONDS)
+        self._pid = self._wait()["pid"]
+        self._send({"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log})
+        for request, answer in self._history:
+            self._expect(self._wait(), request)
+            self._send({"do": "take", **answer})
+
+    def _expect(self, found: wire.Frame, expected: wire.Frame) -> None:
+        if found != expected:
+            raise NondeterministicPipeline(
+                pipeline=self._task.name, expected=describe_request(expected), found=describe_request(found)
+            )
+
+    def _send(self, frame: wire.Frame) -> None:
+        if self._connection is None:
+            raise wire.PeerGone
+        self._connection.settimeout(None)
+        wire.send(self._connection, frame)
+        self._connection.settimeout(POLL_SECONDS)
+
+    def _wait(self) -> wire.Frame:
+        assert self._connection is not None, "only a begun session waits"
+        deadline = clock.monotonic() + self._limits.timeout_seconds
+        while True:
+            try:
+                return wire.receive(self._connection)
+            except TimeoutError:
+                self._check(deadline)
+
+    def _check(self, deadline: float) -> None:
+        if self._is_cancelled():
+            raise RunCancelled(run_id=self._task.name)
+        if clock.monotonic() > deadline:
+            raise StepTimeout(step=self._doing, limit_seconds=self._limits.timeout_seconds)
+        used = status_mb(self._pid, "VmRSS") if self._pid else 0.0
+        if used > self._limits.memory_mb:
+            raise MemoryExceeded(step=self._doing, used_mb=used, limit_mb=self._limits.memory_mb)
+
+    def _after_death(self) -> None:
+        reason = self._zygotes.exit_reason(self._pid) if self._pid else "it did not start"
+        self._kill()
+        self._deaths += 1
+        if self._deaths >= self._limits.attempts:
+            raise ChildDied(step=self._doing, reason=reason, attempts=self._deaths)
+
+    def _kill(self) -> None:
+        if self._connection is None:
+            return
+        self._connection.close()
+        self._connection = None
+        if self._pid:
+            kill_quietly(self._pid)
+            self._pid = 0
+
+
+def describe_request(request: wire.Frame) -> str:
+    """Return a child's question in a few words."""
+    if request["op"] in ("step", "call"):
+        return f"{request['op']} {request['index'] + 1} '{request.get('name') or request.get('action')}'"
+    return f"the end ({request['op']})"
+
+
+def kill_quietly(pid: int) -> None:
+    """Kill a process that may be gone already."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def log_file(folder: Path, name: str) -> str:
+    """Return the log file of a task, its folder made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return str(folder / f"{name}.log")

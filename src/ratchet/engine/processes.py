@@ -1,0 +1,147 @@
+"""The processes around a workspace: who may run it, and those that are started, watched and stopped with it.
+
+Invariant: one executor a workspace; a process that dies is started again, later each time; at the end nothing is left
+running that was started here.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ratchet import clock
+from ratchet.errors import WorkspaceInUse
+
+_LOOK_SECONDS = 0.1
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 10.0
+_STOP_SECONDS = 8.0
+
+
+class WorkspaceLock:
+    """The right to carry out a workspace's jobs, held until ``release`` or the end of the process.
+
+    Args:
+        path: The lock file.
+
+    Raises:
+        WorkspaceInUse: Another process holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(self._descriptor, 32, 0).decode().strip()
+            os.close(self._descriptor)
+            raise WorkspaceInUse(path=str(path.parent), pid=int(holder or 0)) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, str(os.getpid()).encode(), 0)
+
+    def release(self) -> None:
+        """Let another process take over."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether some process runs the workspace."""
+    try:
+        WorkspaceLock(path).release()
+    except WorkspaceInUse:
+        return True
+    return False
+
+
+@dataclass
+class Watched:
+    """A process that should run.
+
+    Attributes:
+        name: For its log file.
+        command: How it is started.
+        log: File that gets what it prints.
+        is_running_elsewhere: Tells whether such a process runs already, started by somebody before us.
+    """
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    is_running_elsewhere: Callable[[], bool] = lambda: False
+    process: subprocess.Popen[bytes] | None = None
+    pause: float = _FIRST_PAUSE_SECONDS
+    not_before: float = 0.0
+    starts: int = field(default=0)
+
+
+class Supervisor:
+    """Starts processes, starts them again when they die, and stops them."""
+
+    def __init__(self) -> None:
+        self._watched: list[Watched] = []
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, watched: Watched) -> None:
+        """Keep a process running from now on."""
+        self._watched.append(watched)
+        if self._thread is None:
+            # One thread for all: a process that is to die with its parent dies with the thread that started it.
+            self._thread = threading.Thread(target=self._look_after, name="supervisor", daemon=True)
+            self._thread.start()
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids by name of those that run."""
+        return {one.name: one.process.pid for one in self._watched if one.process and one.process.poll() is None}
+
+    def stop(self) -> None:
+        """Stop all processes: first politely, then not."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _look_after(self) -> None:
+        while not self._stopping.is_set():
+            for watched in self._watched:
+                self._look(watched)
+            self._stopping.wait(_LOOK_SECONDS)
+        self._stop_all()
+
+    def _look(self, watched: Watched) -> None:
+        if watched.process is not None and watched.process.poll() is None:
+            return
+        now = clock.monotonic()
+        if watched.process is not None:
+            watched.process = None
+            watched.not_before = now + watched.pause
+            watched.pause = min(watched.pause * 2, _LONGEST_PAUSE_SECONDS)
+        if now < watched.not_before or watched.is_running_elsewhere():
+            return
+        watched.log.parent.mkdir(parents=True, exist_ok=True)
+        with watched.log.open("ab") as log:
+            watched.process = subprocess.Popen(  # noqa: S603, our own command lines
+                list(watched.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        watched.starts += 1
+
+    def _stop_all(self) -> None:
+        running = [one.process for one in self._watched if one.process is not None and one.process.poll() is None]
+        for process in running:
+            process.terminate()
+        deadline = clock.monotonic() + _STOP_SECONDS
+        for process in running:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - clock.monotonic()))
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+                process.wait()

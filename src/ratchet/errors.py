@@ -1,0 +1,602 @@
+"""Every error that Ratchet raises on purpose, each a small record with a message that says what to do.
+
+Invariant: an error survives the way between processes: it is rebuilt from its fields, so the message that a person
+reads is the same on both sides.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self
+
+
+def _rebuild(kind: type["RatchetError"], values: dict[str, Any]) -> "RatchetError":
+    return kind(**values)
+
+
+@dataclass
+class RatchetError(Exception):
+    """The base of all errors that a user can do something about.
+
+    Subclasses are dataclasses with a ``template`` that is formatted with their fields: what failed, why (value and
+    limit), what to do, where.
+    """
+
+    template: ClassVar[str] = ""
+
+    def __post_init__(self) -> None:
+        """Keep the message as the exception's argument, for logs that print ``args``."""
+        self.args = (str(self),)
+
+    def __str__(self) -> str:
+        """Return the message, filled with the fields."""
+        return self.template.format(**self.to_fields())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Rebuild by field name: a dataclass exception made with keywords does not unpickle otherwise."""
+        return _rebuild, (type(self), self.to_fields())
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_fields(cls, values: dict[str, Any]) -> Self:
+        """Rebuild an error from what ``to_fields`` gave."""
+        return cls(**values)
+
+
+# ---- workspace and configuration
+
+
+@dataclass
+class WorkspaceNotFound(RatchetError):
+    """No ``ratchet.toml`` in the folder or above it."""
+
+    folder: str
+    template: ClassVar[str] = (
+        "No ratchet.toml in {folder} or any folder above it. Go into a project, name one with --workspace DIR, "
+        "or start one with: ratchet init"
+    )
+
+
+@dataclass
+class WorkspaceExists(RatchetError):
+    """``ratchet init`` was asked to write over a project."""
+
+    path: str
+    template: ClassVar[str] = "{path} exists already and is left as it is. Choose an empty folder: ratchet init DIR"
+
+
+@dataclass
+class WorkspaceTooNew(RatchetError):
+    """The database was written by a later version."""
+
+    found: int
+    supported: int
+    template: ClassVar[str] = (
+        "This workspace has schema version {found}, and this Ratchet reads up to {supported}. "
+        "Nothing was changed. Install a newer mlratchet: pip install --upgrade mlratchet"
+    )
+
+
+@dataclass
+class WorkspaceInUse(RatchetError):
+    """A second executor was started on one workspace."""
+
+    path: str
+    pid: int
+    template: ClassVar[str] = (
+        "Another Ratchet process (pid {pid}) already runs the workspace {path}; one executor at a time may. "
+        "Use that one, or stop it first: kill {pid}"
+    )
+
+
+@dataclass
+class ConfigInvalid(RatchetError):
+    """A file of settings does not mean anything."""
+
+    where: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "{where}: {problem} {remedy}"
+
+
+# ---- ledger
+
+
+@dataclass
+class LedgerConflict(RatchetError):
+    """An event arrived with the key of another one and a different body."""
+
+    source: str
+    event_id: str
+    template: ClassVar[str] = (
+        "Event {event_id} of source {source} is in the ledger already, with another body. The first one stays. "
+        "Send a correction under a new id."
+    )
+
+
+@dataclass
+class UnknownEventType(RatchetError):
+    """An event type that is not in the catalogue."""
+
+    type: str
+    closest: str
+    template: ClassVar[str] = "Unknown event type '{type}'. Did you mean '{closest}'? `ratchet events --types` lists all."
+
+
+@dataclass
+class EventInvalid(RatchetError):
+    """An event from outside lacks something or says something impossible."""
+
+    field: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "Event refused: '{field}' {problem}. {remedy}"
+
+
+@dataclass
+class CauseMissing(RatchetError):
+    """A programmer forgot to say why an event happened."""
+
+    type: str
+    template: ClassVar[str] = (
+        "An event of type '{type}' needs a cause and has none. Append it inside origin.use(...) or name its cause."
+    )
+
+
+@dataclass
+class NestedWrite(RatchetError):
+    """The engine or a second write was called while a write transaction is open."""
+
+    what: str
+    template: ClassVar[str] = (
+        "{what} was called inside a database write. On SQLite that would wait for ever: finish the write first."
+    )
+
+
+# ---- artifacts and storers
+
+
+@dataclass
+class ArtifactMissing(RatchetError):
+    """An artifact is not in the store."""
+
+    sha256: str
+    path: str
+    template: ClassVar[str] = (
+        "Artifact {sha256} is missing: no file {path}. Restore it from a backup, or run the pipeline again."
+    )
+
+
+@dataclass
+class ArtifactCorrupt(RatchetError):
+    """An artifact's bytes are not those that were registered."""
+
+    sha256: str
+    found: str
+    path: str
+    template: ClassVar[str] = (
+        "Artifact {sha256} is corrupt: {path} hashes to {found}. It was not loaded. "
+        "Restore it from a backup, or run the pipeline again."
+    )
+
+
+@dataclass
+class NoStorer(RatchetError):
+    """A step returned something that nobody knows how to store."""
+
+    type: str
+    known: str
+    template: ClassVar[str] = (
+        "No storer for a value of type {type}. Return one of: {known}; "
+        "or register one with ratchet.store.storers.register."
+    )
+
+
+@dataclass
+class UntrustedModel(RatchetError):
+    """A model file contains types that are not on our list."""
+
+    types: str
+    template: ClassVar[str] = (
+        "The model contains types that Ratchet does not trust: {types}. Only reviewed estimators are loaded; "
+        "use one of those, or export the model to ONNX."
+    )
+
+
+# ---- runs
+
+
+@dataclass
+class StepFailed(RatchetError):
+    """The user's code raised."""
+
+    step: str
+    error_type: str
+    message: str
+    traceback: str = ""
+    template: ClassVar[str] = "Step '{step}' failed: {error_type}: {message}"
+
+
+@dataclass
+class StepTimeout(RatchetError):
+    """A step or a body took longer than allowed."""
+
+    step: str
+    limit_seconds: float
+    template: ClassVar[str] = (
+        "'{step}' was stopped: it ran longer than {limit_seconds:g} s. Make it faster, or raise the limit: "
+        "@rt.step(timeout_seconds=...) or timeout_seconds under [limits] in ratchet.toml."
+    )
+
+
+@dataclass
+class MemoryExceeded(RatchetError):
+    """A child grew beyond its limit."""
+
+    step: str
+    used_mb: float
+    limit_mb: float
+    template: ClassVar[str] = (
+        "'{step}' was stopped: it used {used_mb:.0f} MB of memory, and {limit_mb:.0f} MB are allowed. Use less data "
+        "at a time, or raise memory_mb under [limits] in ratchet.toml."
+    )
+
+
+@dataclass
+class ChildDied(RatchetError):
+    """The process that ran the user's code ended on its own, too often."""
+
+    step: str
+    reason: str
+    attempts: int
+    template: ClassVar[str] = (
+        "The process running '{step}' died ({reason}) in each of {attempts} attempts. "
+        "Look at what the step does outside Python (memory, signals, native code), then run it again."
+    )
+
+
+@dataclass
+class NondeterministicPipeline(RatchetError):
+    """A body asked for other steps when it was replayed."""
+
+    pipeline: str
+    expected: str
+    found: str
+    template: ClassVar[str] = (
+        "Pipeline '{pipeline}' asked for another sequence of steps after a restart: {expected} was recorded, "
+        "{found} was asked for. Keep clocks, random numbers and outside reads inside steps; then start a new run."
+    )
+
+
+@dataclass
+class RunCancelled(RatchetError):
+    """Somebody cancelled the run."""
+
+    run_id: str
+    template: ClassVar[str] = "Run {run_id} was cancelled."
+
+
+@dataclass
+class NotSettled(RatchetError):
+    """Something was still under way when patience ended."""
+
+    limit_seconds: float
+    waiting: str
+    template: ClassVar[str] = (
+        "Still under way after {limit_seconds:g} s: {waiting}. Is the workspace running (`ratchet up`)? "
+        "Its logs are in .ratchet/logs."
+    )
+
+
+@dataclass
+class UnknownName(RatchetError):
+    """A name that the workspace does not know."""
+
+    kind: str
+    name: str
+    known: str
+    template: ClassVar[str] = "No {kind} named '{name}'. Known: {known}."
+
+
+@dataclass
+class ParameterUnknown(RatchetError):
+    """A run was started with a parameter that the pipeline does not take."""
+
+    pipeline: str
+    name: str
+    known: str
+    template: ClassVar[str] = "Pipeline '{pipeline}' has no parameter '{name}'. It takes: {known}."
+
+
+@dataclass
+class NoData(RatchetError):
+    """A dataset has no version yet."""
+
+    dataset: str
+    source: str
+    template: ClassVar[str] = (
+        "Dataset '{dataset}' has no version yet: nothing was found at {source}. Put a file there and start again."
+    )
+
+
+@dataclass
+class DataRefused(RatchetError):
+    """A data file does not fit its dataset."""
+
+    dataset: str
+    file: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "Dataset '{dataset}' refuses {file}: {problem}. {remedy}"
+
+
+# ---- releases
+
+
+@dataclass
+class GateNotPassed(RatchetError):
+    """A model version may not enter the environment."""
+
+    version: str
+    environment: str
+    reason: str
+    template: ClassVar[str] = (
+        "Cannot promote {version} to {environment}: {reason}. Retrain, change the threshold in ratchet.toml, "
+        "or take responsibility with --bypass 'REASON'."
+    )
+
+
+@dataclass
+class ReleaseRefused(RatchetError):
+    """An endpoint would not take the new routes."""
+
+    endpoint: str
+    version: str
+    reason: str
+    template: ClassVar[str] = (
+        "Endpoint '{endpoint}' refused {version}: {reason} What was live before goes on serving."
+    )
+
+
+@dataclass
+class NoEndpointProcess(RatchetError):
+    """Nobody acknowledged new routes in time."""
+
+    endpoint: str
+    limit_seconds: float
+    template: ClassVar[str] = (
+        "No endpoint process took over the new routes of '{endpoint}' within {limit_seconds:g} s. "
+        "Is it running? Start it with: ratchet up"
+    )
+
+
+@dataclass
+class NothingToRollBack(RatchetError):
+    """The endpoint has no earlier version."""
+
+    endpoint: str
+    template: ClassVar[str] = "Endpoint '{endpoint}' has no earlier release to go back to. Promote a version instead."
+
+
+@dataclass
+class SmokeTestFailed(RatchetError):
+    """A model does not predict in staging."""
+
+    version: str
+    rows: int
+    shape: str
+    template: ClassVar[str] = (
+        "{version} failed its smoke test in staging: for {rows} rows of its own holdout it gave values of shape "
+        "{shape}, where one finite number a row is needed. It was not released; look at the model."
+    )
+
+
+# ---- feedback
+
+
+@dataclass
+class UnknownPrediction(RatchetError):
+    """An outcome for something that was never predicted."""
+
+    prediction_id: str
+    count: int
+    template: ClassVar[str] = (
+        "{count} outcomes name a prediction that is not in the log, the first '{prediction_id}'. None of this request "
+        "was taken. Send the prediction_id that the endpoint returned."
+    )
+
+
+# ---- credentials
+
+
+@dataclass
+class CredentialRefused(RatchetError):
+    """No token, or one that is unknown or revoked."""
+
+    reason: str
+    template: ClassVar[str] = "Not allowed: {reason}. Make a token with: ratchet token issue NAME"
+
+
+# serving
+
+
+@dataclass
+class ServingFolderHeld(RatchetError):
+    """A second endpoint process was started on one serving folder."""
+
+    folder: str
+    pid: int
+    template: ClassVar[str] = (
+        "Another endpoint process (pid {pid}) already serves {folder}; one at a time may. "
+        "Use that one, or stop it first: kill {pid}"
+    )
+
+
+@dataclass
+class PortTaken(RatchetError):
+    """The address that an endpoint process should listen on is not free."""
+
+    host: str
+    port: int
+    reason: str
+    template: ClassVar[str] = "Cannot listen on {host}:{port}: {reason}. Free it, or take any port with --port 0."
+
+
+@dataclass
+class RoutesInvalid(RatchetError):
+    """A route table that contradicts itself, or a file that is none."""
+
+    path: str
+    problem: str
+    template: ClassVar[str] = (
+        "Cannot use the routes of {path}: {problem} The routes before stay. Write a whole new table with write_routes."
+    )
+
+
+@dataclass
+class RoutesNotNewer(RatchetError):
+    """A route table would replace a later one, or another one of the same generation."""
+
+    path: str
+    generation: int
+    current: int
+    template: ClassVar[str] = (
+        "Cannot write routes of generation {generation}: {path} has generation {current} and other content. "
+        "Read it, and write one with generation {current} + 1 or more."
+    )
+
+
+@dataclass
+class RoutesNotAcknowledged(RatchetError):
+    """No endpoint process followed new routes in time."""
+
+    folder: str
+    generation: int
+    limit_seconds: float
+    state: str
+    template: ClassVar[str] = (
+        "Routes of generation {generation} in {folder} were not acknowledged within {limit_seconds:g} s: {state}. "
+        "Is an endpoint process running? Start it with: ratchet up"
+    )
+
+
+@dataclass
+class ModelUnusable(RatchetError):
+    """The bytes of a model are those that were registered, and it cannot serve all the same."""
+
+    version: str
+    reason: str
+    template: ClassVar[str] = "Model {version} cannot serve: {reason}. Register a version that fits its schema."
+
+
+@dataclass
+class RequestInvalid(RatchetError):
+    """A request for predictions does not fit the protocol or the model's schema."""
+
+    endpoint: str
+    field: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "Request to '{endpoint}' refused: {field} {problem}. {remedy}"
+
+
+@dataclass
+class RequestIdReused(RatchetError):
+    """A request has the id of another one and a different body."""
+
+    endpoint: str
+    request_id: str
+    template: ClassVar[str] = (
+        "Request to '{endpoint}' refused: id '{request_id}' was answered already for another body, and prediction ids "
+        "are made from it. Send a new id for each request, and the same one only when you repeat it."
+    )
+
+
+@dataclass
+class BodyTooLarge(RatchetError):
+    """The body of a request is larger than allowed."""
+
+    size_bytes: int
+    limit_bytes: int
+    template: ClassVar[str] = (
+        "Request refused: its body has {size_bytes} bytes or more, and at most {limit_bytes} are allowed. "
+        "Split the rows over several requests."
+    )
+
+
+@dataclass
+class MethodNotAllowed(RatchetError):
+    """An address was asked with a method that it does not take."""
+
+    method: str
+    path: str
+    allowed: str
+    template: ClassVar[str] = "{path} does not take {method}. Use {allowed}."
+
+
+@dataclass
+class NoLiveRelease(RatchetError):
+    """An endpoint has nothing to answer with."""
+
+    endpoint: str
+    reason: str
+    template: ClassVar[str] = "Endpoint '{endpoint}' has no live release: {reason}. Promote a version, then try again."
+
+
+@dataclass
+class EndpointPreparing(RatchetError):
+    """The endpoint process has just started and is loading its models."""
+
+    pid: int
+    template: ClassVar[str] = (
+        "The endpoint process {pid} has just started and loads its models. Try again in a few seconds; "
+        "GET /v2/health/ready tells when."
+    )
+
+
+@dataclass
+class EndpointBusy(RatchetError):
+    """More requests wait than the endpoint process keeps."""
+
+    waiting: int
+    limit: int
+    template: ClassVar[str] = (
+        "The endpoint is busy: {waiting} requests wait, and at most {limit} may. Try again in a moment."
+    )
+
+
+@dataclass
+class PredictionFailed(RatchetError):
+    """A model did not give scores for rows that fit its schema."""
+
+    version: str
+    reason: str
+    template: ClassVar[str] = (
+        "Model {version} did not answer: {reason}. Compare the values with those it was trained on, or roll back."
+    )
+
+
+@dataclass
+class PredictionLogUnwritable(RatchetError):
+    """A prediction could not be logged, so it was not given."""
+
+    path: str
+    reason: str
+    template: ClassVar[str] = (
+        "No prediction without its log entry, and {path} cannot be written: {reason}. "
+        "Make room on that disk, then send the request again."
+    )
+
+
+# ---- monitoring
+
+
+@dataclass
+class ShapeMismatch(RatchetError):
+    """Two things that are compared bin by bin have different numbers of them."""
+
+    what: str
+    expected: int
+    found: int
+    template: ClassVar[str] = "Cannot compare: {expected} {what} were expected, {found} were given."

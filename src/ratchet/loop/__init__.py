@@ -1,0 +1,1 @@
+"""The closed loop: from data to model to traffic to outcome, and to data again."""

@@ -1,0 +1,460 @@
+"""Datasets: files watched by digest, rows that the loop generates, and immutable versions of both.
+
+Invariant: a version is a list of content-addressed parts and never changes; a file that breaks the dataset's contract
+never becomes part of one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ratchet import clock, origin
+from ratchet.config import DatasetSection
+from ratchet.errors import DataRefused, NoData, UnknownName
+from ratchet.loop import registry
+from ratchet.loop.frames import connect, quoted
+from ratchet.loop.resources import Resources
+from ratchet.records import DatasetVersion, Event, Record, derive_id
+from ratchet.store.artifacts import Artifacts, hash_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LATER_PARTS_WIN = "part"
+
+
+class Part(Record, frozen=True):
+    """One file of a version.
+
+    Attributes:
+        name: The file's path in the project, or a name that the loop gave.
+        format: ``parquet`` or ``csv``.
+        generated: Whether the loop made it.
+    """
+
+    name: str
+    sha256: str
+    rows: int
+    format: str
+    generated: bool = False
+
+
+class Manifest(Record, frozen=True):
+    """What a version consists of; this record's bytes are the version's digest."""
+
+    dataset: str
+    key: str
+    time: str
+    label: str
+    arrives: str
+    columns: dict[str, str]
+    parts: tuple[Part, ...]
+
+
+class Dataset:
+    """A version of a dataset, as a pipeline gets it.
+
+    Args:
+        manifest: What it consists of.
+        digest: Sha256 of the manifest.
+        artifacts: Where the parts lie.
+        name: Such as ``flights@v12``.
+    """
+
+    def __init__(self, manifest: Manifest, *, digest: str, artifacts: Artifacts, name: str) -> None:
+        self._manifest = manifest
+        self._artifacts = artifacts
+        self.digest = digest
+        self.name = name
+
+    @property
+    def label(self) -> str:
+        """Return the name of the label column, ``""`` where none is declared."""
+        return self._manifest.label
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns' types by name."""
+        return dict(self._manifest.columns)
+
+    def latest(self) -> datetime:
+        """Return the latest value of the time column (UTC)."""
+        with connect() as connection:
+            time = quoted(self._manifest.time)
+            row = connection.execute(f"SELECT max({time}) FROM ({self._query()})").fetchone()  # noqa: S608
+        assert row is not None, "an aggregate gives a row"
+        return _utc(row[0])
+
+    def to_pandas(
+        self, *, columns: Sequence[str] = (), since: datetime | None = None, before: datetime | None = None
+    ) -> "pd.DataFrame":
+        """Return the rows as a data frame, the latest of each key, ordered by time and key.
+
+        Args:
+            columns: Only these, in this order, where given.
+            since: Only rows whose time is not before this one.
+            before: Only rows whose time is before this one.
+        """
+        manifest = self._manifest
+        wanted = ", ".join(quoted(name) for name in columns or manifest.columns)
+        bounds = [
+            f"{quoted(manifest.time)} {comparison} TIMESTAMPTZ '{moment.isoformat()}'"
+            for comparison, moment in ((">=", since), ("<", before))
+            if moment is not None
+        ]
+        where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        order = ", ".join(quoted(name) for name in (manifest.time, manifest.key) if name)
+        ordered = f" ORDER BY {order}" if order else ""
+        with connect() as connection:
+            return connection.sql(f"SELECT {wanted} FROM ({self._query()}){where}{ordered}").df()  # noqa: S608
+
+    def _query(self) -> str:
+        """Return SQL over all parts in which the latest part wins for each key."""
+        selects = []
+        for number, part in enumerate(self._manifest.parts):
+            path = self._artifacts.checked_path(part.sha256)
+            selects.append(f"SELECT *, {number} AS {LATER_PARTS_WIN} FROM {_reader(path, part.format)}")  # noqa: S608
+        union = " UNION ALL BY NAME ".join(selects)
+        columns = ", ".join(quoted(name) for name in self._manifest.columns)
+        if not self._manifest.key:
+            return f"SELECT {columns} FROM ({union})"  # noqa: S608
+        latest = f"PARTITION BY {quoted(self._manifest.key)} ORDER BY {LATER_PARTS_WIN} DESC"
+        return f"SELECT {columns} FROM ({union}) QUALIFY row_number() OVER ({latest}) = 1"  # noqa: S608
+
+
+def open_version(digest: str, *, name: str, artifacts: Artifacts) -> Dataset:
+    """Return the dataset version with this manifest.
+
+    Raises:
+        ArtifactMissing, ArtifactCorrupt: The manifest cannot be trusted.
+    """
+    manifest = msgspec.json.decode(artifacts.read(digest), type=Manifest)
+    return Dataset(manifest, digest=digest, artifacts=artifacts, name=name)
+
+
+def latest(resources: Resources, name: str) -> DatasetVersion:
+    """Return a dataset's latest version, looking at its files first where there is none yet.
+
+    Raises:
+        UnknownName: ``ratchet.toml`` has no such dataset.
+        NoData: Nothing was found.
+        DataRefused: What was found breaks the contract.
+    """
+    section = _section(resources, name)
+    with resources.database.read() as connection:
+        found = registry.latest_dataset_version(connection, name)
+    found = found or scan(resources, name)
+    if found is None:
+        raise NoData(dataset=name, source=str(resources.project / section.source))
+    return found
+
+
+def scan(resources: Resources, name: str) -> DatasetVersion | None:
+    """Look at a dataset's files and publish a version where they have changed.
+
+    Returns:
+        The new version, or ``None`` where nothing has changed.
+
+    Raises:
+        DataRefused: A file breaks the contract; nothing is published, the event ``dataset.check.finished`` says why.
+    """
+    section = _section(resources, name)
+    with resources.database.read() as connection:
+        previous = registry.latest_dataset_version(connection, name)
+    old = _manifest(resources, previous)
+    known = {part.name: part for part in old.parts if not part.generated} if old else {}
+    files = {path.relative_to(resources.project).as_posix(): path for path in _files(resources, section)}
+    digests = {file: hash_file(path) for file, path in files.items()}
+    if not files or digests == {part.name: part.sha256 for part in known.values()}:
+        return None
+    contract = old.columns if old else {}
+    parts = []
+    for file, path in files.items():
+        part = known.get(file)
+        if part is None or part.sha256 != digests[file]:
+            part = _take_file(resources, name, section=section, file=file, path=path, contract=contract)
+        parts.append(part)
+    generated = [part for part in old.parts if part.generated] if old else []
+    manifest = _make_manifest(resources, name, section=section, parts=[*parts, *generated])
+    new_files = len(set(files) - set(known))
+    with resources.database.write() as transaction:
+        return _publish(resources, transaction, manifest, generated=False, new_files=new_files)
+
+
+def add_generated(resources: Resources, name: str, *, rows: Path, label: str) -> DatasetVersion:
+    """Publish a version with rows that the loop made: the union with what was there, the latest of each key.
+
+    Args:
+        rows: A Parquet file.
+        label: Names the part, the same at a repeat.
+    """
+    section = _section(resources, name)
+    with resources.database.read() as connection:
+        previous = registry.latest_dataset_version(connection, name)
+    old = _manifest(resources, previous)
+    parts = list(old.parts) if old else []
+    part = Part(
+        name=f"generated/{label}",
+        sha256=resources.artifacts.write_file(rows),
+        rows=_count(rows, "parquet"),
+        format="parquet",
+        generated=True,
+    )
+    parts = [other for other in parts if other.name != part.name]
+    manifest = _make_manifest(resources, name, section=section, parts=[*parts, part])
+    with resources.database.write() as transaction:
+        generated = resources.ledger.append(
+            transaction,
+            Event(
+                type="dataset.generated",
+                subject=name,
+                pipeline=_pipeline_of(resources, name),
+                data={
+                    "dataset": name,
+                    "rows": part.rows,
+                    "artifact_digest": part.sha256,
+                    "parents": [previous.manifest] if previous else [],
+                },
+            ),
+        )[0]
+        current = origin.current()
+        key = current.key if current else ""
+        with origin.use(origin.following(generated, key=key)):
+            return _publish(resources, transaction, manifest, generated=True, new_files=0)
+
+
+def _publish(
+    resources: Resources, transaction: Connection, manifest: Manifest, *, generated: bool, new_files: int
+) -> DatasetVersion:
+    digest = resources.artifacts.write(msgspec.json.encode(manifest))
+    previous = registry.latest_dataset_version(transaction, manifest.dataset)
+    if previous and previous.manifest == digest:
+        return previous
+    number = previous.number + 1 if previous else 1
+    rows, data_from, data_until = _extent(resources, manifest, digest)
+    version = DatasetVersion(
+        dataset=manifest.dataset,
+        number=number,
+        manifest=digest,
+        row_count=rows,
+        data_from=data_from,
+        data_until=data_until,
+        schema_digest=hashlib.sha256(msgspec.json.encode(manifest.columns)).hexdigest(),
+        parents=(previous.manifest,) if previous else (),
+        generated=generated,
+        published_at=clock.now(),
+        event_id=derive_id("dataset", manifest.dataset, number, digest),
+    )
+    resources.ledger.append(
+        transaction,
+        Event(
+            type="dataset.version.published",
+            subject=version.name,
+            id=version.event_id,
+            pipeline=_pipeline_of(resources, manifest.dataset),
+            trigger="data",
+            data={
+                "dataset": manifest.dataset,
+                "version": version.name,
+                "digest": digest,
+                "row_count": rows,
+                "data_from": data_from,
+                "data_until": data_until,
+                "parents": list(version.parents),
+                "schema_digest": version.schema_digest,
+                "generated": generated,
+                "new_files": new_files,
+            },
+        ),
+    )
+    registry.add_dataset_version(transaction, version)
+    return version
+
+
+def _section(resources: Resources, name: str) -> DatasetSection:
+    sections = resources.config.dataset
+    if name not in sections:
+        raise UnknownName(kind="dataset", name=name, known=", ".join(sections) or "none in ratchet.toml")
+    return sections[name]
+
+
+def _pipeline_of(resources: Resources, dataset: str) -> str:
+    """Return the pipeline that a dataset feeds, for filters; a dataset of several belongs to none."""
+    with resources.database.read() as connection:
+        declared: dict[str, Any] = registry.state(connection, "pipelines", {})
+    users = [name for name, one in declared.items() if dataset in one["datasets"].values()]
+    return users[0] if len(users) == 1 else ""
+
+
+def _manifest(resources: Resources, version: DatasetVersion | None) -> Manifest | None:
+    if version is None:
+        return None
+    return msgspec.json.decode(resources.artifacts.read(version.manifest), type=Manifest)
+
+
+def _files(resources: Resources, section: DatasetSection) -> list[Path]:
+    return sorted(path for path in resources.project.glob(section.source) if path.is_file())
+
+
+def _make_manifest(resources: Resources, name: str, *, section: DatasetSection, parts: Sequence[Part]) -> Manifest:
+    first = parts[0]
+    return Manifest(
+        dataset=name,
+        key=section.key,
+        time=section.time,
+        label=section.label.column if section.label else "",
+        arrives=section.label.arrives if section.label else "",
+        columns=_columns(resources.artifacts.path(first.sha256), first.format),
+        parts=tuple(parts),
+    )
+
+
+def _extent(resources: Resources, manifest: Manifest, digest: str) -> tuple[int, str, str]:
+    """Return the number of rows, and the earliest and latest time (ISO, UTC)."""
+    rows = sum(part.rows for part in manifest.parts)
+    if not manifest.time:
+        return rows, "", ""
+    dataset = Dataset(manifest, digest=digest, artifacts=resources.artifacts, name=manifest.dataset)
+    time = quoted(manifest.time)
+    with connect() as connection:
+        query = f"SELECT min({time}), max({time}) FROM ({dataset._query()})"  # noqa: S608, SLF001, same module
+        found = connection.execute(query).fetchone()
+    assert found is not None, "an aggregate gives a row"
+    earliest, newest = found
+    return rows, _utc(earliest).isoformat(), _utc(newest).isoformat()
+
+
+# ---- the contract
+
+
+def _take_file(
+    resources: Resources, name: str, *, section: DatasetSection, file: str, path: Path, contract: dict[str, str]
+) -> Part:
+    kind = "csv" if path.suffix == ".csv" else "parquet"
+    try:
+        _check_file(name, section=section, file=file, path=path, kind=kind, contract=contract)
+    except DataRefused as error:
+        _record_refusal(resources, error, digest=hash_file(path))
+        raise
+    return Part(name=file, sha256=resources.artifacts.write_file(path), rows=_count(path, kind), format=kind)
+
+
+def _record_refusal(resources: Resources, error: DataRefused, *, digest: str) -> None:
+    resources.ledger.record(
+        Event(
+            type="dataset.check.finished",
+            subject=error.dataset,
+            id=derive_id("check", error.dataset, error.file, digest),
+            pipeline=_pipeline_of(resources, error.dataset),
+            data={"suite": "contract", "outcome": "failed", "file": error.file, "problem": error.problem},
+        )
+    )
+
+
+def _check_file(
+    name: str, *, section: DatasetSection, file: str, path: Path, kind: str, contract: dict[str, str]
+) -> None:
+    """Hold a file against the dataset's contract.
+
+    Raises:
+        DataRefused: It has no rows, lacks a column, or a column breaks what is demanded of it.
+    """
+
+    def refuse(problem: str, remedy: str) -> DataRefused:
+        return DataRefused(dataset=name, file=file, problem=problem, remedy=remedy)
+
+    try:
+        columns = _columns(path, kind)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise refuse(f"it cannot be read as {kind} ({reason})", "Write the file again.") from error
+    named = [section.key, section.time, *([section.label.column] if section.label else []), *section.columns]
+    missing = sorted({column for column in [*named, *contract] if column and column not in columns})
+    if missing:
+        have = ", ".join(columns)
+        raise refuse(
+            f"column '{missing[0]}' is missing; it has {have}",
+            "Add the column, or start a new dataset in ratchet.toml.",
+        )
+    if _count(path, kind) == 0:
+        raise refuse("it has 0 rows, at least 1 is needed", "Remove the file, or write it again.")
+    for column in columns:
+        _check_column(column, section=section, path=path, kind=kind, refuse=refuse)
+
+
+def _check_column(column: str, *, section: DatasetSection, path: Path, kind: str, refuse: Any) -> None:
+    source = _reader(path, kind)
+    name = quoted(column)
+    with connect() as connection:
+        found = connection.execute(
+            f"SELECT count({name}), count(*), min({name})::VARCHAR, max({name})::VARCHAR FROM {source}"  # noqa: S608
+        ).fetchone()
+        assert found is not None, "an aggregate gives a row"
+        present, rows, low, high = found
+        demanded = section.columns.get(column)
+        if present == 0 and (demanded is None or demanded.missing_at_most >= 1.0):
+            raise refuse(f"column '{column}' has only missing values in {rows} rows", "Fill it, or remove the file.")
+        if demanded is None:
+            return
+        missing_share = 1 - present / rows
+        if missing_share > demanded.missing_at_most:
+            raise refuse(
+                f"{missing_share:.1%} of column '{column}' are missing, at most {demanded.missing_at_most:.1%} may be",
+                "Fill the gaps, or raise missing_at_most in ratchet.toml.",
+            )
+        if demanded.at_least is not None and float(low) < demanded.at_least:
+            raise refuse(f"column '{column}' goes down to {low}, at least {demanded.at_least:g}", "Mend the values.")
+        if demanded.at_most is not None and float(high) > demanded.at_most:
+            raise refuse(f"column '{column}' goes up to {high}, at most {demanded.at_most:g}", "Mend the values.")
+        if demanded.allowed:
+            query = f"SELECT DISTINCT {name}::VARCHAR FROM {source} WHERE {name} IS NOT NULL ORDER BY 1"  # noqa: S608
+            values = {str(row[0]) for row in connection.execute(query).fetchall()}
+            unknown = sorted(values - {str(value) for value in demanded.allowed})
+            if unknown:
+                raise refuse(
+                    f"column '{column}' holds '{unknown[0]}', which is none of the {len(demanded.allowed)} values "
+                    "allowed",
+                    f"Mend the value, or add it to [dataset.{section_path(column)}] allowed in ratchet.toml.",
+                )
+
+
+def section_path(column: str) -> str:
+    """Return how a column's contract is headed in ``ratchet.toml``."""
+    return f"NAME.columns.{column}"
+
+
+# ---- DuckDB
+
+
+def _reader(path: Path, kind: str) -> str:
+    escaped = str(path).replace("'", "''")
+    return f"read_csv('{escaped}')" if kind == "csv" else f"read_parquet('{escaped}')"
+
+
+def _columns(path: Path, kind: str) -> dict[str, str]:
+    import duckdb
+
+    try:
+        with connect() as connection:
+            rows = connection.execute(f"DESCRIBE SELECT * FROM {_reader(path, kind)}").fetchall()  # noqa: S608
+    except duckdb.Error as error:
+        raise OSError(str(error)) from error
+    return {str(row[0]): str(row[1]) for row in rows}
+
+
+def _count(path: Path, kind: str) -> int:
+    with connect() as connection:
+        row = connection.execute(f"SELECT count(*) FROM {_reader(path, kind)}").fetchone()  # noqa: S608
+    assert row is not None, "a count gives a row"
+    return int(row[0])
+
+
+def _utc(moment: Any) -> datetime:
+    if not isinstance(moment, datetime):
+        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -1,0 +1,48 @@
+"""DuckDB and Parquet, as all parts of the loop use them.
+
+Invariant: a Parquet file appears whole or not at all, and times are UTC.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ratchet import clock
+from ratchet.store.artifacts import sync_folder
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def connect() -> "duckdb.DuckDBPyConnection":
+    """Return a connection to a database in memory; close it, or use it as a context."""
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def quoted(name: str) -> str:
+    """Return a name as an SQL identifier."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def write_parquet(target: Path, table: Any) -> None:
+    """Write a data frame as Parquet: temporary file, fsync, rename, fsync of the folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.parent / f".{target.name}.{os.getpid()}-{clock.new_id()}"
+    try:
+        with connect() as connection:
+            connection.execute("SET threads = 1")
+            connection.from_df(table).write_parquet(str(temporary), compression="zstd")
+        descriptor = os.open(temporary, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        temporary.replace(target)
+        sync_folder(target.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

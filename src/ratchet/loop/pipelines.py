@@ -1,0 +1,392 @@
+"""How a user writes a pipeline, and how a child process carries its body out.
+
+Invariant: a step runs inside the child and is asked for at the parent first; the same body, replayed, asks for the same
+steps with the same arguments.
+"""
+
+import functools
+import hashlib
+import importlib
+import inspect
+import random
+import sys
+import typing
+import zlib
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, overload
+
+import msgspec
+
+from ratchet.engine.child import Child
+from ratchet.errors import NoStorer, ParameterUnknown, UnknownName
+from ratchet.loop import datasets, snapshots
+from ratchet.records import Record
+from ratchet.store import storers
+from ratchet.store.artifacts import Artifacts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a pipeline returns: a model that asks to be let through the gate.
+
+    Attributes:
+        model: A fitted estimator.
+        holdout: Rows with label that the model has not seen, as a data frame.
+        label: The label's column in the holdout.
+        inputs: The model's input columns; all of the holdout's that are named in the model, where not given.
+    """
+
+    model: Any
+    holdout: Any
+    label: str
+    inputs: tuple[str, ...] = ()
+
+
+class PipelineDeclaration(Record, frozen=True):
+    """What a project says about one of its pipelines."""
+
+    name: str
+    module: str
+    function: str
+    model: str
+    owner: str
+    datasets: dict[str, str]
+    parameters: dict[str, Any]
+    not_applicable: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class RuleDeclaration(Record, frozen=True):
+    """What a project says about one of its rules in Python."""
+
+    name: str
+    module: str
+    function: str
+    on: str
+    when: str
+    leads_to: tuple[str, ...]
+    code: str
+
+
+class Project(Record, frozen=True):
+    """All that a snapshot declares."""
+
+    pipelines: tuple[PipelineDeclaration, ...] = ()
+    rules: tuple[RuleDeclaration, ...] = ()
+
+
+_declared_pipelines: list[tuple[Callable[..., Any], PipelineDeclaration]] = []
+_declared_rules: list[tuple[Callable[..., Any], RuleDeclaration]] = []
+
+
+# ---- the public decorators
+
+
+@overload
+def step(function: Callable[P, T]) -> Callable[P, T]: ...
+@overload
+def step(*, name: str = "") -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
+    """Make a function a step: its result is stored, and a run that is taken up again does not compute it twice.
+
+    Outside of a run the function is what it was: call it in a notebook or a test.
+
+    Args:
+        function: Takes and returns data frames, arrays, estimators, dataset versions or JSON values.
+        name: For the record; the function's own by default.
+
+    Example:
+        >>> import ratchet as rt
+        >>> @rt.step
+        ... def double(number: int) -> int:
+        ...     return 2 * number
+        >>> double(4)
+        8
+    """
+
+    def decorate(inner: Callable[P, T]) -> Callable[P, T]:
+        @functools.wraps(inner)
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+            body = _body.get()
+            if body is None or body.is_inside_step:
+                return inner(*args, **kwargs)
+            result: T = body.step(name or inner.__name__, inner, args, kwargs)
+            return result
+
+        return wrapper
+
+    return decorate if function is None else decorate(function)
+
+
+def pipeline(
+    *, model: str, name: str = "", owner: str = "", not_applicable: dict[str, str] | None = None
+) -> Callable[[F], F]:
+    """Make a function a pipeline.
+
+    Args:
+        model: The model that its candidates are versions of; also the endpoint that serves it.
+        name: The pipeline's name; the model's by default.
+        owner: The team that it belongs to.
+        not_applicable: Stages that this pipeline does not have, with the reason, such as
+            ``{"label": "outcomes arrive by themselves"}``.
+    """
+
+    def decorate(function: F) -> F:
+        declaration = PipelineDeclaration(
+            name=name or model,
+            module=function.__module__,
+            function=function.__name__,
+            model=model,
+            owner=owner,
+            datasets=_dataset_parameters(function),
+            parameters=_plain_parameters(function),
+            not_applicable=not_applicable or {},
+        )
+        _declared_pipelines.append((function, declaration))
+        return function
+
+    return decorate
+
+
+def rule(
+    *, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] = ("train",)
+) -> Callable[[F], F]:
+    """Make a function a rule: on EVENT when CONDITION it is called with the event and the loop.
+
+    The rule counts as fired when it asks the loop for an action.
+
+    Args:
+        on: Short name of an event type, such as ``feedback.joined``.
+        when: A condition in CEL, such as ``event.data.rows >= 100``.
+        name: The rule's name; the function's by default, with spaces.
+        leads_to: The stages that its actions belong to.
+    """
+
+    def decorate(function: F) -> F:
+        source = inspect.getsource(function)
+        declaration = RuleDeclaration(
+            name=name or function.__name__.replace("_", " "),
+            module=function.__module__,
+            function=function.__name__,
+            on=on,
+            when=when,
+            leads_to=leads_to,
+            code=hashlib.sha256(source.encode()).hexdigest(),
+        )
+        _declared_rules.append((function, declaration))
+        return function
+
+    return decorate
+
+
+def _dataset_parameters(function: Callable[..., Any]) -> dict[str, str]:
+    hints = typing.get_type_hints(function)
+    return {name: name for name in inspect.signature(function).parameters if hints.get(name) is datasets.Dataset}
+
+
+def _plain_parameters(function: Callable[..., Any]) -> dict[str, Any]:
+    taken = _dataset_parameters(function)
+    return {
+        name: (None if parameter.default is inspect.Parameter.empty else parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name not in taken
+    }
+
+
+# ---- in the child: describing a project
+
+
+def describe(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
+    """Import a snapshot and return what it declares; the entry of a child process."""
+    import_snapshot(spec)
+    found = Project(
+        pipelines=tuple(declaration for _, declaration in _declared_pipelines),
+        rules=tuple(declaration for _, declaration in _declared_rules),
+    )
+    values: dict[str, Any] = msgspec.to_builtins(found)
+    return values
+
+
+def import_snapshot(spec: dict[str, Any]) -> Artifacts:
+    """Import a snapshot's modules, so that they declare what they have, and return the artifacts."""
+    artifacts = Artifacts(Path(spec["artifacts"]))
+    snapshots.enter(spec["snapshot"], artifacts, Path(spec["snapshots"]))
+    for module in snapshots.modules(artifacts.read(spec["snapshot"])):
+        importlib.import_module(module)
+    return artifacts
+
+
+def find_function(kind: str, name: str) -> Callable[..., Any]:
+    """Return a pipeline's or rule's function from the snapshot that was imported.
+
+    Raises:
+        UnknownName: The snapshot declares no such thing.
+    """
+    declared: list[tuple[Callable[..., Any], Any]] = [*(_declared_pipelines if kind == "pipeline" else _declared_rules)]
+    for function, declaration in declared:
+        if declaration.name == name:
+            return function
+    raise UnknownName(kind=kind, name=name, known=", ".join(one.name for _, one in declared) or "none")
+
+
+# ---- in the child: carrying out a body
+
+
+class Body:
+    """The run of one body: hands steps to the parent and remembers what stands for which value."""
+
+    def __init__(self, child: Child, artifacts: Artifacts, *, seed: int) -> None:
+        self._child = child
+        self._artifacts = artifacts
+        self._seed = seed
+        self._references: dict[int, tuple[Any, dict[str, Any], int]] = {}
+        self.is_inside_step = False
+
+    def step(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out a step, or take its recorded result."""
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        arguments = {key: self.refer(value) for key, value in bound.arguments.items()}
+        computed: list[Any] = []
+
+        def compute() -> Any:
+            self._seed_chance(name)
+            self.is_inside_step = True
+            try:
+                result = function(*bound.args, **bound.kwargs)
+            finally:
+                self.is_inside_step = False
+            reference = self._store(result)
+            computed.append(result)
+            return reference
+
+        request = {"name": name, "code": code_digest(function), "arguments": arguments}
+        reference = self._child.step(request, compute)
+        result = computed[0] if computed else self._load(reference)
+        self._remember(result, reference)
+        return result
+
+    def refer(self, value: Any) -> dict[str, Any]:
+        """Return what stands for a value: the same at every replay, another one when the value was changed."""
+        known = self._references.get(id(value))
+        if known is not None and known[0] is value and known[2] == _fingerprint(value):
+            return known[1]
+        if isinstance(value, datasets.Dataset):
+            return {"dataset": value.digest}
+        storer, content = storers.dump(value)
+        if storer == "json" and len(content) <= 1024:
+            return {"value": msgspec.json.decode(content)}
+        return {"storer": storer, "sha256": storers.fingerprint(content)}
+
+    def store(self, value: Any) -> dict[str, Any]:
+        """Store a value, unless a step has done so already, and return what stands for it."""
+        known = self._references.get(id(value))
+        if known is not None and known[0] is value and known[2] == _fingerprint(value) and "sha256" in known[1]:
+            return known[1]
+        return self._store_one(value)
+
+    def _store(self, result: Any) -> Any:
+        if isinstance(result, tuple):
+            return {"tuple": [self._store_one(item) for item in result]}
+        return self._store_one(result)
+
+    def _store_one(self, value: Any) -> dict[str, Any]:
+        storer, content = storers.dump(value)
+        return {"storer": storer, "sha256": self._artifacts.write(content)}
+
+    def _load(self, reference: dict[str, Any]) -> Any:
+        if "tuple" in reference:
+            return tuple(self._load(item) for item in reference["tuple"])
+        return storers.load(reference["storer"], self._artifacts.read(reference["sha256"]))
+
+    def _remember(self, value: Any, reference: dict[str, Any]) -> None:
+        pairs = zip(value, reference["tuple"], strict=True) if "tuple" in reference else [(value, reference)]
+        for item, own in pairs:
+            # The value is kept, so that its id cannot become another value's.
+            self._references[id(item)] = (item, own, _fingerprint(item))
+
+    def _seed_chance(self, name: str) -> None:
+        # Both generators that libraries read when nobody gave them a seed.
+        number = zlib.crc32(f"{self._seed}/{name}".encode())
+        random.seed(number)
+        if "numpy" in sys.modules:
+            sys.modules["numpy"].random.seed(number)
+
+
+_body: ContextVar[Body | None] = ContextVar("body", default=None)
+
+
+def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
+    """Carry out a pipeline's body and return its candidate by reference; the entry of a child process."""
+    artifacts = import_snapshot(spec)
+    function = find_function("pipeline", spec["pipeline"])
+    arguments: dict[str, Any] = dict(spec["parameters"])
+    for parameter, (name, digest) in spec["datasets"].items():
+        arguments[parameter] = datasets.open_version(digest, name=name, artifacts=artifacts)
+    unknown = sorted(set(arguments) - set(inspect.signature(function).parameters))
+    if unknown:
+        known = ", ".join(inspect.signature(function).parameters)
+        raise ParameterUnknown(pipeline=spec["pipeline"], name=unknown[0], known=known)
+    run = Body(child, artifacts, seed=spec["seed"])
+    token = _body.set(run)
+    try:
+        result = function(**arguments)
+        return _ending(run, result)
+    finally:
+        _body.reset(token)
+
+
+def _ending(run: Body, result: Any) -> dict[str, Any]:
+    if not isinstance(result, Candidate):
+        return {"candidate": None, "result": run.refer(result)}
+    model, holdout = run.store(result.model), run.store(result.holdout)
+    if holdout["storer"] != "frame":
+        raise NoStorer(type=type(result.holdout).__name__, known="pandas.DataFrame as holdout")
+    names = result.inputs or tuple(getattr(result.model, "feature_names_in_", ()))
+    if not names:
+        names = tuple(name for name in result.holdout.columns if name != result.label)
+    return {
+        "candidate": {
+            "model": model,
+            "holdout": holdout,
+            "label": result.label,
+            "inputs": [_input(result.holdout, name) for name in names],
+        }
+    }
+
+
+def _input(holdout: Any, name: str) -> dict[str, str]:
+    kind = holdout[name].dtype.kind
+    if kind in "iub":
+        return {"name": name, "datatype": "INT64", "kind": "number"}
+    if kind == "f":
+        return {"name": name, "datatype": "FP64", "kind": "number"}
+    return {"name": name, "datatype": "BYTES", "kind": "category"}
+
+
+def code_digest(function: Callable[..., Any]) -> str:
+    """Return a digest of a function's source, 16 hexadecimal digits."""
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+
+
+def _fingerprint(value: Any) -> int:
+    """Return a number that changes when a frame or array is changed in place; cheap enough for each step.
+
+    Other values get 0: estimators and JSON values are small and are compared by their bytes where it matters.
+    """
+    kind = type(value).__name__
+    if kind == "DataFrame":
+        total = zlib.crc32(repr([*map(str, value.columns), len(value)]).encode())
+        for position in range(value.shape[1]):
+            column = value.iloc[:, position].to_numpy()
+            total = zlib.crc32(column.tobytes(), total)
+        return total
+    if kind == "ndarray":
+        return zlib.crc32(value.tobytes())
+    return 0

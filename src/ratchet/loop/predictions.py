@@ -1,0 +1,333 @@
+"""The prediction log at rest: from the endpoint's spool to Parquet, a sealed segment a day, and usage by caller.
+
+Invariant: a prediction that was answered is in exactly one segment, whatever was killed in between; a segment's hash is
+in the ledger, and usage is counted from the segment, so that a repeated request counts once.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from sqlalchemy import Connection, insert, select
+
+from ratchet import clock, origin
+from ratchet.loop import profiles, registry
+from ratchet.loop.frames import connect, quoted, write_parquet
+from ratchet.loop.resources import Resources
+from ratchet.loop.serving.log import Frame, read_frames, spool_files
+from ratchet.records import Event, Record, derive_id
+from ratchet.store import schema
+from ratchet.store.artifacts import hash_file
+
+# A request that began before midnight may be logged a little after it.
+GRACE = timedelta(minutes=30)
+META = ("prediction_id", "request_id", "version", "traffic_id", "caller", "time", "latency_us", "status", "score")
+
+
+class Segment(Record, frozen=True):
+    """A sealed day of an endpoint's log.
+
+    Attributes:
+        name: Such as ``flight-delay/2013-02-04``.
+        counts: Rows per bin of each input, by model version: what drift is computed from.
+    """
+
+    name: str
+    endpoint: str
+    day: str
+    file: str
+    sha256: str
+    rows: int
+    versions: dict[str, int]
+    min_time: str
+    max_time: str
+    counts: dict[str, dict[str, list[int]]]
+
+
+def tend(resources: Resources) -> list[Segment]:
+    """Bring new frames to Parquet and seal the days that are over; done now and then by the control plane."""
+    collect(resources)
+    today = (clock.now() - GRACE).astimezone(zone(resources)).date()
+    sealed = []
+    for endpoint, day in _open_days(resources):
+        if date.fromisoformat(day) < today:
+            sealed.append(_seal(resources, endpoint, day))
+    return sealed
+
+
+def collect(resources: Resources) -> int:
+    """Bring the endpoint's new frames to Parquet and return how many there were."""
+    total = 0
+    for file in spool_files(resources.serving):
+        name = f"spool/{file.path.name}"
+        with resources.database.read() as connection:
+            start = int(registry.state(connection, name, 0))
+        end, frames = start, []
+        for frame, following in read_frames(file.path, start):
+            frames.append(frame)
+            end = following
+        if frames:
+            # Named by where it starts: done again after a crash it takes the same place.
+            _write_open(resources, frames, label=f"{file.path.stem}-{start:012d}")
+            with resources.database.write() as transaction:
+                registry.put_state(transaction, name, end)
+            total += len(frames)
+        elif file.is_closed:
+            file.path.unlink(missing_ok=True)
+    return total
+
+
+def zone(resources: Resources) -> ZoneInfo:
+    """Return the project's time zone."""
+    return ZoneInfo(resources.config.project.time_zone)
+
+
+def _folder(resources: Resources, endpoint: str) -> Path:
+    return resources.folder / "predictions" / endpoint
+
+
+def _open_days(resources: Resources) -> list[tuple[str, str]]:
+    found = sorted((resources.folder / "predictions").glob("*/open/*"))
+    return [(path.parent.parent.name, path.name) for path in found if path.is_dir()]
+
+
+def _write_open(resources: Resources, frames: Iterable[Frame], *, label: str) -> None:
+    groups: dict[tuple[str, str], list[Frame]] = defaultdict(list)
+    for frame in frames:
+        moment = datetime.fromtimestamp(frame.time / 1e6, UTC).astimezone(zone(resources))
+        groups[frame.endpoint, moment.date().isoformat()].append(frame)
+    for (endpoint, day), group in groups.items():
+        target = _folder(resources, endpoint) / "open" / day / f"{label}.parquet"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_parquet(target, _table(group))
+
+
+def _table(frames: list[Frame]) -> Any:
+    """Return frames as a data frame with a row for each prediction; a request that failed has one without id."""
+    import pandas as pd
+
+    columns: dict[str, list[Any]] = {name: [] for name in META}
+    names = sorted({name for frame in frames for name in frame.columns})
+    features: dict[str, list[Any]] = {name: [] for name in names}
+    for frame in frames:
+        rows = max(1, len(frame.prediction_ids))
+        columns["prediction_id"] += frame.prediction_ids or [None]
+        columns["score"] += frame.scores or [None]
+        for name in ("request_id", "version", "traffic_id", "caller", "latency_us", "status"):
+            columns[name] += [getattr(frame, name)] * rows
+        columns["time"] += [datetime.fromtimestamp(frame.time / 1e6, UTC)] * rows
+        for name in names:
+            features[name] += frame.columns.get(name) or [None] * rows
+    typed = {f"feature_{name}": _typed(values) for name, values in features.items()}
+    table = pd.DataFrame({**columns, **typed})
+    table["score"] = table["score"].astype("float64")
+    return table
+
+
+def _typed(values: list[Any]) -> Any:
+    import numpy as np
+
+    if any(isinstance(value, str) for value in values):
+        return np.array(values, dtype=object)
+    return np.array([np.nan if value is None else value for value in values], dtype=float)
+
+
+# ---- sealing
+
+
+def _seal(resources: Resources, endpoint: str, day: str) -> Segment:
+    folder = _folder(resources, endpoint)
+    parts = sorted((folder / "open" / day).glob("*.parquet"))
+    name = _free_name(resources, f"{endpoint}/{day}", parts)
+    known = segment(resources, name)
+    if known is None:
+        known = _write_segment(resources, endpoint, day, name=name, parts=parts)
+    for part in parts:
+        part.unlink()
+    (folder / "open" / day).rmdir()
+    return known
+
+
+def _free_name(resources: Resources, name: str, parts: list[Path]) -> str:
+    """Return the segment's name, with a number where frames came after the day was sealed."""
+    covered = hashlib.sha256("/".join(part.name for part in parts).encode()).hexdigest()
+    number = 1
+    while True:
+        candidate = name if number == 1 else f"{name}-{number}"
+        with resources.database.read() as connection:
+            taken = registry.state(connection, f"segment/{candidate}")
+        if taken in (None, covered):
+            if taken is None:
+                with resources.database.write() as transaction:
+                    registry.put_state(transaction, f"segment/{candidate}", covered)
+            return candidate
+        number += 1
+
+
+def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, parts: list[Path]) -> Segment:
+    target = _folder(resources, endpoint) / f"{name.rpartition('/')[2]}.parquet"
+    with connect() as connection:
+        connection.execute(_first_of_each(parts))
+        rows = connection.sql("SELECT * FROM rows WHERE prediction_id IS NOT NULL ORDER BY time, prediction_id").df()
+        usage = connection.sql(_USAGE).df().to_dict("records")
+    write_parquet(target, rows)
+    made = Segment(
+        name=name,
+        endpoint=endpoint,
+        day=day,
+        file=target.relative_to(resources.folder).as_posix(),
+        sha256=hash_file(target),
+        rows=len(rows),
+        versions={str(key): int(count) for key, count in rows["version"].value_counts().sort_index().items()},
+        min_time=rows["time"].min().isoformat() if len(rows) else "",
+        max_time=rows["time"].max().isoformat() if len(rows) else "",
+        counts=_counts(resources, rows),
+    )
+    with resources.database.write() as transaction:
+        _record_segment(resources, transaction, made, usage, default_cause=_traffic_event(transaction, endpoint))
+    return made
+
+
+def _first_of_each(parts: list[Path]) -> str:
+    files = ", ".join(f"'{part}'" for part in parts)
+    return (
+        "CREATE TABLE rows AS SELECT * FROM "  # noqa: S608, names that we made
+        f"read_parquet([{files}], union_by_name=true) "
+        "QUALIFY row_number() OVER (PARTITION BY coalesce(prediction_id, request_id) ORDER BY time) = 1"
+    )
+
+
+_USAGE = """
+SELECT version, caller, traffic_id, count(DISTINCT request_id) AS requests, count(prediction_id) AS rows,
+       count(DISTINCT request_id) FILTER (status <> 200) AS errors,
+       quantile_cont(latency_us, 0.5) AS p50, quantile_cont(latency_us, 0.99) AS p99
+FROM rows GROUP BY ALL ORDER BY ALL
+"""
+
+
+def _counts(resources: Resources, rows: Any) -> dict[str, dict[str, list[int]]]:
+    found: dict[str, dict[str, list[int]]] = {}
+    for version, group in rows.groupby("version", sort=True):
+        profile = profile_of(resources, str(version))
+        columns = {one.name: group[f"feature_{one.name}"].to_numpy() for one in profile.columns}
+        found[str(version)] = profiles.count(profile, columns)
+    return found
+
+
+def profile_of(resources: Resources, version_name: str) -> profiles.Profile:
+    """Return the bins and reference counts of a model version."""
+    with resources.database.read() as connection:
+        version = registry.model_version(connection, version_name)
+    return msgspec.json.decode(resources.artifacts.read(version.profile), type=profiles.Profile)
+
+
+def _traffic_event(connection: Connection, endpoint: str) -> str:
+    live = registry.live_release(connection, endpoint)
+    return live.traffic_event if live else ""
+
+
+def _record_segment(
+    resources: Resources,
+    transaction: Connection,
+    made: Segment,
+    usage: list[dict[str, Any]],
+    *,
+    default_cause: str,
+) -> None:
+    pipeline = _pipeline_of(transaction, made)
+    causes = [str(row["traffic_id"]) for row in usage if row["traffic_id"]]
+    cause = causes[-1] if causes else default_cause
+    data = {name: value for name, value in msgspec.to_builtins(made).items() if name not in ("counts", "file", "name")}
+    with origin.use(origin.Origin(actor=origin.ENGINE, cause=cause)):
+        resources.ledger.append(
+            transaction,
+            Event(
+                type="prediction_log.segment.sealed",
+                subject=made.name,
+                id=derive_id("segment", made.name),
+                pipeline=pipeline,
+                data={"segment": made.name, **data},
+            ),
+        )
+    for row in usage:
+        with origin.use(origin.Origin(actor=origin.ENGINE, cause=str(row["traffic_id"] or cause))):
+            resources.ledger.append(transaction, _usage_event(made, row, pipeline))
+    record = msgspec.json.encode(made).decode()
+    transaction.execute(insert(schema.segment), {"name": made.name, "endpoint": made.endpoint, "record": record})
+
+
+def _usage_event(made: Segment, row: dict[str, Any], pipeline: str) -> Event:
+    return Event(
+        type="usage.recorded",
+        subject=made.endpoint,
+        id=derive_id("usage", made.name, row["version"], row["caller"], row["traffic_id"]),
+        pipeline=pipeline,
+        data={
+            "endpoint": made.endpoint,
+            "segment": made.name,
+            "day": made.day,
+            "version": row["version"],
+            "caller": row["caller"],
+            "count": int(row["requests"]),
+            "rows": int(row["rows"]),
+            "errors": int(row["errors"]),
+            "latency_ms_p50": round(float(row["p50"]) / 1000, 3),
+            "latency_ms_p99": round(float(row["p99"]) / 1000, 3),
+        },
+    )
+
+
+def _pipeline_of(connection: Connection, made: Segment) -> str:
+    for version in made.versions:
+        return registry.model_version(connection, version).pipeline
+    return ""
+
+
+# ---- reading
+
+
+def segment(resources: Resources, name: str) -> Segment | None:
+    """Return a sealed segment by its name, or ``None``."""
+    query = select(schema.segment.c.record).where(schema.segment.c.name == name)
+    with resources.database.read() as connection:
+        record = connection.execute(query).scalar()
+    return None if record is None else msgspec.json.decode(record, type=Segment)
+
+
+def segments(resources: Resources, endpoint: str) -> list[Segment]:
+    """Return an endpoint's sealed segments in the order of days."""
+    query = select(schema.segment.c.record).where(schema.segment.c.endpoint == endpoint).order_by(schema.segment.c.name)
+    with resources.database.read() as connection:
+        return [msgspec.json.decode(record, type=Segment) for record in connection.execute(query).scalars()]
+
+
+def files(resources: Resources, endpoint: str, *, since: datetime | None = None) -> list[Path]:
+    """Return the Parquet files with an endpoint's predictions, sealed or not, from the day of a moment on."""
+    first = since.astimezone(zone(resources)).date().isoformat() if since else ""
+    sealed = [resources.folder / one.file for one in segments(resources, endpoint) if one.day >= first]
+    still_open = sorted((_folder(resources, endpoint) / "open").glob("*/*.parquet"))
+    return [*sealed, *(path for path in still_open if path.parent.name >= first)]
+
+
+def rows_query(paths: list[Path], columns: str = "*") -> str:
+    """Return SQL that gives each prediction in these files once."""
+    names = ", ".join(f"'{path}'" for path in paths)
+    return (
+        f"SELECT {columns} FROM read_parquet([{names}], union_by_name=true) "  # noqa: S608, names that we made
+        "WHERE prediction_id IS NOT NULL QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY time) = 1"
+    )
+
+
+def day_start(resources: Resources, day: str) -> datetime:
+    """Return the moment (UTC) at which a day of the project's calendar begins."""
+    return datetime.combine(date.fromisoformat(day), time(), zone(resources)).astimezone(UTC)
+
+
+def feature_columns(names: Iterable[str]) -> str:
+    """Return SQL that gives logged inputs back under their own names."""
+    return ", ".join(f"{quoted('feature_' + name)} AS {quoted(name)}" for name in names)

@@ -1,0 +1,94 @@
+"""What a project declares: its pipelines and its rules in Python, read off a snapshot by a child process.
+
+Invariant: the user's code is imported in children only; what it declares is kept by snapshot, so that nothing is
+imported twice for the same files.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ratchet.engine.executors import Session, Task, log_file
+from ratchet.errors import UnknownName
+from ratchet.loop import registry, snapshots
+from ratchet.loop.pipelines import PipelineDeclaration, Project
+from ratchet.loop.resources import Resources
+from ratchet.records import Event, derive_id, digest_of
+
+
+def current(resources: Resources) -> tuple[str, Project]:
+    """Return the snapshot of the project's files as they are now, and what it declares.
+
+    Raises:
+        StepFailed: One of the files cannot be imported.
+    """
+    snapshot = snapshots.take(resources.project, resources.artifacts)
+    with resources.database.read() as connection:
+        kept = registry.state(connection, f"project/{snapshot}")
+    if kept is None:
+        kept = _describe(resources, snapshot)
+        with resources.database.write() as transaction:
+            registry.put_state(transaction, f"project/{snapshot}", kept)
+    return snapshot, msgspec.convert(kept, Project)
+
+
+def declare(resources: Resources, project: Project) -> None:
+    """Record pipelines that are new or have changed; inside an origin that names the command behind it."""
+    with resources.database.write() as transaction:
+        known: dict[str, Any] = registry.state(transaction, "pipelines", {})
+        found = {one.name: msgspec.to_builtins(one) for one in project.pipelines}
+        for name, values in found.items():
+            if known.get(name) != values:
+                resources.ledger.append(transaction, _declared(name, values))
+        if found != known:
+            registry.put_state(transaction, "pipelines", found)
+
+
+def pipeline(resources: Resources, name: str) -> PipelineDeclaration:
+    """Return what the project says about a pipeline.
+
+    Raises:
+        UnknownName: It has no such pipeline.
+    """
+    _, project = current(resources)
+    for one in project.pipelines:
+        if one.name == name:
+            return one
+    raise UnknownName(kind="pipeline", name=name, known=", ".join(one.name for one in project.pipelines) or "none")
+
+
+def child_spec(resources: Resources, snapshot: str) -> dict[str, Any]:
+    """Return what every child needs to import a snapshot."""
+    return {
+        "snapshot": snapshot,
+        "artifacts": str(resources.artifacts.folder),
+        "snapshots": str(resources.folder / "snapshots"),
+    }
+
+
+def _describe(resources: Resources, snapshot: str) -> Any:
+    task = Task(
+        name="project files",
+        entry="ratchet.loop.pipelines:describe",
+        spec=child_spec(resources, snapshot),
+        log=log_file(resources.logs, "project"),
+    )
+    session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=lambda: False)
+    return session.converse(lambda _request, execute: execute())
+
+
+def _declared(name: str, values: dict[str, Any]) -> Event:
+    return Event(
+        type="pipeline.declared",
+        subject=name,
+        id=derive_id("pipeline", name, digest_of(values)),
+        pipeline=name,
+        team=values["owner"],
+        data={
+            "pipeline": name,
+            "model": values["model"],
+            "owner": values["owner"],
+            "datasets": sorted(values["datasets"].values()),
+            "na": values["not_applicable"],
+        },
+    )

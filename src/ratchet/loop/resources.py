@@ -1,0 +1,51 @@
+"""What every part of the loop works with: the workspace's stores, engine and settings in one place.
+
+Invariant: made once by the workspace and handed down; only the settings are ever replaced, when the file has changed.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ratchet.config import Config
+from ratchet.engine.executors import Limits, Zygotes
+from ratchet.engine.runs import Runs
+from ratchet.store.artifacts import Artifacts
+from ratchet.store.database import Database
+from ratchet.store.ledger import Ledger
+
+
+@dataclass
+class Resources:
+    """The workspace's parts.
+
+    Attributes:
+        project: The folder with ``ratchet.toml`` and the user's Python files.
+        folder: The folder with the state, ``.ratchet`` in the project.
+    """
+
+    project: Path
+    folder: Path
+    config: Config
+    database: Database
+    ledger: Ledger
+    runs: Runs
+    artifacts: Artifacts
+    zygotes: Zygotes
+
+    @property
+    def limits(self) -> Limits:
+        """Return what a child process may use."""
+        section = self.config.limits
+        return Limits(
+            timeout_seconds=section.timeout_seconds, memory_mb=section.memory_mb, attempts=section.attempts
+        )
+
+    @property
+    def serving(self) -> Path:
+        """Return the folder that is shared with the endpoint processes."""
+        return self.folder / "serving"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of log files."""
+        return self.folder / "logs"

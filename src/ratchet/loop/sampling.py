@@ -1,0 +1,165 @@
+"""Samples of the traffic, and the rows that the loop makes of them for the next training.
+
+Invariant: a sample is a stored artifact, drawn from sealed segments only and the same at a repeat; a generated row has
+the inputs as they were logged and the outcome as it was joined.
+"""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ratchet.errors import ConfigInvalid, UnknownName
+from ratchet.loop import datasets, feedback, predictions, registry
+from ratchet.loop.frames import connect, quoted, write_parquet
+from ratchet.loop.resources import Resources
+from ratchet.records import Event, derive_id
+from ratchet.config import SampleSection
+
+STRATEGIES = {
+    "random": "md5(prediction_id || '{seed}')",
+    "least_confidence": "abs(score - 0.5), prediction_id",
+}
+
+
+def take_sample(resources: Resources, pipeline: str) -> Event | None:
+    """Draw a sample from the segments that were sealed since the last one, inside an origin with a key.
+
+    Returns:
+        ``sample.taken``, or ``None`` where nothing new was sealed.
+
+    Raises:
+        ConfigInvalid: The strategy is not one of ours.
+    """
+    section = resources.config.sample.get(pipeline, SampleSection())
+    if section.strategy not in STRATEGIES:
+        raise ConfigInvalid(
+            where=f"ratchet.toml [sample.{pipeline}]",
+            problem=f"unknown strategy '{section.strategy}'.",
+            remedy=f"Use one of {', '.join(STRATEGIES)}.",
+        )
+    endpoint = endpoint_of(resources, pipeline)
+    with resources.database.read() as connection:
+        last = registry.state(connection, f"sampled/{endpoint}", "")
+    fresh = [one for one in predictions.segments(resources, endpoint) if one.name > last and one.rows]
+    if not fresh:
+        return None
+    rows = _draw(resources, fresh, section)
+    artifact = _store(resources, rows)
+    with resources.database.write() as transaction:
+        taken = resources.ledger.append(
+            transaction,
+            Event(
+                type="sample.taken",
+                subject=endpoint,
+                pipeline=pipeline,
+                data={
+                    "strategy": section.strategy,
+                    "rows": len(rows),
+                    "segments": [one.name for one in fresh],
+                    "artifact_digest": artifact,
+                },
+            ),
+        )[0]
+        registry.put_state(transaction, f"sampled/{endpoint}", fresh[-1].name)
+        waiting = registry.state(transaction, f"samples/{endpoint}", [])
+        registry.put_state(transaction, f"samples/{endpoint}", [*waiting, taken.data["artifact_digest"]])
+    return taken
+
+
+def endpoint_of(resources: Resources, pipeline: str) -> str:
+    """Return the endpoint that serves a pipeline's model.
+
+    Raises:
+        UnknownName: No such pipeline was declared.
+    """
+    with resources.database.read() as connection:
+        declared: dict[str, Any] = registry.state(connection, "pipelines", {})
+    if pipeline not in declared:
+        raise UnknownName(kind="pipeline", name=pipeline, known=", ".join(declared) or "none yet")
+    return str(declared[pipeline]["model"])
+
+
+def _draw(resources: Resources, segments: list[predictions.Segment], section: SampleSection) -> Any:
+    order = STRATEGIES[section.strategy].format(seed=section.seed)
+    paths = [resources.folder / one.file for one in segments]
+    with connect() as connection:
+        query = predictions.rows_query(paths)
+        return connection.sql(f"SELECT * FROM ({query}) ORDER BY {order} LIMIT {section.rows}").df()  # noqa: S608
+
+
+def _store(resources: Resources, rows: Any) -> str:
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
+        path = Path(folder) / "rows.parquet"
+        write_parquet(path, rows)
+        return resources.artifacts.write_file(path)
+
+
+def build_dataset(resources: Resources, pipeline: str) -> Event | None:
+    """Make rows of sampled predictions whose outcome was joined, and publish them as a new version of the dataset.
+
+    Returns:
+        ``dataset.version.published``, or ``None`` where no sampled prediction has an outcome yet.
+
+    Raises:
+        UnknownName: The pipeline was not declared or has no dataset.
+    """
+    endpoint = endpoint_of(resources, pipeline)
+    dataset = _dataset_of(resources, pipeline)
+    with resources.database.read() as connection:
+        samples = registry.state(connection, f"samples/{endpoint}", [])
+        known = registry.latest_dataset_version(connection, dataset)
+    outcomes = feedback.joined_files(resources, endpoint)
+    if not samples or not outcomes or known is None:
+        return None
+    columns = datasets.open_version(known.manifest, name=known.name, artifacts=resources.artifacts)
+    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
+        path = Path(folder) / "rows.parquet"
+        if not _join(resources, columns, samples=samples, outcomes=outcomes, target=path):
+            return None
+        label = derive_id(*samples)
+        version = datasets.add_generated(resources, dataset, rows=path, label=label)
+    with resources.database.write() as transaction:
+        waiting = registry.state(transaction, f"samples/{endpoint}", [])
+        registry.put_state(transaction, f"samples/{endpoint}", [one for one in waiting if one not in samples])
+    return resources.ledger.get(version.event_id)
+
+
+def _dataset_of(resources: Resources, pipeline: str) -> str:
+    with resources.database.read() as connection:
+        declared: dict[str, Any] = registry.state(connection, "pipelines", {})
+    named = list(declared[pipeline]["datasets"].values())
+    if not named:
+        raise UnknownName(kind="dataset of pipeline", name=pipeline, known="none: it takes no rt.Dataset")
+    return str(named[0])
+
+
+def _join(
+    resources: Resources, dataset: datasets.Dataset, *, samples: list[str], outcomes: list[Path], target: Path
+) -> int:
+    """Write the dataset's columns of all sampled predictions with an outcome, and return how many there are."""
+    files = ", ".join(f"'{resources.artifacts.checked_path(one)}'" for one in samples)
+    with connect() as connection:
+        connection.execute(
+            f"CREATE TABLE joined AS SELECT * FROM read_parquet([{files}], union_by_name=true) "  # noqa: S608
+            f"JOIN ({feedback.outcomes_query(outcomes)}) USING (prediction_id)"
+        )
+        have = {str(row[0]) for row in connection.execute("DESCRIBE joined").fetchall()}
+        chosen = [f"{_source_of(name, dataset, have)} AS {quoted(name)}" for name in dataset.columns]
+        typed = ", ".join(
+            f"CAST({one.rpartition(' AS ')[0]} AS {dataset.columns[name]}) AS {quoted(name)}"
+            for name, one in zip(dataset.columns, chosen, strict=True)
+        )
+        rows = connection.sql(f"SELECT {typed} FROM joined ORDER BY prediction_id").df()  # noqa: S608
+    if len(rows):
+        write_parquet(target, rows)
+    return len(rows)
+
+
+def _source_of(name: str, dataset: datasets.Dataset, have: set[str]) -> str:
+    """Return where a dataset's column comes from: the outcome, the logged input, what the sender told, or nothing."""
+    if name == dataset.label:
+        return "outcome"
+    for prefix in ("feature_", "field_"):
+        if prefix + name in have:
+            return quoted(prefix + name)
+    return "NULL"

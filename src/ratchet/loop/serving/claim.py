@@ -1,0 +1,106 @@
+"""Who serves a folder: the lock of the one endpoint process, and what it says about itself.
+
+Invariant: at most one living process holds a serving folder, and a process counts as living only while it holds the
+lock, so that a process number which the system gave to somebody else never looks like an endpoint.
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from ratchet import clock
+from ratchet.errors import ServingFolderHeld
+from ratchet.store.artifacts import write_durably
+
+LOCK_FILE = "endpoint.lock"
+HOLDER_FILE = "endpoint.json"
+_POLL_SECONDS = 0.01
+# `holder` takes the lock for an instant to see whether it is free; a starting endpoint must outlast such a look.
+_PATIENCE_SECONDS = 0.5
+
+
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
+    """What an endpoint process says about itself.
+
+    Attributes:
+        pid: Its process number.
+        host: The address it listens on.
+        port: The port it listens on.
+        writer: A name that no other process ever had; its spool files start with it.
+    """
+
+    pid: int
+    host: str
+    port: int
+    writer: str
+
+
+class Claim:
+    """The right to serve a folder, held until the process ends or ``release`` is called.
+
+    Args:
+        folder: The serving folder; made where missing.
+
+    Raises:
+        ServingFolderHeld: Another endpoint process serves the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer = clock.new_id()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        if not self._lock_patiently():
+            os.close(self._descriptor)
+            other = last_holder(folder)
+            raise ServingFolderHeld(folder=str(folder), pid=other.pid if other else 0)
+
+    def describe(self, *, host: str, port: int) -> Holder:
+        """Publish where this process listens; do it before a spool file is opened, or that file looks abandoned."""
+        me = Holder(pid=os.getpid(), host=host, port=port, writer=self.writer)
+        write_durably(self.folder / HOLDER_FILE, msgspec.json.encode(me))
+        return me
+
+    def release(self) -> None:
+        """Let another process serve the folder."""
+        os.close(self._descriptor)
+
+    def _lock_patiently(self) -> bool:
+        deadline = clock.monotonic() + _PATIENCE_SECONDS
+        while not _try_lock(self._descriptor, kind=fcntl.LOCK_EX):
+            if clock.monotonic() > deadline:
+                return False
+            clock.sleep(_POLL_SECONDS)
+        return True
+
+
+def holder(folder: Path) -> Holder | None:
+    """Return the process that serves a folder now, or None where there is none or it has not introduced itself."""
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if _try_lock(descriptor, kind=fcntl.LOCK_SH):
+            return None
+        return last_holder(folder)
+    finally:
+        os.close(descriptor)
+
+
+def last_holder(folder: Path) -> Holder | None:
+    """Return the last process that served a folder, living or not; its port is the one to try again."""
+    with suppress(FileNotFoundError, msgspec.MsgspecError):
+        return msgspec.json.decode((folder / HOLDER_FILE).read_bytes(), type=Holder)
+    return None
+
+
+def _try_lock(descriptor: int, *, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

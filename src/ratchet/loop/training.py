@@ -1,0 +1,384 @@
+"""Runs: from a request to a registered version that went to its gate, resumable at every step.
+
+Invariant: every run ends at the gate or says why it did not; what it used and made is kept whether it passed or not;
+all its events follow from the event that queued it.
+"""
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from ratchet import clock, origin
+from ratchet.engine.executors import Session, Task, log_file
+from ratchet.engine.runs import JobContext
+from ratchet.errors import NondeterministicPipeline, ParameterUnknown, RatchetError, RunCancelled
+from ratchet.loop import datasets, fitness, projects, registry
+from ratchet.loop.pipelines import PipelineDeclaration
+from ratchet.loop.resources import Resources
+from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
+
+_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet")
+_COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
+
+
+# ---- asking for a run
+
+
+def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | None = None) -> Event:
+    """Queue a run of a pipeline on its datasets' latest versions; inside an origin with a key.
+
+    Returns:
+        The event ``run.queued``; at a repeat with the same key the first one.
+
+    Raises:
+        UnknownName: No such pipeline.
+        ParameterUnknown: The pipeline takes no such parameter.
+        NoData: A dataset has no version.
+    """
+    snapshot, _ = projects.current(resources)
+    declaration = projects.pipeline(resources, pipeline)
+    chosen = _check_parameters(declaration, parameters or {})
+    versions = {name: datasets.latest(resources, dataset) for name, dataset in declaration.datasets.items()}
+    source = origin.current()
+    assert source is not None and source.key, "a run is queued inside an origin with a key"
+    run = Run(
+        id=derive_id("run", source.key, pipeline),
+        pipeline=pipeline,
+        status="queued",
+        parameters=chosen,
+        snapshot=snapshot,
+        lock=resources.artifacts.write(_lock()),
+        inputs={name: version.name for name, version in versions.items()},
+        input_digests={name: version.manifest for name, version in versions.items()},
+        seed=int(chosen.get("seed") or 0),
+        hardware=_hardware(),
+        queued_at=clock.now(),
+        queued_event=derive_id(source.key, "run.queued", pipeline),
+    )
+    with resources.database.write() as transaction:
+        queued = _append(resources, transaction, run, "run.queued", {}, event_id=run.queued_event)
+        registry.put_run(transaction, run) if queued.data["run_id"] == run.id else None
+        resources.runs.enqueue(transaction, "run", f"run:{run.id}", {"run_id": run.id})
+    return queued
+
+
+def _check_parameters(declaration: PipelineDeclaration, parameters: dict[str, Any]) -> dict[str, Any]:
+    unknown = sorted(set(parameters) - set(declaration.parameters))
+    if unknown:
+        known = ", ".join(declaration.parameters) or "none"
+        raise ParameterUnknown(pipeline=declaration.name, name=unknown[0], known=known)
+    return {**declaration.parameters, **parameters}
+
+
+def _lock() -> bytes:
+    """Return the versions of what a run's result depends on, as text."""
+    lines = [f"python=={platform.python_version()}"]
+    for name in _LOCKED:
+        try:
+            lines.append(f"{name}=={metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return "\n".join(lines).encode()
+
+
+def _hardware() -> dict[str, Any]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"machine": platform.machine(), "cores": os.cpu_count(), "memory_gb": round(memory / 2**30)}
+
+
+def cancel_run(resources: Resources, run_id: str) -> Event:
+    """Stop a run that is queued or running; inside an origin.
+
+    Raises:
+        UnknownName: No such run.
+    """
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        finished = _finish(resources, transaction, run, outcome="cancelled", error=str(RunCancelled(run_id=run.id)))
+    resources.runs.cancel(f"run:{run.id}")
+    return finished
+
+
+# ---- carrying a run out
+
+
+def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -> str:
+    """Carry out a queued run; the job ``run``.
+
+    Returns:
+        How it ended: ``pass`` or ``fail`` at the gate, ``success`` without candidate, ``failed`` or ``cancelled``.
+    """
+    run_id = spec["run_id"]
+    context.step("start", lambda: _start(resources, run_id))
+    run = registry.run(resources.database, run_id)
+    costs: list[dict[str, Any]] = []
+    try:
+        result = _converse(resources, context, run, costs)
+    except RunCancelled:
+        return "cancelled"
+    except RatchetError as error:
+        message = str(error)
+        trace = getattr(error, "traceback", "")
+        return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, costs)))
+    if result["candidate"] is None:
+        return str(context.step("finish", lambda: _succeed(resources, run_id, costs)))
+    scores = context.step("score", lambda: _score(resources, run, result["candidate"]))
+    if "error" in scores:
+        return str(context.step("fail", lambda: _fail(resources, run_id, scores["error"], "", costs)))
+    context.step("register", lambda: _register(resources, run_id, result["candidate"], scores["profile"], costs))
+    return str(context.step("gate", lambda: _judge(resources, run_id, scores)))
+
+
+def _start(resources: Resources, run_id: str) -> None:
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        _append(resources, transaction, run, "run.started", {})
+        registry.put_run(transaction, msgspec.structs.replace(run, status="running", started_at=clock.now()))
+
+
+def _converse(resources: Resources, context: JobContext, run: Run, costs: list[dict[str, Any]]) -> Any:
+    recorded_before = _body_steps(context)
+    task = Task(
+        name=run.pipeline,
+        entry="ratchet.loop.pipelines:body",
+        spec={
+            **projects.child_spec(resources, run.snapshot),
+            "pipeline": run.pipeline,
+            "parameters": run.parameters,
+            "datasets": {name: (run.inputs[name], run.input_digests[name]) for name in run.inputs},
+            "seed": run.seed,
+        },
+        log=log_file(resources.logs / "runs", run.id),
+    )
+    session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=context.is_cancelled)
+
+    def record(request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        name = f"{request['name']}@{request['code']}"
+        kept = context.step(name, lambda: {"request": request, "answer": execute()})
+        if kept["request"] != request:
+            raise NondeterministicPipeline(
+                pipeline=run.pipeline, expected=str(kept["request"]), found=str(request)
+            )
+        cost = kept["answer"].get("cost")
+        if cost:
+            costs.append({"step": request["name"], "index": request["index"], **cost})
+        return {key: value for key, value in kept["answer"].items() if key != "cost"}
+
+    result = session.converse(record)
+    # DBOS sees a step that differs, but not a body that ends early.
+    if session.steps < recorded_before:
+        raise NondeterministicPipeline(
+            pipeline=run.pipeline, expected=f"{recorded_before} steps", found=f"the end after {session.steps}"
+        )
+    return result
+
+
+def _body_steps(context: JobContext) -> int:
+    """Return how many steps of the body earlier attempts have recorded: their names carry the code's digest."""
+    return sum(1 for name in context.recorded_steps() if "@" in name)
+
+
+def _score(resources: Resources, run: Run, candidate: dict[str, Any]) -> dict[str, Any]:
+    """Measure a candidate; what goes wrong in the model's own code is a result, not a reason to try again."""
+    try:
+        return fitness.score(resources, pipeline=run.pipeline, candidate=candidate)
+    except RatchetError as error:
+        return {"error": str(error)}
+
+
+def _succeed(resources: Resources, run_id: str, costs: list[dict[str, Any]]) -> str:
+    """Finish a run that has no candidate, such as one that only looks at data."""
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        _finish(resources, transaction, run, outcome="success", costs=costs)
+    return "success"
+
+
+def _register(
+    resources: Resources, run_id: str, candidate: dict[str, Any], profile: str, costs: list[dict[str, Any]]
+) -> None:
+    """Finish a run and register its candidate, in one transaction."""
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        if registry.model_version_of_run(transaction, run_id) is not None:
+            return
+        finished = _finish(resources, transaction, run, outcome="success", costs=costs, candidate=candidate)
+        declaration = _declaration(transaction, run.pipeline)
+        version = ModelVersion(
+            model=declaration["model"],
+            number=registry.next_model_number(transaction, declaration["model"]),
+            run_id=run.id,
+            pipeline=run.pipeline,
+            artifact=candidate["model"]["sha256"],
+            storer=candidate["model"]["storer"],
+            inputs=tuple(candidate["inputs"]),
+            output="probability",
+            profile=profile,
+            holdout=candidate["holdout"]["sha256"],
+            label=candidate["label"],
+            data_until=_data_until(transaction, run),
+            registered_at=clock.now(),
+            event_id=derive_id(run.id, "model.version.registered"),
+        )
+        registry.add_model_version(transaction, version)
+        _append_version_events(resources, transaction, run, version, finished)
+
+
+def _append_version_events(
+    resources: Resources, transaction: Connection, run: Run, version: ModelVersion, finished: Event
+) -> None:
+    with origin.use(origin.following(finished, key=run.id)):
+        resources.ledger.append(
+            transaction,
+            Event(
+                type="artifact.published",
+                subject=version.artifact,
+                id=derive_id(run.id, "artifact.published"),
+                pipeline=run.pipeline,
+                data={"digest": version.artifact, "kind": "model"},
+            ),
+            Event(
+                type="model.version.registered",
+                subject=version.name,
+                id=version.event_id,
+                pipeline=run.pipeline,
+                data={
+                    "model": version.model,
+                    "version": version.name,
+                    "run_id": run.id,
+                    "artifact_digest": version.artifact,
+                    "data_until": version.data_until,
+                },
+            ),
+        )
+
+
+def _declaration(connection: Connection, pipeline: str) -> dict[str, Any]:
+    declared: dict[str, dict[str, Any]] = registry.state(connection, "pipelines", {})
+    return declared.get(pipeline, {"model": pipeline, "owner": ""})
+
+
+def _data_until(connection: Connection, run: Run) -> str:
+    untils = []
+    for name in run.inputs.values():
+        dataset, _, number = name.partition("@v")
+        version = registry.dataset_version(connection, dataset, int(number))
+        untils.append(version.data_until)
+    return max(untils, default="")
+
+
+def _judge(resources: Resources, run_id: str, scores: dict[str, Any]) -> str:
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        version = registry.model_version_of_run(transaction, run_id)
+        assert version is not None, "a candidate is registered before it is judged"
+        decision = fitness.judge(resources, transaction, version, scores)
+        judged = msgspec.structs.replace(
+            run, gate=decision, metrics=scores["metrics"], model_version=version.name
+        )
+        registry.put_run(transaction, judged)
+    return decision
+
+
+def _fail(resources: Resources, run_id: str, message: str, trace: str, costs: list[dict[str, Any]]) -> str:
+    run = registry.run(resources.database, run_id)
+    with resources.database.write() as transaction:
+        _finish(resources, transaction, run, outcome="failed", error=message, costs=costs)
+    if trace:
+        with open(log_file(resources.logs / "runs", run.id), "a", encoding="utf-8") as log:
+            log.write(trace)
+    return "failed"
+
+
+def _finish(
+    resources: Resources,
+    transaction: Connection,
+    run: Run,
+    *,
+    outcome: str,
+    error: str = "",
+    costs: list[dict[str, Any]] | None = None,
+    candidate: dict[str, Any] | None = None,
+) -> Event:
+    data = {"outcome": outcome, "candidate": candidate is not None, **({"error": error} if error else {})}
+    cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
+    finished = _append(resources, transaction, run, "run.finished", data, cause=cause)
+    _append_costs(resources, transaction, run, finished, costs or [])
+    ended = msgspec.structs.replace(
+        run,
+        status=finished.data["outcome"],
+        finished_at=finished.at,
+        candidate=candidate,
+        error=error,
+        costs=tuple(costs or ()),
+    )
+    registry.put_run(transaction, ended)
+    return finished
+
+
+def _append_costs(
+    resources: Resources, transaction: Connection, run: Run, finished: Event, costs: list[dict[str, Any]]
+) -> None:
+    owner = _declaration(transaction, run.pipeline)["owner"]
+    with origin.use(origin.following(finished)):
+        for cost in costs:
+            for resource, unit in _COSTS:
+                resources.ledger.append(
+                    transaction,
+                    Event(
+                        type="cost.recorded",
+                        subject=run.id,
+                        id=derive_id(run.id, "cost", cost["index"], resource),
+                        pipeline=run.pipeline,
+                        team=owner,
+                        data={
+                            "run_id": run.id,
+                            "step": cost["step"],
+                            "resource": resource,
+                            "qty": cost[resource],
+                            "unit": unit,
+                            "owner": owner,
+                        },
+                    ),
+                )
+
+
+def _append(
+    resources: Resources,
+    transaction: Connection,
+    run: Run,
+    kind: str,
+    data: dict[str, Any],
+    *,
+    event_id: str = "",
+    cause: str = "",
+) -> Event:
+    """Append one of a run's own events, with what identifies its inputs."""
+    code = hashlib.sha256(f"{run.snapshot}/{run.lock}".encode()).hexdigest()
+    event = Event(
+        type=kind,
+        subject=run.id,
+        id=event_id or derive_id(run.id, kind),
+        pipeline=run.pipeline,
+        data={
+            "run_id": run.id,
+            "parameters": run.parameters,
+            "params_digest": digest_of(run.parameters),
+            "inputs": sorted(run.input_digests.values()),
+            "code_sha": code,
+            **data,
+        },
+    )
+    if kind == "run.queued":
+        return resources.ledger.append(transaction, event)[0]
+    queued = resources.ledger.find_in(transaction, run.queued_event)
+    assert queued is not None, "a run's row is written with its first event"
+    follow = origin.following(queued)
+    with origin.use(msgspec.structs.replace(follow, cause=cause or queued.id)):
+        return resources.ledger.append(transaction, event)[0]

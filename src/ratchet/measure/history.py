@@ -1,0 +1,191 @@
+"""All events that the measure has read, and what they looked like at any moment since.
+
+Invariant: events are only added, in the order of the ledger, and a snapshot sees exactly those up to its place in
+the ledger, so a level that was once published comes out the same for ever.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from operator import attrgetter
+
+from ratchet import clock
+from ratchet.catalogue import EVENT_TYPES
+from ratchet.measure.rulebook import KEPT, RuleBook, RuleKey, rule_key
+from ratchet.records import NATIVE_SOURCE, Event
+
+BACKDATING_TOLERANCE = timedelta(hours=1)
+DEFAULT_WINDOW = timedelta(days=180)
+_OWN_STAGE = {"code.pushed": "code", "pipeline_version.released": "code"}
+_TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
+_SEQ = attrgetter("seq")
+
+
+class History:
+    """Events by what the measure asks for; feed it new events as they come."""
+
+    def __init__(self) -> None:
+        """Start with no events."""
+        self._events: dict[tuple[str, str], Event] = {}
+        self._of_type: dict[tuple[str, str], list[Event]] = {}
+        self._of_rule: dict[RuleKey, list[Event]] = {}
+        self._of_target: dict[str, list[Event]] = {}
+        self._pipelines: dict[str, Event] = {}
+        self._first: Event | None = None
+        self._seqs: list[int] = []
+        self._recorded: list[datetime] = []
+
+    @property
+    def last_seq(self) -> int:
+        """Return the place in the ledger up to which events were added; 0 before the first."""
+        return self._seqs[-1] if self._seqs else 0
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Return the names of all pipelines that any event belongs to, in order of appearance."""
+        return tuple(self._pipelines)
+
+    def fold(self, events: Iterable[Event]) -> int:
+        """Add events in the order of the ledger; return how many were new."""
+        return sum(self.add(event) for event in events)
+
+    def add(self, event: Event) -> bool:
+        """Add one event; return False for one that is here already, which changes nothing."""
+        key = (event.source, event.id)
+        if key in self._events:
+            return False
+        assert event.seq > self.last_seq, "events are added in the order of the ledger"
+        assert event.recordedtime is not None, "only events of the ledger are measured"
+        self._events[key] = event
+        self._seqs.append(event.seq)
+        latest = self._recorded[-1] if self._recorded else event.recordedtime
+        self._recorded.append(max(latest, event.recordedtime))
+        self._of_type.setdefault((event.type, event.pipeline), []).append(event)
+        self._first = self._first or event
+        if event.pipeline:
+            self._pipelines.setdefault(event.pipeline, event)
+        if event.type in KEPT:
+            self._of_rule.setdefault(rule_key(event), []).append(event)
+        elif event.type in _TARGETED:
+            self._of_target.setdefault(str(event.data.get("target") or event.subject), []).append(event)
+        return True
+
+    def first(self, pipeline: str | None, *, up_to: int) -> Event | None:
+        """Return the first event, of one pipeline if it is named, up to a place in the ledger."""
+        first = self._pipelines.get(pipeline) if pipeline else self._first
+        return first if first is not None and first.seq <= up_to else None
+
+    def as_of(self, moment: datetime | None = None, *, window: timedelta = DEFAULT_WINDOW) -> "Snapshot":
+        """Return what the ledger said at a moment: all that was recorded until then.
+
+        Args:
+            moment: When (UTC); now if not given.
+            window: How far back evidence counts.
+        """
+        at = moment or clock.now()
+        known = bisect_right(self._recorded, at)
+        return Snapshot(self, at=at, seq=self._seqs[known - 1] if known else 0, window=window)
+
+
+class Snapshot:
+    """The history up to one place in the ledger."""
+
+    def __init__(self, history: History, *, at: datetime, seq: int, window: timedelta) -> None:
+        """Look at a history; ``History.as_of`` makes these."""
+        self._history = history
+        self.at = at
+        self.seq = seq
+        self.window = window
+        self.rules = RuleBook(self._rule_keys, self._rule_events, at=at, window=window)
+        self._ordered: dict[tuple[str, str], list[Event]] = {}
+
+    def over(self, window: timedelta) -> "Snapshot":
+        """Return the same events seen with another window."""
+        return Snapshot(self._history, at=self.at, seq=self.seq, window=window)
+
+    @property
+    def since(self) -> datetime:
+        """Return where the window begins."""
+        return self.at - self.window
+
+    def events(self, type_: str, pipeline: str) -> list[Event]:
+        """Return a pipeline's events of one type, in the order in which they happened."""
+        key = (type_, pipeline)
+        if key not in self._ordered:
+            self._ordered[key] = self._known(self._history._of_type.get(key, []))
+        return self._ordered[key]
+
+    def all(self, type_: str) -> list[Event]:
+        """Return the events of one type, of all pipelines and of none, in the order in which they happened."""
+        pipelines = (*self._history.pipelines, "")
+        return sorted((event for name in pipelines for event in self.events(type_, name)), key=order)
+
+    def first(self, pipeline: str | None = None) -> Event | None:
+        """Return the first event that was recorded, of one pipeline if it is named."""
+        return self._history.first(pipeline, up_to=self.seq)
+
+    def about(self, target: str) -> list[Event]:
+        """Return the touches and approvals of one target, in order."""
+        return self._known(self._history._of_target.get(target, []))
+
+    def cause(self, event: Event) -> Event | None:
+        """Return the event that led to this one: from its own source first, then a native one.
+
+        ``None`` at a root, and where the cause is not in the ledger (yet).
+        """
+        for source in (event.source, NATIVE_SOURCE):
+            found = self._history._events.get((source, event.causationid))
+            if found is not None and found.seq <= self.seq:
+                return found
+        return None
+
+    def chain(self, event: Event) -> list[Event]:
+        """Return an event and all its causes, up to the root or to where the chain breaks or turns in a circle."""
+        links = [event]
+        seen = {(event.source, event.id)}
+        while (cause := self.cause(links[-1])) is not None and (cause.source, cause.id) not in seen:
+            seen.add((cause.source, cause.id))
+            links.append(cause)
+        return links
+
+    def _known(self, events: list[Event]) -> list[Event]:
+        known = events[: bisect_right(events, self.seq, key=_SEQ)]
+        known.sort(key=order)
+        return known
+
+    def _rule_keys(self) -> list[RuleKey]:
+        return list(self._history._of_rule)
+
+    def _rule_events(self, key: RuleKey) -> list[Event]:
+        return self._known(self._history._of_rule.get(key, []))
+
+
+def moment_of(event: Event) -> datetime:
+    """Return when an event counts as having happened: when it says, or when it was recorded if it is backdated."""
+    assert event.recordedtime is not None, "only events of the ledger are measured"
+    return event.recordedtime if is_backdated(event) else event.at
+
+
+def is_backdated(event: Event) -> bool:
+    """Tell whether an event's own time is more than an hour from when it was recorded."""
+    assert event.recordedtime is not None, "only events of the ledger are measured"
+    return abs(event.recordedtime - event.at) > BACKDATING_TOLERANCE
+
+
+def order(event: Event) -> tuple[datetime, int]:
+    """Return the key by which events are ordered; those of one instant keep the order of the ledger."""
+    return moment_of(event), event.seq
+
+
+def stage_of(event: Event) -> str:
+    """Return the stage that an event belongs to, ``""`` for those that belong to none.
+
+    A smoke test is part of the deployment that it guards. The catalogue decides; the sender's word counts only for
+    types that the catalogue leaves open, such as a foreign signal that moves an alias.
+    """
+    if event.type == "fitness.suite.finished" and event.data.get("kind") == "smoke":
+        return "deploy"
+    if event.type in _OWN_STAGE:
+        return _OWN_STAGE[event.type]
+    kind = EVENT_TYPES.get(event.type)
+    return (kind.stage if kind else "") or event.stage

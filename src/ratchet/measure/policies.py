@@ -1,0 +1,313 @@
+"""Level policies: TOML files that say what each level asks for, read and checked.
+
+Invariant: a policy that was read is complete and possible to meet; its digest is that of the file's bytes, so that a
+report can name exactly what it was measured by.
+"""
+
+import hashlib
+import re
+import tomllib
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import msgspec
+
+from ratchet.errors import ConfigInvalid, UnknownName
+from ratchet.measure.changes import STAGES
+from ratchet.measure.initiators import EVIDENCE
+from ratchet.records import Evidence, Record
+
+Measure = Literal["init", "exec", "gate_before_deploy", "user_rules_fired", "loop_closure"]
+Approval = Literal["auto", "neutral", "human"]
+
+SHIPPED = ("standard", "strict")
+_STAGE_MEASURES = ("init", "exec")
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    "init": ("stage", "theta", "n_min"),
+    "exec": ("stage", "theta", "n_min"),
+    "gate_before_deploy": ("theta", "n_min"),
+    "user_rules_fired": ("min", "fires"),
+    "loop_closure": ("min",),
+}
+_APPROVAL = ("auto", "neutral", "human")
+_EVIDENCE_MIN = EVIDENCE[:-1]
+_TOP = ("policy", "description", "defaults", "level")
+_LEVEL = ("id", "name", "description", "colour", "all", "na_allowed")
+_DEFAULTS = ("N", "W", "n_min", "theta", "approval", "evidence_min")
+_MAX_SAMPLE = 1000
+
+
+class Criterion(Record, frozen=True):
+    """One thing that a level asks for.
+
+    Attributes:
+        measure: ``init`` (started by automation), ``exec`` (carried out by it), ``gate_before_deploy``,
+            ``user_rules_fired`` or ``loop_closure``.
+        stage: The stage, for ``init`` and ``exec``; ``""`` otherwise.
+        theta: Share that must be reached, above 0 and up to 1.
+        n_min: Fewer transitions than this are insufficient.
+        min: How many rules or closures are asked for.
+        fires: How often such a rule must have fired.
+    """
+
+    measure: Measure
+    stage: str = ""
+    theta: float = 0.8
+    n_min: int = 3
+    min: int = 1
+    fires: int = 2
+
+
+class Level(Record, frozen=True):
+    """One level: what it is called and what it asks for beyond the levels below it."""
+
+    id: int
+    name: str
+    description: str = ""
+    colour: str = ""
+    criteria: tuple[Criterion, ...] = ()
+    na_allowed: tuple[str, ...] = ()
+
+
+class Policy(Record, frozen=True):
+    """A policy as read from its file.
+
+    Attributes:
+        name: What it calls itself.
+        digest: sha256 of the file's bytes.
+        levels: From the lowest to the highest.
+        sample_size: How many of the most recent transitions count.
+        window: How far back they may lie; a pipeline's cadence can widen it.
+        n_min: Fewer are insufficient, where a criterion does not say otherwise.
+        theta: Share that must be reached, where a criterion does not say otherwise.
+        approval: How transitions with a required approval count.
+        evidence_min: The weakest grade of evidence that counts.
+    """
+
+    name: str
+    digest: str
+    levels: tuple[Level, ...]
+    description: str = ""
+    sample_size: int = 20
+    window: timedelta = timedelta(days=180)
+    n_min: int = 3
+    theta: float = 0.8
+    approval: Approval = "auto"
+    evidence_min: Evidence = "inferred"
+
+    def level(self, level_id: int) -> Level:
+        """Return a level by its number; an unnamed one where the file does not describe it."""
+        return next((level for level in self.levels if level.id == level_id), Level(id=level_id, name=""))
+
+
+def shipped(name: str) -> Policy:
+    """Return a policy that comes with Ratchet.
+
+    Raises:
+        UnknownName: None of them has that name.
+    """
+    if name not in SHIPPED:
+        raise UnknownName(kind="level policy", name=name, known=", ".join(SHIPPED))
+    file = resources.files("ratchet.measure").joinpath("shipped", f"{name}.toml")
+    return parse(file.read_bytes(), where=f"{name}.toml")
+
+
+def load(path: Path) -> Policy:
+    """Return the policy in a file.
+
+    Raises:
+        ConfigInvalid: The file does not describe a policy; the message names the line and what is allowed.
+    """
+    return parse(path.read_bytes(), where=str(path))
+
+
+def parse(content: bytes, *, where: str) -> Policy:
+    """Return the policy that a file's bytes describe.
+
+    Args:
+        content: The bytes, of which the digest is taken.
+        where: Name of the file, for messages.
+
+    Raises:
+        ConfigInvalid: They do not describe a policy.
+    """
+    try:
+        text = content.decode()
+        values = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(where, f"is not UTF-8 text ({error.reason}).", "Save it as UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(where, f"is not TOML: {error}.", "See https://toml.io for the syntax.") from error
+    return _Reader(text, where).policy(values, digest=hashlib.sha256(content).hexdigest())
+
+
+class _Reader:
+    """Checks the values of one file; knows where in the text they stand."""
+
+    def __init__(self, text: str, where: str) -> None:
+        self.lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
+        self.where = where
+        self.block = (0, len(self.lines))
+
+    def policy(self, values: dict[str, Any], *, digest: str) -> Policy:
+        self.refuse_unknown(values, _TOP, "a policy")
+        name = self.text(values, "policy")
+        defaults = self.defaults(values)
+        levels = [self.level(index, raw, defaults) for index, raw in enumerate(self.level_tables(values))]
+        self.check_order(levels)
+        return Policy(
+            name=name,
+            digest=digest,
+            description=self.text(values, "description", default=""),
+            levels=tuple(levels),
+            sample_size=defaults["N"],
+            window=defaults["W"],
+            n_min=defaults["n_min"],
+            theta=defaults["theta"],
+            approval=defaults["approval"],
+            evidence_min=defaults["evidence_min"],
+        )
+
+    def defaults(self, values: dict[str, Any]) -> dict[str, Any]:
+        raw = values.get("defaults", {})
+        if not isinstance(raw, dict):
+            self.refuse("defaults", f"must be a table, not {raw!r}.", 'Write: defaults = { N = 20, W = "180d" }')
+        self.refuse_unknown(raw, _DEFAULTS, "the defaults")
+        sample = self.whole(raw, "N", default=20, low=1, high=_MAX_SAMPLE)
+        return {
+            "N": sample,
+            "W": self.days(raw),
+            "n_min": self.whole(raw, "n_min", default=3, low=1, high=sample),
+            "theta": self.share(raw, default=0.8),
+            "approval": self.choice(raw, "approval", _APPROVAL, default="auto"),
+            "evidence_min": self.choice(raw, "evidence_min", _EVIDENCE_MIN, default="inferred"),
+        }
+
+    def level_tables(self, values: dict[str, Any]) -> list[dict[str, Any]]:
+        tables = values.get("level")
+        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+            self.refuse("level", "has no levels.", "Write at least one table [[level]] with id, name and all.")
+        return tables
+
+    def level(self, index: int, raw: dict[str, Any], defaults: dict[str, Any]) -> Level:
+        self.enter_block(index)
+        self.refuse_unknown(raw, _LEVEL, "a level")
+        level_id = self.whole(raw, "id", low=0, high=99)
+        criteria = raw.get("all", [])
+        if not isinstance(criteria, list) or not all(isinstance(criterion, dict) for criterion in criteria):
+            self.refuse("all", "must be a list of criteria.", 'Write: all = [{ stage = "train", measure = "init" }]')
+        if bool(criteria) != (level_id > 0):
+            problem = "asks for something." if criteria else f"level {level_id} asks for nothing."
+            self.refuse("all", problem, "Level 0 has no criteria, and every other level has at least one under 'all'.")
+        colour = self.text(raw, "colour", default="")
+        if colour and not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
+            self.refuse("colour", f"is '{colour}'.", "Write six hexadecimal digits, such as '#56b4e9'.")
+        read = tuple(self.criterion(criterion, defaults) for criterion in criteria)
+        return Level(
+            id=level_id,
+            name=self.text(raw, "name"),
+            description=self.text(raw, "description", default=""),
+            colour=colour,
+            criteria=read,
+            na_allowed=self.na_allowed(raw, {criterion.stage for criterion in read}),
+        )
+
+    def criterion(self, raw: dict[str, Any], defaults: dict[str, Any]) -> Criterion:
+        measure = self.choice(raw, "measure", tuple(_OPTIONS))
+        allowed = _OPTIONS[measure]
+        self.refuse_unknown(raw, ("measure", *allowed), f"the measure '{measure}'")
+        n_min = self.whole(raw, "n_min", default=defaults["n_min"], low=1, high=defaults["N"])
+        theta = self.share(raw, default=defaults["theta"])
+        values = {
+            "measure": measure,
+            "stage": self.choice(raw, "stage", STAGES) if measure in _STAGE_MEASURES else "",
+            "theta": theta,
+            "n_min": n_min,
+            "min": self.whole(raw, "min", default=1, low=1, high=_MAX_SAMPLE),
+            "fires": self.whole(raw, "fires", default=2, low=1, high=_MAX_SAMPLE),
+        }
+        return msgspec.convert(values, Criterion)
+
+    def na_allowed(self, raw: dict[str, Any], stages: set[str]) -> tuple[str, ...]:
+        named = raw.get("na_allowed", [])
+        asked = sorted(stages - {""})
+        if not isinstance(named, list) or not set(map(str, named)) <= set(asked):
+            self.refuse("na_allowed", f"is {named!r}.", f"Name stages of this level's criteria: {_words(asked)}.")
+        return tuple(named)
+
+    def check_order(self, levels: list[Level]) -> None:
+        numbers = [level.id for level in levels]
+        for index, (lower, higher) in enumerate(zip(numbers, numbers[1:], strict=False)):
+            if higher <= lower:
+                self.enter_block(index + 1)
+                self.refuse("id", f"is {higher} and comes after {lower}.", "Number the levels upwards, each once.")
+        if not any(numbers):
+            self.refuse("level", "has no level above 0.", "Add a level with id = 1 and criteria.")
+
+    # ---- single values
+
+    def text(self, raw: dict[str, Any], key: str, *, default: str | None = None) -> str:
+        value = raw.get(key, default)
+        if not isinstance(value, str) or (default is None and not value.strip()):
+            self.refuse(key, f"is {_shown(value)}.", "Write a text in quotes.")
+        return value
+
+    def whole(self, raw: dict[str, Any], key: str, *, low: int, high: int, default: int | None = None) -> int:
+        value = raw.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            self.refuse(key, f"is {_shown(value)}.", f"Write a whole number from {low} to {high}.")
+        return value
+
+    def share(self, raw: dict[str, Any], *, default: float) -> float:
+        value = raw.get("theta", default)
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+            self.refuse("theta", f"is {_shown(value)}.", "Write a share above 0 and up to 1, such as 0.8.")
+        return float(value)
+
+    def choice(self, raw: dict[str, Any], key: str, allowed: tuple[str, ...], *, default: str | None = None) -> str:
+        value = raw.get(key, default)
+        if value not in allowed:
+            self.refuse(key, f"is {_shown(value)}.", f"Write one of: {_words(allowed)}.", token=value)
+        return str(value)
+
+    def days(self, raw: dict[str, Any]) -> timedelta:
+        value = raw.get("W", "180d")
+        found = re.fullmatch(r"([1-9][0-9]{0,4})d", value) if isinstance(value, str) else None
+        if found is None:
+            self.refuse("W", f"is {_shown(value)}.", "Write a number of days, such as '180d'.")
+        return timedelta(days=int(found[1]))
+
+    def refuse_unknown(self, raw: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
+        for key in raw:
+            if key not in allowed:
+                self.refuse(key, f"is not part of {what}.", f"Allowed: {_words(allowed)}.")
+
+    # ---- where it stands
+
+    def enter_block(self, index: int) -> None:
+        """Look for values in the index-th [[level]] from now on."""
+        starts = [number for number, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*level\s*\]\]", line)]
+        ends = [*starts[1:], len(self.lines)]
+        if index < len(starts):
+            self.block = (starts[index], ends[index])
+
+    def refuse(self, key: str, problem: str, remedy: str, *, token: object = None) -> NoReturn:
+        place = f"{self.where}:{self.line_of(key, token)}"
+        raise ConfigInvalid(place, f"'{key}' {problem}", remedy)
+
+    def line_of(self, key: str, token: object) -> int:
+        """Return the line, from 1, on which a key has a value; else the first line of its table."""
+        first, last = self.block
+        value = re.escape(f'"{token}"') if isinstance(token, str) else ""
+        pattern = re.compile(rf"(^|[\s{{,\[.]){re.escape(key)}(\]\]|\s*=\s*{value})")
+        return next((n + 1 for n in range(first, last) if pattern.search(self.lines[n])), first + 1)
+
+
+def _words(allowed: object) -> str:
+    return ", ".join(map(str, allowed)) if isinstance(allowed, tuple | list) else str(allowed)
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else repr(value)

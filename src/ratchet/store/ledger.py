@@ -1,0 +1,291 @@
+"""The ledger: an append-only log of events, each with its actor and its cause.
+
+Invariants: sequence numbers are dense; (source, id) is unique, so appending again changes nothing; what reacts to an
+event is enqueued in the transaction that appends it; no event but a root is without a cause.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from ratchet import clock, origin
+from ratchet.catalogue import event_type, wire_name
+from ratchet.errors import CauseMissing, LedgerConflict
+from ratchet.records import NATIVE_SOURCE, Event, derive_id
+from ratchet.store.database import Database
+from ratchet.store.schema import ledger, payload
+
+_PAGE = 1000
+_ENCODER = msgspec.json.Encoder()
+_OBJECT = msgspec.json.Decoder(dict[str, Any])
+
+
+class Reaction(Protocol):
+    """What the ledger calls inside the transaction of an append."""
+
+    def __call__(self, transaction: Connection, events: Sequence[Event]) -> None:
+        """Enqueue what reacts to the events; it may use nothing but the transaction."""
+
+
+class Ledger:
+    """The log of all that happened.
+
+    Args:
+        database: Where it is kept.
+        react: Called with the new events in each appending transaction. It has no default, so that nobody can append
+            without it.
+    """
+
+    def __init__(self, database: Database, react: Reaction) -> None:
+        self._database = database
+        self._react = react
+
+    # ---- appending
+
+    def append(self, transaction: Connection, *events: Event) -> list[Event]:
+        """Append events in a transaction that the caller holds; those that are in already stay as they are.
+
+        Returns:
+            The events as they stand in the ledger, in the order given.
+
+        Raises:
+            UnknownEventType: A type is not in the catalogue.
+            CauseMissing: An event that is no root has no cause.
+        """
+        stored: list[Event] = []
+        added: list[Event] = []
+        for event in events:
+            complete = _complete(event)
+            present = _find(transaction, complete.source, complete.id)
+            if present is None:
+                present = _insert(transaction, complete)
+                added.append(present)
+            stored.append(present)
+        if added:
+            self._react(transaction, added)
+        return stored
+
+    def record(self, *events: Event) -> list[Event]:
+        """Append events in a transaction of their own."""
+        with self._database.write() as transaction:
+            return self.append(transaction, *events)
+
+    def ingest(self, event: Event, body: bytes) -> tuple[Event, bool]:
+        """Append an event from outside with the exact bytes of its payload.
+
+        Returns:
+            The event as it stands in the ledger, and whether it is new.
+
+        Raises:
+            LedgerConflict: Its key is taken by an event with another body. That is recorded, too.
+        """
+        complete = _complete(event)
+        with self._database.write() as transaction:
+            present = _find(transaction, complete.source, complete.id)
+            if present is None:
+                present = _insert(transaction, complete, body=body)
+                self._react(transaction, [present])
+                return present, True
+            if present.data == complete.data:
+                return present, False
+            self.append(transaction, _conflict(complete, present))
+        raise LedgerConflict(source=complete.source, event_id=complete.id)
+
+    # ---- reading
+
+    def read(
+        self,
+        *,
+        after: int = 0,
+        types: Sequence[str] = (),
+        pipeline: str = "",
+        subject: str = "",
+        newest_first: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Event]:
+        """Read events in the order of the ledger, or the newest first, filtered; pages are fetched as needed.
+
+        Args:
+            after: Only events with a higher sequence number.
+            types: Only these short names, where given.
+            pipeline: Only this pipeline, where given.
+            subject: Only this subject, where given.
+            newest_first: Turn the order.
+            limit: At most so many.
+        """
+        query = _query(types=types, pipeline=pipeline, subject=subject)
+        order = ledger.c.seq.desc() if newest_first else ledger.c.seq
+        position: int | None = None
+        left = limit
+        while left is None or left > 0:
+            page = query.where(ledger.c.seq > after)
+            if position is not None:
+                page = page.where(ledger.c.seq < position if newest_first else ledger.c.seq > position)
+            size = _PAGE if left is None else min(_PAGE, left)
+            with self._database.read() as connection:
+                rows = connection.execute(page.order_by(order).limit(size)).all()
+            for row in rows:
+                yield _decode(row.seq, row.envelope, row.body)
+            if len(rows) < size:
+                return
+            position = rows[-1].seq
+            left = None if left is None else left - len(rows)
+
+    def get(self, event_id: str, *, source: str = NATIVE_SOURCE) -> Event | None:
+        """Return an event by its key, or ``None``."""
+        with self._database.read() as connection:
+            return _find(connection, source, event_id)
+
+    def find_in(self, transaction: Connection, event_id: str) -> Event | None:
+        """Return a native event by its id, as a transaction that is under way sees it."""
+        return _find(transaction, NATIVE_SOURCE, event_id)
+
+    def find(self, event_id: str) -> Event | None:
+        """Return an event by its id alone: the native one, or the first from anywhere."""
+        found = self.get(event_id)
+        if found is not None:
+            return found
+        query = _query().where(ledger.c.id == event_id).order_by(ledger.c.seq).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _decode(row.seq, row.envelope, row.body)
+
+    def caused_by(self, event_id: str) -> list[Event]:
+        """Return the events whose cause is this one."""
+        query = _query().where(ledger.c.cause == event_id).order_by(ledger.c.seq)
+        with self._database.read() as connection:
+            return [_decode(row.seq, row.envelope, row.body) for row in connection.execute(query)]
+
+    def last_seq(self) -> int:
+        """Return the highest sequence number, 0 for an empty ledger."""
+        with self._database.read() as connection:
+            return _last_seq(connection)
+
+
+def _last_seq(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(ledger.c.seq), 0))).scalar_one())
+
+
+def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "") -> Any:
+    query = select(ledger.c.seq, ledger.c.envelope, payload.c.body).join(
+        payload, payload.c.seq == ledger.c.seq, isouter=True
+    )
+    if types:
+        query = query.where(ledger.c.type.in_(types))
+    if pipeline:
+        query = query.where(ledger.c.pipeline == pipeline)
+    if subject:
+        query = query.where(ledger.c.subject == subject)
+    return query
+
+
+def _complete(event: Event) -> Event:
+    """Fill in what the origin in force and the catalogue know."""
+    kind = event_type(event.type)
+    source = origin.current()
+    cause = event.causationid or (source.cause if source else "")
+    if not cause and not kind.is_root:
+        raise CauseMissing(type=event.type)
+    identity = event.id or _identity(event, source)
+    now = clock.now()
+    return msgspec.structs.replace(
+        event,
+        type=kind.name,
+        id=identity,
+        causationid=cause,
+        correlationid=event.correlationid or (source.correlation if source and cause else "") or identity,
+        time=event.time or now,
+        recordedtime=now,
+        stage=event.stage or kind.stage,
+        trigger=event.trigger or (source.trigger if source else "") or "unknown",
+        **_actor_fields(event, source),
+    )
+
+
+def _identity(event: Event, source: origin.Origin | None) -> str:
+    if source and source.key:
+        return derive_id(source.key, event.type, event.subject)
+    return clock.new_id()
+
+
+def _actor_fields(event: Event, source: origin.Origin | None) -> dict[str, Any]:
+    if event.authtype:
+        return {}
+    actor = source.actor if source else origin.ENGINE
+    return {"authtype": actor.authtype, "authid": actor.authid, "authclaims": actor.claims}
+
+
+def _find(connection: Connection, source: str, event_id: str) -> Event | None:
+    query = _query().where(ledger.c.source == source, ledger.c.id == event_id)
+    row = connection.execute(query).first()
+    return None if row is None else _decode(row.seq, row.envelope, row.body)
+
+
+def _insert(transaction: Connection, event: Event, *, body: bytes | None = None) -> Event:
+    stored = msgspec.structs.replace(event, seq=_last_seq(transaction) + 1)
+    content = body if body is not None else _ENCODER.encode(stored.data)
+    salt = secrets.token_bytes(16)
+    transaction.execute(
+        ledger.insert(),
+        {
+            "seq": stored.seq,
+            "source": stored.source,
+            "id": stored.id,
+            "type": stored.type,
+            "subject": stored.subject,
+            "pipeline": stored.pipeline,
+            "cause": stored.causationid,
+            "envelope": _envelope(stored, salt=salt, body=content),
+        },
+    )
+    transaction.execute(payload.insert(), {"seq": stored.seq, "body": content, "salt": salt})
+    return stored
+
+
+def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:
+    """Serialise the envelope once: these bytes are what a proof is made over, the payload by its salted digest."""
+    fields = {name: getattr(event, name) for name in event.__struct_fields__ if name not in ("data", "type")}
+    fields["type"] = wire_name(event.type)
+    fields["datadigest"] = hashlib.sha256(salt + body).hexdigest()
+    return _ENCODER.encode(fields)
+
+
+def _decode(seq: int, envelope: bytes, body: bytes | None) -> Event:
+    fields = _OBJECT.decode(envelope)
+    fields.pop("datadigest")
+    fields["type"] = event_type(fields["type"]).name
+    # An erased payload leaves its envelope: the event stays in every count, without its content.
+    fields["data"] = _OBJECT.decode(body) if body is not None else {}
+    fields["seq"] = seq
+    return msgspec.convert(fields, Event)
+
+
+def _conflict(event: Event, present: Event) -> Event:
+    return Event(
+        type="ledger.conflict.detected",
+        subject=f"{event.source}#{event.id}",
+        id=derive_id("conflict", event.source, event.id, _ENCODER.encode(event.data)),
+        causationid=present.id,
+        correlationid=present.correlationid,
+        data={"source": event.source, "id": event.id, "type": event.type},
+    )
+
+
+def to_export(event: Event) -> dict[str, Any]:
+    """Return an event as it is exported: the envelope's names, the short type, and ``data``."""
+    values: dict[str, Any] = msgspec.to_builtins(event)
+    return values
+
+
+def parse_time(value: str) -> datetime:
+    """Return the moment that an exported or received event names.
+
+    Raises:
+        ValueError: Not a date and time of RFC 3339 with an offset.
+    """
+    return msgspec.convert(value, datetime)

@@ -1,0 +1,86 @@
+"""Brings a database to the schema of this version, and refuses one that is newer.
+
+Invariant: a database is changed only forward, one numbered step a transaction, and never by a version that does not
+know it.
+"""
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, inspect, text
+
+from ratchet.errors import WorkspaceTooNew
+from ratchet.store import schema
+from ratchet.store.database import Database
+
+_GUARDED = ("ledger", "payload")
+
+
+def _first(connection: Connection) -> None:
+    """Make all tables, and the triggers that refuse to change what was recorded."""
+    schema.metadata.create_all(connection)
+    if connection.dialect.name == "sqlite":
+        _guard_sqlite(connection)
+    else:
+        _guard_postgres(connection)
+
+
+def _guard_sqlite(connection: Connection) -> None:
+    for statement in (
+        "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger "
+        "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END",
+        "CREATE TRIGGER payload_no_update BEFORE UPDATE ON payload "
+        "BEGIN SELECT RAISE(ABORT, 'payloads never change'); END",
+    ):
+        connection.exec_driver_sql(statement)
+
+
+def _guard_postgres(connection: Connection) -> None:
+    connection.execute(
+        text(
+            "CREATE OR REPLACE FUNCTION ratchet_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the ledger is append-only'; END $$"
+        )
+    )
+    for table, occasion in (("ledger", "UPDATE OR DELETE OR TRUNCATE"), ("payload", "UPDATE OR TRUNCATE")):
+        connection.execute(
+            text(
+                f"CREATE TRIGGER {table}_guard BEFORE {occasion} ON {table} "
+                "FOR EACH STATEMENT EXECUTE FUNCTION ratchet_refuse()"
+            )
+        )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+LATEST = len(STEPS)
+
+
+def version_of(connection: Connection) -> int:
+    """Return the schema version of a database, 0 where it has none."""
+    if not inspect(connection).has_table("schema_version"):
+        return 0
+    return int(connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0)
+
+
+def migrate(database: Database) -> None:
+    """Bring a database to this version's schema.
+
+    Raises:
+        WorkspaceTooNew: A later version wrote it; nothing is changed.
+    """
+    with database.read() as connection:
+        found = version_of(connection)
+    if found > LATEST:
+        raise WorkspaceTooNew(found=found, supported=LATEST)
+    if found < LATEST:
+        with database.write() as connection:
+            _step_forward(connection)
+
+
+def _step_forward(connection: Connection) -> None:
+    connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"))
+    # Read again under the lock: two processes may open a new workspace at once.
+    for number in range(version_of(connection) + 1, LATEST + 1):
+        STEPS[number - 1](connection)
+        connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})

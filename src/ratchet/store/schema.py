@@ -1,0 +1,133 @@
+"""The tables: the ledger's, which only grow, and the registry's, which are written in the ledger's transactions.
+
+Invariant: whatever a table says was said by an event in the same transaction; rows of the ledger never change.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("source", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("envelope", LargeBinary, nullable=False),
+    UniqueConstraint("source", "id", name="ledger_source_id"),
+    Index("ledger_type_seq", "type", "seq"),
+    Index("ledger_pipeline_seq", "pipeline", "seq"),
+    Index("ledger_cause", "cause"),
+)
+
+payload = Table(
+    "payload",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
+)
+
+pseudonym = Table(
+    "pseudonym",
+    metadata,
+    Column("authid", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+)
+
+rule = Table(
+    "rule",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("is_enabled", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("rule_event_type", "event_type"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("run_pipeline", "pipeline", "id"),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("run_id", Text, nullable=False, unique=True),
+    Column("record", Text, nullable=False),
+)
+
+dataset_version = Table(
+    "dataset_version",
+    metadata,
+    Column("dataset", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+release = Table(
+    "release",
+    metadata,
+    Column("deployment_id", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("release_endpoint", "endpoint", "deployment_id"),
+)
+
+credential = Table(
+    "credential",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("is_revoked", Boolean, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+segment = Table(
+    "segment",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+outcome_batch = Table(
+    "outcome_batch",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("endpoint", Text, nullable=False),
+    Column("record", Text, nullable=False),
+)
+
+state = Table(
+    "state",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)

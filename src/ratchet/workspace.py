@@ -1,0 +1,442 @@
+"""The workspace: the facade, and the one place where store, engine, loop, automation and measure are put together.
+
+Invariant: what a person asks for is a command in the ledger, appended in one transaction with the job that carries it
+out; whoever runs the workspace carries it out, whichever process took it in.
+"""
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ratchet import clock, config, origin
+from ratchet.automation import rules
+from ratchet.automation.actions import ACTIONS
+from ratchet.automation.clockwork import Clockwork
+from ratchet.automation.dispatcher import Dispatcher, Reactor
+from ratchet.automation.rules import RuleSet
+from ratchet.engine.executors import Zygotes
+from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
+from ratchet.engine.runs import DurableRuns
+from ratchet.errors import DataRefused, NotSettled, UnknownName
+from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, training
+from ratchet.loop.resources import Resources
+from ratchet.loop.serving import claim
+from ratchet.measure import policies
+from ratchet.measure.history import History
+from ratchet.measure.levels import LevelReport, measure_level
+from ratchet.measure.policies import Policy
+from ratchet.records import Actor, Event, Release, derive_id, digest_of
+from ratchet.store import migrations
+from ratchet.store.artifacts import Artifacts
+from ratchet.store.database import Database, sqlite_url
+from ratchet.store.ledger import Ledger
+
+PRELOAD = ("numpy", "pandas", "sklearn.ensemble", "sklearn.pipeline", "sklearn.compose", "skops.io", "duckdb")
+LOOP_MODULES = ("ratchet.loop.pipelines", "ratchet.loop.fitness", "ratchet.loop.backtests", "ratchet.automation.custom")
+HEARTBEAT_SECONDS = 1.0
+LOCK_FILE = "executor.lock"
+
+
+class Workspace:
+    """A project and its state.
+
+    Args:
+        project: The folder with ``ratchet.toml``.
+        poll_seconds: How often idle queues look for work.
+
+    Example:
+        >>> import ratchet as rt
+        >>> with rt.open("flights") as workspace:  # doctest: +SKIP
+        ...     workspace.run("flight-delay")
+    """
+
+    def __init__(self, project: Path, *, poll_seconds: float = 0.05) -> None:
+        self.project = project.resolve()
+        self.config = config.load(self.project)
+        self.folder = self.project / config.STATE_FOLDER
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.database = Database(self.config.project.database or sqlite_url(self.folder / "ratchet.db"))
+        migrations.migrate(self.database)
+        self.runs = DurableRuns(self.database, poll_seconds=poll_seconds)
+        self.ledger = Ledger(self.database, Reactor(self.runs))
+        self.zygotes = Zygotes([*PRELOAD, *LOOP_MODULES])
+        self.resources = Resources(
+            project=self.project,
+            folder=self.folder,
+            config=self.config,
+            database=self.database,
+            ledger=self.ledger,
+            runs=self.runs,
+            artifacts=Artifacts(self.folder / "artifacts"),
+            zygotes=self.zygotes,
+        )
+        self.clockwork = Clockwork(self.resources)
+        self.supervisor = Supervisor()
+        self._lock: WorkspaceLock | None = None
+        self._said: set[str] = set()
+        self._history = History()
+        self._measured_until = 0
+        self._prepare_engine()
+
+    def __enter__(self) -> "Workspace":
+        """Return the workspace."""
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """Stop what was started and give everything back."""
+        self.close()
+
+    def close(self) -> None:
+        """Stop what was started here and give everything back; nothing that was accepted is lost."""
+        self.supervisor.stop()
+        self.runs.close()
+        self.zygotes.close()
+        self.database.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _prepare_engine(self) -> None:
+        marker = f"engine/{msgspec.json.encode(self.runs.poll_seconds).decode()}"
+        with self.database.read() as connection:
+            is_prepared = registry.state(connection, marker, default=False)
+        if not is_prepared:
+            self.runs.prepare()
+            with self.database.write() as transaction:
+                registry.put_state(transaction, marker, value=True)
+
+    # ---- running
+
+    @property
+    def is_executor(self) -> bool:
+        """Tell whether this process carries out the workspace's jobs."""
+        return self._lock is not None
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether some process carries out the workspace's jobs."""
+        return self.is_executor or is_locked(self.folder / LOCK_FILE)
+
+    def start(self, *, serve: bool = True, port: int = 0, die_together: bool = False) -> None:
+        """Carry out jobs in this process, and keep the endpoint process running.
+
+        Args:
+            serve: Whether to keep an endpoint process.
+            port: Where it listens; 0 for any free port, the same after a restart.
+            die_together: End the endpoint with this process, however that ends. Without it the endpoint goes on
+                serving when this process is killed.
+
+        Raises:
+            WorkspaceInUse: Another process does so already.
+        """
+        self._lock = WorkspaceLock(self.folder / LOCK_FILE)
+        self.zygotes.start()
+        dispatcher = Dispatcher(self.resources)
+        self.runs.register("dispatch", dispatcher.dispatch)
+        self.runs.register("act", dispatcher.act)
+        self.runs.register("run", lambda context, spec: training.carry_out(self.resources, context, spec))
+        if serve:
+            self._keep_endpoint(port=port, die_together=die_together)
+        self.runs.launch()
+        releases.publish_routes(self.resources)
+
+    def _keep_endpoint(self, *, port: int, die_together: bool) -> None:
+        serving = self.resources.serving
+        command = [
+            sys.executable,
+            "-m",
+            "ratchet.loop.serving",
+            "--folder",
+            str(serving),
+            "--artifacts",
+            str(self.resources.artifacts.folder),
+            "--port",
+            str(port),
+        ]
+        if die_together:
+            command += ["--die-with-parent"]
+        self.supervisor.watch(
+            Watched(
+                name="endpoint",
+                command=command,
+                log=self.resources.logs / "endpoint.log",
+                is_running_elsewhere=lambda: claim.holder(serving) is not None,
+            )
+        )
+
+    def endpoint_address(self, *, timeout_seconds: float = 60.0) -> str:
+        """Return the address of the endpoint process, once it is there.
+
+        Raises:
+            NotSettled: It did not come up in time.
+        """
+        deadline = clock.monotonic() + timeout_seconds
+        while clock.monotonic() < deadline:
+            holder = claim.holder(self.resources.serving)
+            if holder is not None:
+                return f"http://{holder.host}:{holder.port}"
+            clock.sleep(0.02)
+        raise NotSettled(limit_seconds=timeout_seconds, waiting="the endpoint process; see .ratchet/logs/endpoint.log")
+
+    def heartbeat(self) -> None:
+        """Do what is due now: new data, sealed days, ticks of the clock."""
+        predictions.tend(self.resources)
+        self.look_for_data()
+        self.clockwork.tick(clock.now())
+
+    def look_for_data(self) -> None:
+        """Publish a new version of each dataset whose files have changed; a refused file is in the ledger."""
+        for name in self.config.dataset:
+            try:
+                datasets.scan(self.resources, name)
+            except DataRefused as error:
+                self._say_once(str(error))
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            sys.stderr.write(f"{message}\n")
+
+    def run_forever(self, stop: threading.Event) -> None:
+        """Beat until told to stop."""
+        while not stop.is_set():
+            self.heartbeat()
+            stop.wait(HEARTBEAT_SECONDS)
+
+    def settle(self, *, timeout_seconds: float = 600.0) -> None:
+        """Return when no dispatch, action or run is pending.
+
+        Raises:
+            NotSettled: Something still is after so long; the message names it.
+        """
+        deadline = clock.monotonic() + timeout_seconds
+        pause = 0.002
+        while waiting := self.runs.pending():
+            if clock.monotonic() > deadline:
+                raise NotSettled(limit_seconds=timeout_seconds, waiting=", ".join(sorted(waiting)[:5]))
+            clock.sleep(pause)
+            pause = min(pause * 1.5, 0.02)
+
+    # ---- commands
+
+    def local_actor(self) -> Actor:
+        """Return who gives commands here: the token in the environment, else the account's person."""
+        return credentials.local_actor(self.resources)
+
+    def person(self, account: str) -> Actor:
+        """Return the actor of a named person."""
+        return Actor(authtype="user", authid=credentials.pseudonym(self.resources, account))
+
+    def command(
+        self,
+        action: str,
+        parameters: dict[str, Any],
+        *,
+        subject: str,
+        pipeline: str = "",
+        channel: str = "cli",
+        actor: Actor | None = None,
+        key: str = "",
+    ) -> Event:
+        """Take in what somebody asks for: the command and the job that carries it out, in one transaction.
+
+        Args:
+            action: Name of an action.
+            parameters: The action's.
+            subject: What it acts on.
+            key: Makes the request repeatable: the same key again changes nothing.
+
+        Returns:
+            The event ``command.issued``.
+        """
+        stage = ACTIONS[action].stage
+        event = self._command_event(
+            action, parameters, subject=subject, stage=stage, pipeline=pipeline, channel=channel, actor=actor, key=key
+        )
+        with self.database.write() as transaction:
+            issued = self.ledger.append(transaction, event)[0]
+            job = f"act:{issued.id}"
+            calls = [{"action": action, "parameters": parameters}]
+            spec = {"source": issued.source, "id": issued.id, "calls": calls, "job": job}
+            self.runs.enqueue(transaction, "act", job, spec)
+        return issued
+
+    def _command_event(
+        self,
+        action: str,
+        parameters: dict[str, Any],
+        *,
+        subject: str,
+        stage: str,
+        pipeline: str,
+        channel: str,
+        actor: Actor | None,
+        key: str,
+    ) -> Event:
+        who = actor or self.local_actor()
+        return Event(
+            type="command.issued",
+            subject=subject,
+            id=derive_id("command", key) if key else clock.new_id(),
+            pipeline=pipeline,
+            trigger=channel if channel in ("api", "ui", "cli") else "unknown",
+            authtype=who.authtype,
+            authid=who.authid,
+            authclaims=who.claims,
+            data={
+                "action": action,
+                "target_stage": stage,
+                "args_digest": digest_of(parameters),
+                "arguments": parameters,
+                "channel": channel,
+            },
+        )
+
+    @contextmanager
+    def by_command(
+        self, action: str, parameters: dict[str, Any], *, subject: str, actor: Actor | None = None, key: str = ""
+    ) -> Iterator[Event]:
+        """Record a command that is carried out here and now; what happens inside is caused by it."""
+        event = self._command_event(
+            action, parameters, subject=subject, stage="", pipeline="", channel="cli", actor=actor, key=key
+        )
+        issued = self.ledger.record(event)[0]
+        who = Actor(authtype=issued.authtype, authid=issued.authid, claims=issued.authclaims)
+        with origin.use(origin.following(issued, actor=who, key=f"command:{issued.id}")):
+            yield issued
+
+    def outcome(self, command: Event, *, timeout_seconds: float = 3600.0) -> dict[str, Any]:
+        """Wait for a command to be carried out and return what came of it.
+
+        Returns:
+            ``event``: the last event it caused; ``error``: what went wrong, else ``""``.
+
+        Raises:
+            NotSettled: It was not carried out in time.
+        """
+        job = f"act:{command.id}"
+        deadline = clock.monotonic() + timeout_seconds
+        while clock.monotonic() < deadline:
+            status, result = self.runs.outcome(job)
+            if status == "SUCCESS":
+                return dict(result)
+            if status not in ("ENQUEUED", "PENDING", "DELAYED", "UNKNOWN"):
+                return {"event": "", "error": str(result)}
+            clock.sleep(0.02)
+        raise NotSettled(limit_seconds=timeout_seconds, waiting=job)
+
+    # ---- the project's files
+
+    def sync(self, *, actor: Actor | None = None) -> RuleSet:
+        """Take in what the project's files say now: pipelines and rules.
+
+        Raises:
+            ConfigInvalid: A rule means nothing; nothing is taken in.
+            StepFailed: A file cannot be imported.
+        """
+        snapshot, project = projects.current(self.resources)
+        found = rules.read(self.config, project, path=self.project / config.FILE_NAME)
+        digest = digest_of([msgspec.to_builtins(found), msgspec.to_builtins(project.pipelines)])
+        with self.database.read() as connection:
+            known = registry.state(connection, "project")
+            if known == digest:
+                return rules.in_force(connection)
+        with self.by_command(
+            "sync", {"files": digest}, subject=self.config.project.name, actor=actor, key=f"sync/{known}/{digest}"
+        ):
+            projects.declare(self.resources, project)
+            chosen = rules.put_in_force(self.resources, found)
+        with self.database.write() as transaction:
+            registry.put_state(transaction, "project", digest)
+        self._publish_policies()
+        return chosen
+
+    def _publish_policies(self) -> None:
+        """Record the level policies in force; a later change of a file does not change what was published."""
+        for policy in self.policies():
+            name = f"policy/{policy.name}"
+            with self.database.read() as connection:
+                known = registry.state(connection, name)
+            if known == policy.digest:
+                continue
+            data = {"policy": policy.name, "digest": policy.digest}
+            with self.by_command("publish_policy", data, subject=policy.name, key=f"{name}/{policy.digest}"):
+                self.ledger.record(Event(type="level.policy.published", subject=policy.name, data=data))
+            with self.database.write() as transaction:
+                registry.put_state(transaction, name, policy.digest)
+
+    def reload(self) -> None:
+        """Read ``ratchet.toml`` again, for commands that have changed it."""
+        self.config = config.load(self.project)
+        self.resources.config = self.config
+
+    # ---- measuring
+
+    def policies(self) -> list[Policy]:
+        """Return the level policies: those that ship, then the project's own.
+
+        Raises:
+            ConfigInvalid: A file of the project is no policy.
+        """
+        own = [policies.load(self.project / file) for file in self.config.project.policies]
+        return [policies.shipped("standard"), policies.shipped("strict"), *own]
+
+    def policy(self, name: str) -> Policy:
+        """Return a level policy by name.
+
+        Raises:
+            UnknownName: There is none.
+        """
+        found = {one.name: one for one in self.policies()}
+        if name not in found:
+            raise UnknownName(kind="level policy", name=name, known=", ".join(found))
+        return found[name]
+
+    def history(self) -> History:
+        """Return the measure's view of the ledger, brought up to date."""
+        for event in self.ledger.read(after=self._measured_until):
+            self._history.add(event)
+            self._measured_until = event.seq
+        return self._history
+
+    def level(self, pipeline: str, *, policy: str = "standard", as_of: datetime | None = None) -> LevelReport:
+        """Return how automated a pipeline is, with the evidence.
+
+        Raises:
+            UnknownName: No such policy.
+        """
+        return measure_level(self.history(), pipeline, self.policy(policy), as_of=as_of)
+
+    # ---- looking
+
+    def rules(self) -> RuleSet:
+        """Return the rules in force."""
+        with self.database.read() as connection:
+            return rules.in_force(connection)
+
+    def pipelines(self) -> dict[str, dict[str, Any]]:
+        """Return the declared pipelines by name."""
+        with self.database.read() as connection:
+            declared: dict[str, dict[str, Any]] = registry.state(connection, "pipelines", {})
+        return declared
+
+    def live(self, endpoint: str) -> Release | None:
+        """Return what serves on an endpoint."""
+        with self.database.read() as connection:
+            return registry.live_release(connection, endpoint)
+
+
+def open_workspace(folder: str | Path = ".") -> Workspace:
+    """Open the workspace of a folder, or of the nearest one above it.
+
+    Raises:
+        WorkspaceNotFound: There is none.
+        ConfigInvalid: Its ``ratchet.toml`` means nothing in one of its lines.
+    """
+    return Workspace(config.find(Path(folder)))

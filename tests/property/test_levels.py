@@ -1,0 +1,164 @@
+"""What must hold of levels for every history, not only for those that we thought of."""
+
+from datetime import datetime, timedelta
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ratchet.measure.history import History
+from ratchet.measure.levels import LevelReport, measure_level
+from ratchet.measure.policies import shipped
+from ratchet.records import Event
+from tests.ledgers import LAPTOP, PERSON, PIPELINE, LedgerBuilder
+
+POLICIES = (shipped("standard"), shipped("strict"))
+WORK = ("train", "deploy", "monitor", "sample", "label", "dataset")
+STARTS = ("rule", "person", "stranger", "button", "touched", "approved")
+weeks = st.lists(st.tuples(*[st.sampled_from(STARTS) for _ in WORK]), min_size=1, max_size=6)
+flaws = st.dictionaries(st.tuples(st.integers(0, 7), st.integers(0, 5)), st.sampled_from(STARTS), max_size=4)
+
+
+@st.composite
+def nearly_automated(draw: st.DrawFn) -> list[tuple[str, ...]]:
+    """Draw weeks of automated work with a few flaws, so that levels lie near their thresholds."""
+    count, found = draw(st.integers(3, 8)), draw(flaws)
+    return [tuple(found.get((week, work), "rule") for work in range(len(WORK))) for week in range(count)]
+
+
+def write(plan: list[tuple[str, ...]], *, reversals: frozenset[int] = frozenset()) -> LedgerBuilder:
+    """Return a ledger in which each week does all work, started as planned, with some deployments taken back."""
+    ledger = LedgerBuilder()
+    ledger.own_rule_at_work()
+    previous = None
+    for number, starts in enumerate(plan):
+        how = dict(zip(WORK, starts, strict=True))
+        gate = ledger.train(_start(ledger, "train", how["train"]))
+        if how["train"] == "touched":
+            _touch_inside(ledger, gate)
+        ledger.deploy(_start(ledger, "deploy", how["deploy"]), gate)
+        if how["deploy"] == "touched":
+            _touch_inside(ledger, gate)
+        if number in reversals and previous is not None:
+            ledger.wait(hours=1)
+            ledger.deploy(ledger.command("rollback"), previous)
+        ledger.wait(days=1)
+        ledger.monitor(_start(ledger, "monitor", how["monitor"]))
+        ledger.sample(_start(ledger, "sample", how["sample"]))
+        ledger.label(_start(ledger, "label", how["label"]))
+        ledger.dataset(_start(ledger, "dataset", how["dataset"]))
+        ledger.wait(days=6)
+        previous = gate
+    return ledger
+
+
+def _start(ledger: LedgerBuilder, stage: str, how: str) -> Event:
+    """Begin a piece of work; every way takes as many events' time, so that only the start differs."""
+    rule = ledger.rule(f"automate {stage}", leads_to=[stage], cron="0 3 * * *", origin="template")
+    if how in ("person", "stranger"):
+        return ledger.command(actor=PERSON if how == "person" else LAPTOP)
+    if how == "button":
+        return ledger.fire(rule, ledger.signal())
+    if how == "approved":
+        return ledger.approve(ledger.tick(rule))
+    return ledger.tick(rule)
+
+
+def _touch_inside(ledger: LedgerBuilder, gate: Event) -> None:
+    """Lay hands on the last run or deployment while it was on its way."""
+    for event in reversed(ledger.events):
+        if event.type in ("run.started", "deployment.started"):
+            ledger.add(
+                "touch.recorded",
+                event.subject,
+                {"target": event.subject, "kind": "param_edit"},
+                actor=PERSON,
+                time=event.at,
+                recordedtime=event.at,
+            )
+            return
+    raise AssertionError(gate)
+
+
+def measure(events: list[Event], at: datetime) -> list[LevelReport]:
+    """Return the reports of all shipped policies."""
+    history = History()
+    history.fold(events)
+    return [measure_level(history, PIPELINE, policy, as_of=at) for policy in POLICIES]
+
+
+def levels(ledger: LedgerBuilder) -> list[int]:
+    """Return the levels by all shipped policies, a while after the last event."""
+    return [report.level for report in measure(ledger.events, ledger.now + timedelta(hours=1))]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    plan=nearly_automated(),
+    reversals=st.frozensets(st.integers(0, 5)),
+    where=st.tuples(st.integers(0, 7), st.integers(0, 5)),
+    how=st.sampled_from(STARTS[1:]),
+)
+def test_replacing_automation_never_raises_a_level(
+    plan: list[tuple[str, ...]], reversals: frozenset[int], where: tuple[int, int], how: str
+) -> None:
+    """Whatever an automated piece of work is replaced with, no level is higher afterwards."""
+    week, work = where[0] % len(plan), where[1]
+    changed = [list(starts) for starts in plan]
+    changed[week][work] = how
+    before = [*plan]
+    before[week] = (*plan[week][:work], "rule", *plan[week][work + 1 :])
+    after = levels(write([tuple(starts) for starts in changed], reversals=reversals))
+    assert all(a <= b for a, b in zip(after, levels(write(before, reversals=reversals)), strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(plan=weeks | nearly_automated(), picks=st.lists(st.integers(0, 10_000), max_size=20))
+def test_redelivery_changes_nothing(plan: list[tuple[str, ...]], picks: list[int]) -> None:
+    """Events that arrive again, anywhere in the stream, change no part of the report."""
+    ledger = write(plan)
+    again = [ledger.events[pick % len(ledger.events)] for pick in picks]
+    at = ledger.now + timedelta(hours=1)
+    assert measure([*ledger.events, *again], at) == measure(ledger.events, at)
+
+
+@settings(max_examples=60, deadline=None)
+@given(plan=weeks | nearly_automated(), seed=st.randoms(use_true_random=False))
+def test_order_of_arrival_changes_nothing(plan: list[tuple[str, ...]], seed: Random) -> None:
+    """Events that arrive within the hour, in any order, give the same report but for their places."""
+    ledger = write(plan)
+    last = ledger.events[-1].at
+    delays = [seed.uniform(0, 3500) for _ in ledger.events]
+    arrivals = [event.at + timedelta(seconds=delay) for event, delay in zip(ledger.events, delays, strict=True)]
+    arrived = sorted(zip(arrivals, ledger.events, strict=True), key=lambda pair: pair[0])
+    shuffled = [_recorded(event, at=at, seq=seq) for seq, (at, event) in enumerate(arrived, start=1)]
+    at = last + timedelta(hours=2)
+    assert [_facts(r) for r in measure(shuffled, at)] == [_facts(r) for r in measure(_prompt(ledger.events), at)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(plan=weeks | nearly_automated(), pick=st.integers(0, 10_000))
+def test_unknown_never_raises_a_level(plan: list[tuple[str, ...]], pick: int) -> None:
+    """Taking away what is known about an actor raises no level, whichever event it is."""
+    ledger = write(plan, reversals=frozenset({1}))
+    before = levels(ledger)
+    index = pick % len(ledger.events)
+    event = ledger.events[index]
+    values = {name: getattr(event, name) for name in event.__struct_fields__}
+    ledger.events[index] = Event(**(values | {"authtype": "unknown", "authclaims": {}}))
+    assert all(after <= known for after, known in zip(levels(ledger), before, strict=True))
+
+
+def _recorded(event: Event, *, at: datetime, seq: int) -> Event:
+    values = {name: getattr(event, name) for name in event.__struct_fields__}
+    return Event(**(values | {"recordedtime": at, "seq": seq}))
+
+
+def _prompt(events: list[Event]) -> list[Event]:
+    """Return the events as recorded the moment they happened, so that none is flagged."""
+    return [_recorded(event, at=event.at, seq=event.seq) for event in events]
+
+
+def _facts(report: LevelReport) -> dict[str, object]:
+    """Return a report without the places in the ledger."""
+    return {name: getattr(report, name) for name in report.__struct_fields__ if name != "seq"}

@@ -1,0 +1,1 @@
+"""Tests of the endpoint process, part by part."""

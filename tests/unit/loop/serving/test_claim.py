@@ -1,0 +1,46 @@
+"""One living process holds a serving folder, and everybody can see which."""
+
+from pathlib import Path
+
+import pytest
+
+from ratchet.errors import ServingFolderHeld
+from ratchet.loop.serving import claim
+
+
+def test_second_claim_is_refused_with_the_holder(folder: Path) -> None:
+    """A folder that is served already is refused, and the error names the process."""
+    first = claim.Claim(folder)
+    me = first.describe(host="127.0.0.1", port=4242)
+    with pytest.raises(ServingFolderHeld) as refused:
+        claim.Claim(folder)
+    assert refused.value.pid == me.pid
+    first.release()
+
+
+def test_holder_is_seen_while_it_lives_and_not_after(folder: Path) -> None:
+    """The holder is known while the lock is held; afterwards only its port is remembered."""
+    assert claim.holder(folder) is None
+    held = claim.Claim(folder)
+    me = held.describe(host="127.0.0.1", port=4242)
+    assert claim.holder(folder) == me
+    held.release()
+    assert claim.holder(folder) is None
+    assert claim.last_holder(folder) == me
+
+
+def test_damaged_description_is_no_holder(folder: Path) -> None:
+    """A description that cannot be read counts as none, and the next claim replaces it."""
+    (folder / claim.HOLDER_FILE).write_bytes(b"{")
+    assert claim.last_holder(folder) is None
+    held = claim.Claim(folder)
+    assert held.describe(host="127.0.0.1", port=1) == claim.holder(folder)
+    held.release()
+
+
+def test_every_writer_has_a_name_of_its_own(tmp_path: Path) -> None:
+    """Two claims never write spool files of one name."""
+    claims = [claim.Claim(tmp_path / name) for name in ("a", "b")]
+    assert claims[0].writer != claims[1].writer
+    for held in claims:
+        held.release()
