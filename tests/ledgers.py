@@ -41,7 +41,7 @@ class LedgerBuilder:
         *,
         cause: Event | None = None,
         actor: Actor = ENGINE,
-        **envelope: Any,  # noqa: ANN401  # any field of the envelope
+        **envelope: Any,
     ) -> Event:
         """Append one event."""
         self.now += timedelta(seconds=1)
@@ -75,7 +75,7 @@ class LedgerBuilder:
 
     # ---- rules, clocks, people
 
-    def declare(self, **data: Any) -> Event:  # noqa: ANN401  # any part of the declaration
+    def declare(self, **data: Any) -> Event:
         """Declare the pipeline."""
         return self.add("pipeline.declared", self.pipeline, {"pipeline": self.pipeline, **data}, actor=PERSON)
 
@@ -102,7 +102,7 @@ class LedgerBuilder:
         """Switch a rule on or off by hand."""
         return self.add("rule.enabled" if is_enabled else "rule.disabled", rule.subject, rule.data, actor=PERSON)
 
-    def fire(self, rule: Event, trigger: Event, **envelope: Any) -> Event:  # noqa: ANN401  # any field
+    def fire(self, rule: Event, trigger: Event, **envelope: Any) -> Event:
         """Let a rule fire on an event."""
         known = {name: rule.data[name] for name in ("rule_id", "digest", "origin")}
         data = {**known, "condition_result": True, "trigger_event": trigger.id}
@@ -190,7 +190,7 @@ class LedgerBuilder:
         cause: Event,
         deployment_id: str = "",
         digests: dict[str, str] | None = None,
-        **envelope: Any,  # noqa: ANN401  # any field of the envelope
+        **envelope: Any,
     ) -> Event:
         """Shift traffic on the endpoint."""
         data = {
@@ -225,10 +225,10 @@ class LedgerBuilder:
     def monitor(self, cause: Event, *, kinds: tuple[str, ...] = ("drift", "performance"), status: str = "ok") -> Event:
         """Evaluate monitors because of something; return the last evaluation."""
         window = {"start": (self.now - timedelta(days=7)).isoformat(), "end": self.now.isoformat()}
+        about = {"window": window, "value": 0.1, "status": status}
         for kind in kinds:
-            data = {"monitor": kind, "kind": kind, "window": window, "value": 0.1, "status": status}
-            last = self.add("monitor.evaluated", kind, data, cause=cause)
-        return last
+            self.add("monitor.evaluated", kind, {"monitor": kind, "kind": kind, **about}, cause=cause)
+        return self.events[-1]
 
     def sample(self, cause: Event) -> Event:
         """Take a sample of the traffic because of something."""
@@ -251,9 +251,9 @@ class LedgerBuilder:
         """Train each week by the shipped rule; return the last verdict."""
         rule = self.weekly()
         for _ in range(weeks):
-            gate = self.train(self.tick(rule))
+            self.train(self.tick(rule))
             self.wait(days=7)
-        return gate
+        return self.events[-1]
 
     def automated_week(self) -> Event:
         """Train, release and monitor by rule; sample, label and build a dataset by rule; return the last event."""

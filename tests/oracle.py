@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from croniter import croniter_range
 
-DAY, GRADES = timedelta(days=1), ["native", "attested", "imported", "inferred"]  # declared never counts
+DAY, GONE, GRADES = timedelta(days=1), "rule.deleted", ["native", "attested", "imported", "inferred"]
 DEFAULTS = {"N": 20, "W": "180d", "n_min": 3, "theta": 0.8, "evidence_min": "inferred", "min": 1, "fires": 2}
 COUNTED = {"init": ("auto",), "exec": ("auto", "human")}  # modes (2.3); no type of the payloads makes gated or semi
 BROKEN = {"type": "broken", "evidence": "none", "at": ""}  # stands for a cause that is missing or was met before
@@ -47,7 +47,7 @@ class Ledger:
         for e in sorted(mine, key=lambda e: (e["when"], e["seq"])): self.of[e["type"]].append(e)
         declared, days = (self.of["pipeline.declared"] or [{}])[-1], int(self.options["W"].rstrip("d"))
         self.start = as_of.astimezone(UTC) - max(days, 4 * (declared.get("cadence_days") or 0)) * DAY
-        self.rules = {e["rule_id"]: {} if e["type"] == "rule.deleted" or not e["enabled"] else e for e in mine if "enabled" in e}
+        self.rules = {e["rule_id"]: e if e["enabled"] and e["type"] != GONE else {} for e in mine if "enabled" in e}
         self.na, self.shifts = declared.get("na") or {}, list(self.scan())
     def scan(self):
         """Yield shifts of live production traffic with the versions live `now` and `before`, and what is `new`."""
@@ -107,7 +107,7 @@ class Ledger:
         path, steps = self.chain(deploy), ("gate.evaluated", "run.finished", "dataset.generated")
         links = zip(path, path[1:] + [BROKEN])
         order = all(any(e["type"] == step for e, _ in links) for step in steps)
-        ends = [e for e, why in links if e["type"] == "rule.fired" and (why["at"] == "label" or "alert.raised" in why["type"])]
+        ends = [e for e, up in links if e["type"] == "rule.fired" and (up["at"] == "label" or "raised" in up["type"])]
         return order and ends != [] and all(self.walk(e["at"], e) == "AUTO" for e in path[:path.index(ends[0]) + 1])
     def stale(self, stage, whens):
         """Tell whether the last transition is old although an enabled rule for the stage had cause since (2.4)."""

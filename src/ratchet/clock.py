@@ -52,6 +52,7 @@ def simulate(path: Path, *, start: datetime) -> datetime:
         temporary = path.with_suffix(".new")
         temporary.write_bytes(_pack(start))
         temporary.replace(path)
+    stop_simulating()
     os.environ[FILE_VARIABLE] = str(path)
     _open_from_environment()
     return now()

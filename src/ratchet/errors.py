@@ -100,6 +100,19 @@ class ConfigInvalid(RatchetError):
     template: ClassVar[str] = "{where}: {problem} {remedy}"
 
 
+@dataclass
+class DemoDiffers(RatchetError):
+    """A folder holds a demo that was started differently."""
+
+    folder: str
+    found: str
+    wanted: str
+    template: ClassVar[str] = (
+        "{folder} holds a demo with {found}, and {wanted} was asked for. Go on with {found}, or choose another "
+        "folder: ratchet demo --keep DIR"
+    )
+
+
 # ---- ledger
 
 

@@ -36,7 +36,7 @@ def compile_condition(text: str) -> "cel.Program":
     except ValueError as error:
         reason = str(error).partition("ERROR: ")[2].splitlines()
         raise BrokenCondition(f"cannot be parsed: {reason[0] if reason else error}") from error
-    unknown = sorted(set(program.variables) - set(VARIABLES))
+    unknown = sorted(set(program.variables()) - set(VARIABLES))
     if unknown:
         raise BrokenCondition(f"names '{unknown[0]}'; a condition knows {' and '.join(VARIABLES)}")
     return program

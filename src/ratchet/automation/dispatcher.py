@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ratchet import clock, origin
+from ratchet import clock, faults, origin
 from ratchet.automation import conditions, rules
 from ratchet.automation.actions import action
 from ratchet.automation.conditions import BrokenCondition
@@ -214,6 +214,7 @@ class Dispatcher:
             # The border of the worker: a fault of ours must end the list visibly, not leave it pending for ever.
             _log.exception("action %s failed", name)
             return {"event": "", "error": f"{type(error).__name__}: {error}"}
+        faults.point("action.before_record")
         return {"event": last.id if last else "", "error": ""}
 
     def record_outcome(self, rule: Rule, event: Event, kind: str, *, key: str, cause: str, **data: Any) -> None:

@@ -180,9 +180,8 @@ class Flights:
             path: What ``prepare`` returned.
         """
         self._path = path
-        names = [name for name in COLUMNS if name != "scheduled_departure"]
         with duckdb.connect() as connection:
-            columns = connection.execute(f"SELECT {', '.join(names)} FROM read_parquet(?)", [str(path)]).fetchnumpy()
+            columns = connection.execute(f"SELECT {', '.join(COLUMNS)} FROM read_parquet(?)", [str(path)]).fetchnumpy()
         self._request = {name: _plain(columns[name]) for name in ("flight_id", *FEATURES)}
         self._asked_at = _plain(columns["asked_at"]).astype("datetime64[us]")
         self._hours = np.unique(self._asked_at)
@@ -197,6 +196,7 @@ class Flights:
         self._landed = {
             "flight_id": self._request["flight_id"][landed][order],
             "late": np.ma.getdata(columns["late"])[landed][order].astype(np.int64),
+            "scheduled_departure": _plain(columns["scheduled_departure"]).astype("datetime64[us]")[landed][order],
             "arrived_at": self._arrived_at,
         }
         self._months, self._landed_month = np.unique(columns["month"][landed][order].astype("U7"), return_inverse=True)
@@ -246,8 +246,8 @@ class Flights:
             end: Last moment that counts, with a time zone.
 
         Returns:
-            ``flight_id``, ``late`` (0 or 1) and ``arrived_at`` (UTC) of flights that landed in (start, end], each of
-            shape ``(flights,)``, in order of arrival.
+            ``flight_id``, ``late`` (0 or 1), ``scheduled_departure`` and ``arrived_at`` (UTC) of flights that landed in
+            (start, end], each of shape ``(flights,)``, in order of arrival.
 
         Raises:
             ValueError: A moment has no time zone.

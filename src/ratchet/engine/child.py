@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ratchet import clock
+from ratchet import clock, faults
 from ratchet.engine import wire
 from ratchet.errors import StepFailed
 
@@ -78,6 +78,7 @@ class Child:
             outcome = {"error": describe(name, error)}
         # What was printed belongs to this step: it must be in the log before the step counts as done.
         sys.stdout.flush()
+        faults.point("step.computed")
         wire.send(self._connection, {"op": "done", "cost": meter.read(), **outcome})
         wire.receive(self._connection)
         return outcome

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ratchet import clock
+from ratchet import clock, faults
 from ratchet.engine import wire
 from ratchet.engine.child import status_mb
 from ratchet.errors import ChildDied, MemoryExceeded, NondeterministicPipeline, RunCancelled, StepFailed, StepTimeout
@@ -151,7 +151,13 @@ class Zygotes:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             command = [sys.executable, "-m", "ratchet.engine.zygote", str(theirs.fileno()), str(os.getpid())]
             # BLAS keeps threads from its import on, and a process with threads should not fork.
-            environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+            environment = {
+                **os.environ,
+                "OPENBLAS_NUM_THREADS": "1",
+                "JE_ARROW_MALLOC_CONF": "background_thread:false",
+                # One core stays for the control plane and the endpoint: OpenMP threads that wait for a busy core spin.
+                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1))),
+            }
             self._process = subprocess.Popen(  # noqa: S603, our own command line
                 [*command, *self._preload], pass_fds=[theirs.fileno()], env=environment
             )
@@ -247,6 +253,7 @@ class Session:
                 self._expect(self._next(), request)
                 continue
             assert done["op"] == "done", "a child that was told to run answers when it is done"
+            faults.point("step.before_record")
             return {key: value for key, value in done.items() if key != "op"}
 
     def _answer(self, request: wire.Frame, record: Recorder) -> None:

@@ -14,7 +14,7 @@ from ratchet.engine.executors import Session, Task, log_file
 from ratchet.loop import feedback, fitness, predictions, registry
 from ratchet.loop.frames import connect, write_parquet
 from ratchet.loop.resources import Resources
-from ratchet.records import ModelVersion
+from ratchet.records import ModelVersion, Record
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
 
@@ -76,3 +76,101 @@ def compare(resources: Resources, endpoint: str) -> list[tuple[feedback.PeriodMe
         return [(one, None) for one in live]
     frozen = {one.period: one.value for one in feedback.metrics(resources, endpoint, scores=replay(resources, first))}
     return [(one, frozen.get(one.period)) for one in live]
+
+
+class Gain(Record, frozen=True):
+    """The mean over months of what the live versions gained in area under the curve.
+
+    Attributes:
+        low, high: Where the middle 95 % of the resamples lie.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap_gain(
+    resources: Resources, endpoint: str, *, resamples: int, first: str = "", seed: int = 0
+) -> Gain | None:
+    """Resample days within each month, the same for both models, and return the spread of the mean monthly gain.
+
+    Args:
+        resamples: How many.
+        first: First month that counts, such as ``2013-03``.
+
+    Returns:
+        The gain, or ``None`` where nothing can be compared.
+
+    Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), the percentile interval; days are
+    resampled as blocks because flights of one day share their weather.
+    """
+    import numpy as np
+
+    months = _paired(resources, endpoint, first=first)
+    if not months:
+        return None
+    chance = np.random.default_rng(seed)
+    point = np.mean([month.gain(np.ones(len(month.days))) for month in months])
+    spread = []
+    for _ in range(resamples):
+        gains = []
+        for month in months:
+            drawn = chance.integers(0, len(month.days), len(month.days))
+            gains.append(month.gain(np.bincount(drawn, minlength=len(month.days)).astype(float)))
+        spread.append(float(np.mean(gains)))
+    low, high = np.quantile(spread, [0.025, 0.975])
+    return Gain(mean=float(point), low=float(low), high=float(high))
+
+
+class _PairedMonth:
+    """One month's rows, ordered by each model's score once, so that a resample is a weighted sum."""
+
+    def __init__(self, rows: Any) -> None:
+        import numpy as np
+
+        self.days, self._day = np.unique(rows["day"].to_numpy(), return_inverse=True)
+        self._truth = rows["outcome"].to_numpy() == 1
+        self._orders = [self._order(rows[name].to_numpy()) for name in ("live", "other")]
+
+    @staticmethod
+    def _order(scores: Any) -> tuple[Any, Any]:
+        import numpy as np
+
+        order = np.argsort(scores, kind="stable")
+        starts = np.flatnonzero(np.concatenate(([True], np.diff(scores[order]) > 0)))
+        return order, starts
+
+    def gain(self, day_weights: Any) -> float:
+        """Return the live model's area less the other's, with each day counted as often as it was drawn."""
+        live, other = (self._area(order, starts, day_weights[self._day]) for order, starts in self._orders)
+        return live - other
+
+    def _area(self, order: Any, starts: Any, weights: Any) -> float:
+        import numpy as np
+
+        positive = np.add.reduceat(np.where(self._truth, weights, 0.0)[order], starts)
+        negative = np.add.reduceat(np.where(self._truth, 0.0, weights)[order], starts)
+        below = np.cumsum(negative) - negative
+        pairs = positive.sum() * negative.sum()
+        return float((positive * (below + negative / 2)).sum() / pairs) if pairs else 0.5
+
+
+def _paired(resources: Resources, endpoint: str, *, first: str) -> list[_PairedMonth]:
+    version = first_version(resources, endpoint)
+    outcomes = [resources.folder / one.file for one in feedback.batches(resources, endpoint)]
+    paths = predictions.files(resources, endpoint)
+    if not version or not outcomes or not paths:
+        return []
+    local = f"time AT TIME ZONE '{resources.config.project.time_zone}'"
+    replayed = ", ".join(f"'{path}'" for path in replay(resources, version))
+    answered = predictions.rows_query(paths, f"prediction_id, score AS live, {local} AS local")
+    with connect() as connection:
+        rows = connection.sql(
+            f"SELECT live, other.score AS other, outcome, strftime(local, '%Y-%m') AS month, "  # noqa: S608, our names
+            f"strftime(local, '%Y-%m-%d') AS day FROM ({answered}) "
+            f"JOIN read_parquet([{replayed}]) other USING (prediction_id) "
+            f"JOIN ({feedback.outcomes_query(outcomes)}) USING (prediction_id) "
+            f"WHERE month >= '{first}' ORDER BY prediction_id"
+        ).df()
+    return [_PairedMonth(group) for _, group in rows.groupby("month", sort=True)]

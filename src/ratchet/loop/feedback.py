@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import insert, select
 
-from ratchet import clock
+from ratchet import clock, faults
 from ratchet.errors import UnknownPrediction
 from ratchet.loop import predictions, registry
 from ratchet.loop.frames import connect, write_parquet
@@ -64,6 +64,7 @@ def receive(
     name = derive_id("outcomes", endpoint, key)
     target = resources.folder / "outcomes" / endpoint / f"{name}.parquet"
     write_parquet(target, _table(outcomes))
+    faults.point("outcomes.before_row")
     batch = OutcomeBatch(
         id=key,
         endpoint=endpoint,
@@ -263,13 +264,13 @@ def _make_scored(
     local = f"time AT TIME ZONE '{resources.config.project.time_zone}'"
     period = {"month": f"strftime({local}, '%Y-%m')", "day": f"strftime({local}, '%Y-%m-%d')", "all": "'all'"}[by]
     rows = predictions.rows_query(paths, f"prediction_id, score, time, {period} AS period")
-    connection.execute(f"CREATE TABLE answered AS {rows}")
+    connection.execute(f"CREATE TEMP TABLE answered AS {rows}")
     score, join = "answered.score", ""
     if scores:
         names = ", ".join(f"'{path}'" for path in scores)
         join = f"JOIN read_parquet([{names}]) other USING (prediction_id)"
         score = "other.score"
     connection.execute(
-        f"CREATE TABLE scored AS SELECT period, {score} AS score, outcome, prediction_id FROM answered {join} "  # noqa: S608
+        f"CREATE TEMP TABLE scored AS SELECT period, {score} AS score, outcome, prediction_id FROM answered {join} "  # noqa: S608
         f"LEFT JOIN ({outcomes_query(outcomes)}) USING (prediction_id)"
     )

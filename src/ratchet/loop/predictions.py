@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from sqlalchemy import Connection, insert, select
 
-from ratchet import clock, origin
+from ratchet import clock, faults, origin
 from ratchet.loop import profiles, registry
 from ratchet.loop.frames import connect, quoted, write_parquet
 from ratchet.loop.resources import Resources
@@ -74,6 +74,7 @@ def collect(resources: Resources) -> int:
         if frames:
             # Named by where it starts: done again after a crash it takes the same place.
             _write_open(resources, frames, label=f"{file.path.stem}-{start:012d}")
+            faults.point("frames.before_offset")
             with resources.database.write() as transaction:
                 registry.put_state(transaction, name, end)
             total += len(frames)
@@ -147,6 +148,7 @@ def _seal(resources: Resources, endpoint: str, day: str) -> Segment:
     known = segment(resources, name)
     if known is None:
         known = _write_segment(resources, endpoint, day, name=name, parts=parts)
+        faults.point("segment.before_removal")
     for part in parts:
         part.unlink()
     (folder / "open" / day).rmdir()
@@ -188,6 +190,7 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
         max_time=rows["time"].max().isoformat() if len(rows) else "",
         counts=_counts(resources, rows),
     )
+    faults.point("segment.before_row")
     with resources.database.write() as transaction:
         _record_segment(resources, transaction, made, usage, default_cause=_traffic_event(transaction, endpoint))
     return made
@@ -196,9 +199,9 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
 def _first_of_each(parts: list[Path]) -> str:
     files = ", ".join(f"'{part}'" for part in parts)
     return (
-        "CREATE TABLE rows AS SELECT * FROM "  # noqa: S608, names that we made
+        "CREATE TEMP TABLE rows AS SELECT * FROM "  # noqa: S608, names that we made
         f"read_parquet([{files}], union_by_name=true) "
-        "QUALIFY row_number() OVER (PARTITION BY coalesce(prediction_id, request_id) ORDER BY time) = 1"
+        "QUALIFY row_number() OVER (PARTITION BY caller, coalesce(prediction_id, request_id) ORDER BY time) = 1"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
-from ratchet import clock, origin
+from ratchet import clock, faults, origin
 from ratchet.errors import (
     GateNotPassed,
     NoEndpointProcess,
@@ -192,6 +192,7 @@ class _Deployment:
         with self._resources.database.write() as transaction:
             registry.put_release(transaction, release)
         generation = publish_routes(self._resources, desired=self._id)
+        faults.point("routes.written")
         endpoint = self._version.model
         try:
             found = wait_acknowledged(self._resources.serving, generation, timeout_seconds=ACKNOWLEDGE_SECONDS)
@@ -201,6 +202,7 @@ class _Deployment:
         if endpoint in found.refused:
             self._withdraw()
             raise ReleaseRefused(endpoint=endpoint, version=self._version.name, reason=found.refused[endpoint])
+        faults.point("routes.acknowledged")
 
     def _withdraw(self) -> None:
         with self._resources.database.write() as transaction:

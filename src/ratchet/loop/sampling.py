@@ -140,7 +140,7 @@ def _join(
     files = ", ".join(f"'{resources.artifacts.checked_path(one)}'" for one in samples)
     with connect() as connection:
         connection.execute(
-            f"CREATE TABLE joined AS SELECT * FROM read_parquet([{files}], union_by_name=true) "  # noqa: S608
+            f"CREATE TEMP TABLE joined AS SELECT * FROM read_parquet([{files}], union_by_name=true) "  # noqa: S608
             f"JOIN ({feedback.outcomes_query(outcomes)}) USING (prediction_id)"
         )
         have = {str(row[0]) for row in connection.execute("DESCRIBE joined").fetchall()}

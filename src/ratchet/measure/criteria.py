@@ -6,6 +6,7 @@ Invariant: too little evidence is "insufficient", never a share of 0, and each v
 import math
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import pairwise
 from statistics import median
 from typing import Literal
 
@@ -105,7 +106,7 @@ class PipelineEvidence:
         """Return why a stage's evidence is stale, in words; ``""`` while it is not."""
         sample = self.sample(stage)
         last = sample[-1]
-        gaps = [(after.at - before.at).total_seconds() for before, after in zip(sample, sample[1:], strict=False)]
+        gaps = [(after.at - before.at).total_seconds() for before, after in pairwise(sample)]
         usual = timedelta(seconds=median(gaps)) if gaps else timedelta(0)
         if self.snapshot.at - last.at <= max(_QUIET_FACTOR * usual, _QUIET_AT_LEAST):
             return ""

@@ -89,7 +89,14 @@ def read_freshness(snapshot: Snapshot, pipeline: str) -> Freshness:
     registered = {_version(event): event for event in snapshot.events("model.version.registered", pipeline)}
     trained = {_run(event): event for event in snapshot.events("run.finished", pipeline)}
     ages = [
-        _ages(snapshot, shift, version, registered.get(version), trained, first_live[(endpoint, version)])
+        _ages(
+            shift,
+            version,
+            at=snapshot.at,
+            registered=registered.get(version),
+            trained=trained,
+            first_live=first_live[(endpoint, version)],
+        )
         for endpoint, shift in live_now(all_shifts).items()
         for version in sorted(shift.shares)
     ]
@@ -117,9 +124,10 @@ def human_actions(history: History, pipeline: str | None = None, *, as_of: datet
 
 
 def _ages(
-    snapshot: Snapshot,
     shift: Shift,
     version: str,
+    *,
+    at: datetime,
     registered: Event | None,
     trained: dict[str, Event],
     first_live: datetime,
@@ -129,9 +137,9 @@ def _ages(
         endpoint=shift.endpoint,
         version=version,
         share=shift.shares[version] / sum(shift.shares.values()),
-        data_age_days=_days(snapshot.at, _data_until(registered)),
-        train_age_days=_days(snapshot.at, moment_of(run) if run else None),
-        serving_age_days=(snapshot.at - first_live).total_seconds() / _DAY_SECONDS,
+        data_age_days=_days(at, _data_until(registered)),
+        train_age_days=_days(at, moment_of(run) if run else None),
+        serving_age_days=(at - first_live).total_seconds() / _DAY_SECONDS,
     )
 
 

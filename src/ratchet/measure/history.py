@@ -29,6 +29,7 @@ class History:
         self._events: dict[tuple[str, str], Event] = {}
         self._of_type: dict[tuple[str, str], list[Event]] = {}
         self._of_rule: dict[RuleKey, list[Event]] = {}
+        self._rules_of: dict[str, dict[RuleKey, None]] = {}
         self._of_target: dict[str, list[Event]] = {}
         self._pipelines: dict[str, Event] = {}
         self._first: Event | None = None
@@ -66,6 +67,7 @@ class History:
             self._pipelines.setdefault(event.pipeline, event)
         if event.type in KEPT:
             self._of_rule.setdefault(rule_key(event), []).append(event)
+            self._rules_of.setdefault(event.pipeline, {}).setdefault(rule_key(event))
         elif event.type in _TARGETED:
             self._of_target.setdefault(str(event.data.get("target") or event.subject), []).append(event)
         return True
@@ -153,8 +155,8 @@ class Snapshot:
         known.sort(key=order)
         return known
 
-    def _rule_keys(self) -> list[RuleKey]:
-        return list(self._history._of_rule)
+    def _rule_keys(self, pipeline: str) -> list[RuleKey]:
+        return list(self._history._rules_of.get(pipeline, ()))
 
     def _rule_events(self, key: RuleKey) -> list[Event]:
         return self._known(self._history._of_rule.get(key, []))

@@ -9,6 +9,7 @@ import re
 import tomllib
 from datetime import timedelta
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -239,7 +240,7 @@ class _Reader:
 
     def check_order(self, levels: list[Level]) -> None:
         numbers = [level.id for level in levels]
-        for index, (lower, higher) in enumerate(zip(numbers, numbers[1:], strict=False)):
+        for index, (lower, higher) in enumerate(pairwise(numbers)):
             if higher <= lower:
                 self.enter_block(index + 1)
                 self.refuse("id", f"is {higher} and comes after {lower}.", "Number the levels upwards, each once.")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from croniter import croniter  # type: ignore[import-untyped]  # it has no types of its own
+from croniter import croniter
 from msgspec.structs import replace
 
 from ratchet.records import Event, Record
@@ -86,7 +86,7 @@ class RuleBook:
 
     def __init__(
         self,
-        keys: Callable[[], Iterable[RuleKey]],
+        keys: Callable[[str], Iterable[RuleKey]],
         events_of: Callable[[RuleKey], list[Event]],
         *,
         at: datetime,
@@ -95,7 +95,7 @@ class RuleBook:
         """Take the rules' events as they stood.
 
         Args:
-            keys: Gives the source and name of every rule.
+            keys: Gives the source and name of every rule that was ever written for a pipeline.
             events_of: Gives the life and the firings of one rule, in order.
             at: The moment of the snapshot.
             window: How far back a schedule must have two slots to count as recurring.
@@ -113,7 +113,7 @@ class RuleBook:
 
     def enabled(self, pipeline: str) -> list[Rule]:
         """Return the rules that act on a pipeline and may still fire."""
-        rules = [self.rule(key) for key in self._keys()]
+        rules = [self.rule(key) for key in self._keys(pipeline)]
         return [rule for rule in rules if rule.is_enabled and rule.pipeline == pipeline]
 
     def is_single_use(self, fired: Event) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from ratchet import clock
+from ratchet import clock, faults
 from ratchet.errors import ArtifactCorrupt, ArtifactMissing
 
 _CHUNK = 1 << 20
@@ -129,7 +129,9 @@ def write_durably(target: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        faults.point("artifact.before_rename")
         temporary.replace(target)
+        faults.point("artifact.after_rename")
     except BaseException:
         with suppress(FileNotFoundError):
             temporary.unlink()

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
+from ratchet import faults
 from ratchet.errors import NestedWrite
 
 POOL_SIZE = 24
@@ -54,6 +55,8 @@ class Database:
                 else:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
                 yield connection
+                faults.point("write.before_commit")
+            faults.point("write.after_commit")
         finally:
             _writing.reset(token)
 

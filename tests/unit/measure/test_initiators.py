@@ -413,6 +413,16 @@ def test_reversal_by_a_person(hours: int, expected: str) -> None:
     assert modes(ledger, "deploy") == ["auto", expected, "assisted"]
 
 
+def test_reversal_by_a_stranger_overrides_too() -> None:
+    """A rollback by nobody knows whom counts against the deployment like a person's: unknown never helps."""
+    ledger = LedgerBuilder()
+    first, second = (ledger.train(ledger.tick(ledger.weekly())) for _ in range(2))
+    ledger.deploy(ledger.fire(ledger.release_rule(), first), first)
+    ledger.deploy(ledger.fire(ledger.release_rule(), second), second)
+    ledger.deploy(ledger.command("rollback", actor=LAPTOP), first)
+    assert modes(ledger, "deploy") == ["auto", "overridden", "unknown"]
+
+
 def test_reversal_by_rule_or_replacement_is_no_override() -> None:
     """An automated rollback overrides nothing, nor does a newer version that a person deploys."""
     ledger = LedgerBuilder()

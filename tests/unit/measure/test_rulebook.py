@@ -51,6 +51,15 @@ def test_single_use_is_judged_as_of_the_snapshot() -> None:
     assert not history.as_of(ledger.now).rules.is_single_use(first)
 
 
+def test_preset_that_was_never_enabled_does_not_recur() -> None:
+    """A shipped preset comes again only while it is enabled."""
+    ledger = LedgerBuilder()
+    data = {"rule_id": "preset", "digest": "d", "origin": "template", "enabled": False, "on": "gate.evaluated"}
+    rule = ledger.add("rule.created", "preset", data)
+    fired = ledger.fire(rule, ledger.add("gate.evaluated", "m@v1"))
+    assert ledger.history().as_of(ledger.now).rules.is_single_use(fired)
+
+
 def test_firing_twice_on_one_trigger_is_one_firing() -> None:
     """A firing recorded twice for one trigger does not make a rule recurring."""
     ledger = LedgerBuilder()

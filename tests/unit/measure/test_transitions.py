@@ -1,6 +1,9 @@
 """The record of a transition."""
 
-from ratchet.measure.transitions import transitions
+from msgspec.structs import replace
+
+from ratchet.measure.traffic import shifts
+from ratchet.measure.transitions import is_preceded_by_gate, transitions
 from tests.ledgers import PIPELINE, LedgerBuilder
 
 
@@ -21,3 +24,23 @@ def test_transitions_of_another_pipeline_are_not_mixed_in() -> None:
     ledger = LedgerBuilder()
     ledger.scheduled_training()
     assert transitions(ledger.history().as_of(ledger.now), "other", "train") == []
+
+
+def test_gate_of_the_same_instant_is_ordered_by_the_ledger() -> None:
+    """Where a simulated clock stands still, the gate that comes first in the ledger precedes the deployment."""
+    ledger = LedgerBuilder()
+    gate = ledger.scheduled_training()
+    shift = ledger.deploy(ledger.command(), gate)
+    ledger.events[gate.seq - 1] = replace(gate, time=shift.time, recordedtime=shift.recordedtime)
+    snapshot = ledger.history().as_of(ledger.now)
+    assert is_preceded_by_gate(snapshot, shifts(snapshot, PIPELINE)[0])
+
+
+def test_later_verdict_counts() -> None:
+    """An artifact that passed once and failed afterwards has not passed its gate."""
+    ledger = LedgerBuilder()
+    gate = ledger.scheduled_training()
+    ledger.add("gate.evaluated", gate.subject, {**gate.data, "decision": "fail"}, cause=gate)
+    ledger.deploy(ledger.command(), gate)
+    snapshot = ledger.history().as_of(ledger.now)
+    assert not is_preceded_by_gate(snapshot, shifts(snapshot, PIPELINE)[0])

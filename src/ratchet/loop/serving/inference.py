@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ratchet import clock
+from ratchet import clock, faults
 from ratchet.errors import PredictionLogUnwritable, RatchetError, RequestIdReused
 from ratchet.loop.serving import protocol
 from ratchet.loop.serving.log import Frame, PredictionLog
@@ -162,6 +162,7 @@ class Inference:
             )
         )
         self._log.append(_frame(call, progress=progress, status=OK))
+        faults.point("reply.before_sending")
         if request.id:
             self._repeats.keep(key, body=call.body, reply=reply)
         return Reply(status=OK, body=reply)

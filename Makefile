@@ -1,0 +1,85 @@
+# The one list of commands. `make demo` and `make test` set up all they need on a machine with Python >= 3.11.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check fmt bench soak demo-proof docs lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: .venv/.demo ## the whole loop on real flights, in a folder of its own
+	@$(BIN)/ratchet demo
+
+test: .venv/.dev ## all tests, on SQLite and PostgreSQL, with coverage
+	@.ci/prepare postgresql chromium
+	@start=$$(date +%s); status=0; \
+	rm -f .coverage .coverage.*; \
+	$(BIN)/coverage run -m pytest || status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet -o .coverage.json && \
+		$(BIN)/python tests/coverage_floor.py .coverage.json || status=1; \
+	echo "make test: $$(( $$(date +%s) - start )) s"; exit $$status
+
+check: .venv/.dev ## format, lint, types, public names, architecture
+	@start=$$(date +%s); set -ex; \
+	$(BIN)/ruff format --check .; \
+	$(BIN)/ruff check .; \
+	$(BIN)/mypy; \
+	$(BIN)/pyright --verifytypes ratchet --ignoreexternal; \
+	$(BIN)/lint-imports; \
+	set +x; echo "make check: $$(( $$(date +%s) - start )) s"
+
+fmt: .venv/.dev ## put the code into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/.dev ## measure speed, peers in the same run
+	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; \
+	else echo "There are no benchmarks yet: bench/__main__.py is missing."; exit 1; fi
+
+soak: .venv/.dev ## run for hours under kill -9
+	@if [ -f tests/soak.py ]; then $(BIN)/python tests/soak.py; \
+	else echo "There is no soak test yet: tests/soak.py is missing."; exit 1; fi
+
+demo-proof: .venv/.dev ## prove that the demo shows what it says
+	@if [ -f tests/demo_proof.py ]; then $(BIN)/python tests/demo_proof.py; \
+	else echo "There is no proof of the demo yet: tests/demo_proof.py is missing."; exit 1; fi
+
+docs: .venv/.dev ## write the generated parts of docs/reference
+	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \
+	else echo "No part of the docs is generated yet: docs/generate.py is missing."; exit 1; fi
+
+lock: .venv/.dev ## bring requirements/*.lock to the newest versions within the bounds of pyproject.toml
+	$(LOCK) --upgrade pyproject.toml --all-extras --group dev -o requirements/dev.lock >/dev/null
+	$(LOCK) pyproject.toml --extra postgres -c requirements/dev.lock -o requirements/core.lock >/dev/null
+	$(LOCK) pyproject.toml --extra demo --group build -c requirements/dev.lock -o requirements/demo.lock >/dev/null
+	@! grep -nE '://|^-' requirements/*.lock || { echo "A lock file names a host or an option."; exit 1; }
+
+clean: ## remove what tools leave behind; .venv stays
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* build dist
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# ---- the environment: a stamp for each lock, so that nothing is installed twice
+
+.venv/.demo: requirements/demo.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/.dev: requirements/dev.lock pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@ .venv/.demo
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Ratchet needs Python 3.11 or newer, and none was found. On Debian 12 or Ubuntu 24.04 and later:" >&2; \
+		echo "    sudo apt-get install python3 python3-venv" >&2; \
+		echo "Or name one: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments: its module venv or ensurepip is missing. On Debian or Ubuntu:" >&2; \
+		echo "    sudo apt-get install python3-venv" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv

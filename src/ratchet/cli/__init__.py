@@ -1,0 +1,99 @@
+"""The command ``ratchet``: a list of commands, each loaded when it is called.
+
+Invariant: asking for help imports click and nothing else that is slow; whatever a command raises ends as one line and
+an exit code: 0 done, 1 refused or failed, 2 not understood.
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import ratchet
+
+# Section of the help page -> command -> (module, one line). The line stands here so that help need not load the module.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Begin": {
+        "demo": ("demo", "Replay a year of a real pipeline, from no automation to level 4."),
+        "init": ("init", "Start a project that works at once."),
+        "up": ("up", "Run the workspace: rules, endpoint and web pages, until stopped."),
+    },
+    "Models": {
+        "run": ("runs", "Run a pipeline and show what came of it."),
+        "runs": ("runs", "List runs, show one, or compare some."),
+        "models": ("models", "List model versions, or show one."),
+        "promote": ("models", "Let a model version serve in production."),
+        "rollback": ("models", "Let the version serve again that served before."),
+    },
+    "Automation": {
+        "status": ("status", "Show each pipeline: level, live version, ages, last run, alerts."),
+        "level": ("level", "Show how automated a pipeline is, and what blocks the next level."),
+        "events": ("events", "Read the ledger: what happened, by whom, because of what."),
+        "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),
+        "token": ("tokens", "Issue, list and revoke tokens of callers."),
+    },
+}
+COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, importing its module, or ``None``."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"ratchet.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was asked for; a misspelt one is answered with the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
+            if close and "Did you mean" not in error.message:
+                error.message = f"{error.message} Did you mean '{close[0]}'?"
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by section, without importing any."""
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, about) for name, (_, about) in commands.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Each command explains itself: ratchet run --help",
+)
+@click.version_option(ratchet.__version__, message="ratchet %(version)s")
+def cli() -> None:
+    """Close the loop of machine learning in production, and measure it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Carry out a command line and exit.
+
+    Args:
+        arguments: The words after ``ratchet``; those of the process by default.
+    """
+    from ratchet.cli.session import Session, end
+
+    session = Session()
+    try:
+        code = cli.main(args=arguments, prog_name="ratchet", standalone_mode=False, obj=session)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001, the border of the process
+        code = end(session, error)
+    sys.exit(code if isinstance(code, int) else 0)

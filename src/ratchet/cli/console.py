@@ -1,0 +1,215 @@
+"""How output looks: tables, times, numbers and spinners for people, JSON for programs.
+
+Invariant: stdout carries the answer and stderr all else; text of users is printed as it is, never read as markup.
+"""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from ratchet import clock
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.status import Status
+    from rich.table import Table
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_SHORT = 8
+_HEX_DIGITS, _ID_LETTERS = 64, 26
+_EXACT_BELOW_SECONDS = 10
+_NEXT_UNIT_FROM = {"min": 2 * _HOUR, "h": 2 * _DAY}
+
+# What a word says about the state of things, wherever it stands.
+STYLES = {
+    "pass": "green",
+    "success": "green",
+    "live": "bold green",
+    "met": "green",
+    "on": "green",
+    "fail": "red",
+    "failed": "red",
+    "not met": "red",
+    "revoked": "red",
+    "cancelled": "yellow",
+    "insufficient": "yellow",
+    "stale": "yellow",
+    "off": "yellow",
+    "running": "cyan",
+    "queued": "cyan",
+}
+
+
+@cache
+def stdout() -> "Console":
+    """Return the console of answers."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+@cache
+def stderr() -> "Console":
+    """Return the console of progress, notes and errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def say(*parts: "RenderableType | str") -> None:
+    """Print a line, or something that rich can draw, on stdout."""
+    stdout().print(*parts)
+
+
+def note(message: str) -> None:
+    """Print something by the way on stderr."""
+    stderr().print(message, style="dim")
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as one line of JSON, at once."""
+    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+# ---- tables
+
+
+def table(*headers: str, right: Sequence[str] = (), whole: Sequence[str] = (), narrow: Sequence[str] = ()) -> "Table":
+    """Return a table without lines.
+
+    Args:
+        headers: Names of the columns.
+        right: Columns of numbers.
+        whole: Columns whose values are never broken.
+        narrow: Columns that are cut where room is short.
+    """
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for header in headers:
+        made.add_column(
+            header,
+            justify="right" if header in right else "left",
+            no_wrap=header in whole or header in right or header in narrow,
+            overflow="ellipsis" if header in narrow else "fold",
+        )
+    return made
+
+
+def facts(pairs: Iterable[tuple[str, "RenderableType"]]) -> "Table":
+    """Return names and values, one pair a line."""
+    from rich.table import Table
+
+    made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    made.add_column(style="dim", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, value in pairs:
+        made.add_row(name, value)
+    return made
+
+
+def title(text: str) -> None:
+    """Print the heading of a part."""
+    from rich.text import Text
+
+    stdout().print()
+    stdout().print(Text(text, style="bold"))
+
+
+def state(word: str) -> "RenderableType":
+    """Return a word in the colour of what it says."""
+    from rich.text import Text
+
+    return Text(word, style=STYLES.get(word, ""))
+
+
+# ---- numbers, times, names
+
+
+def number(value: Any) -> str:
+    """Return a number as a person reads it; other values as they are."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)  # noqa: PLR2004, four digits read well as they are
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value in (None, "") else str(value)
+
+
+def share(k: int, n: int) -> str:
+    """Return a share of things, such as ``3 of 4 (75%)``."""
+    return f"{k} of {n} ({k / n:.0%})" if n else "none"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a span of time in its own unit."""
+    if seconds is None:
+        return "-"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s" if seconds < _EXACT_BELOW_SECONDS else f"{seconds:.0f} s"
+    for unit, name in ((_MINUTE, "min"), (_HOUR, "h")):
+        if seconds < _NEXT_UNIT_FROM[name]:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / _DAY:.0f} d"
+
+
+def ago(moment: datetime | None) -> str:
+    """Return how long ago something was."""
+    if moment is None:
+        return "never"
+    seconds = (clock.now() - moment).total_seconds()
+    return "just now" if seconds < _EXACT_BELOW_SECONDS else f"{duration(seconds)} ago"
+
+
+def moment_text(moment: datetime | str | None, zone: ZoneInfo) -> str:
+    """Return a moment to the minute, in the project's time zone."""
+    if not moment:
+        return "-"
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return f"{parsed.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def short(name: str) -> str:
+    """Return the beginning of an id or digest, and any other name as it is."""
+    is_digest = len(name) == _HEX_DIGITS and all(letter in "0123456789abcdef" for letter in name)
+    is_id = len(name) == _ID_LETTERS and name.isalnum() and name.isupper()
+    return name[:_SHORT] if is_digest or is_id else name
+
+
+# ---- progress
+
+
+class Progress:
+    """A spinner with a text and the seconds since it began; nothing where stderr is no terminal."""
+
+    def __init__(self, status: "Status | None") -> None:
+        self._status = status
+        self._began = clock.monotonic()
+
+    def show(self, text: str) -> None:
+        """Replace the text."""
+        if self._status is not None:
+            self._status.update(f"{text} ({clock.monotonic() - self._began:.0f} s)")
+
+
+@contextmanager
+def progress(text: str) -> Iterator[Progress]:
+    """Show on stderr that something is under way."""
+    if not stderr().is_terminal:
+        yield Progress(None)
+        return
+    with stderr().status(text, spinner="line") as status:
+        yield Progress(status)

@@ -1,0 +1,132 @@
+"""Carries out what a person asks for: by the process that runs the workspace, or in this one where none does.
+
+Invariant: what was asked for is in the ledger before anybody works on it, so it is carried out once, whichever process
+does it and whichever dies meanwhile.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ratchet import clock
+from ratchet.cli.console import Progress, note
+from ratchet.cli.session import Refused
+from ratchet.errors import NotSettled, RunCancelled, WorkspaceInUse
+from ratchet.loop import registry
+from ratchet.records import Event, Run
+
+if TYPE_CHECKING:
+    from ratchet.workspace import Workspace
+
+_PATIENCE_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
+_SETTLE_SECONDS = 600.0
+_UNDER_WAY = ("ENQUEUED", "PENDING", "DELAYED", "UNKNOWN")
+
+
+def ensure_running(workspace: "Workspace", *, serve: bool) -> bool:
+    """Let this process carry out jobs, unless another one does.
+
+    Args:
+        serve: Whether an endpoint process is needed for it; where a rule may deploy, one always is.
+
+    Returns:
+        Whether it is this process.
+    """
+    if not workspace.is_running:
+        try:
+            workspace.start(serve=serve or _may_deploy(workspace), die_together=True)
+        except WorkspaceInUse:
+            # Somebody was faster between the look and the start, and will carry it out.
+            return False
+    return workspace.is_executor
+
+
+def _may_deploy(workspace: "Workspace") -> bool:
+    return any(rule.is_enabled and "deploy" in rule.leads_to for rule in workspace.rules().rules)
+
+
+def execute(
+    workspace: "Workspace",
+    action: str,
+    parameters: dict[str, Any],
+    *,
+    subject: str,
+    pipeline: str,
+    progress: Progress,
+    serve: bool = False,
+) -> Event:
+    """Give a command and wait until it was carried out.
+
+    Returns:
+        The last event that it caused.
+
+    Raises:
+        Refused: It was not done; the message says why.
+    """
+    ensure_running(workspace, serve=serve)
+    command = workspace.command(action, parameters, subject=subject, pipeline=pipeline)
+    outcome = _wait(workspace, command, progress=progress, serve=serve)
+    if outcome["error"]:
+        raise Refused(str(outcome["error"]))
+    return workspace.ledger.get(str(outcome["event"])) or command
+
+
+def _wait(workspace: "Workspace", command: Event, *, progress: Progress, serve: bool) -> dict[str, Any]:
+    what = f"{command.data['action'].replace('_', ' ')} {command.subject}"
+    while True:
+        progress.show(what)
+        try:
+            return workspace.outcome(command, timeout_seconds=_PATIENCE_SECONDS)
+        except NotSettled:
+            _take_over(workspace, serve=serve)
+
+
+def _take_over(workspace: "Workspace", *, serve: bool) -> None:
+    """Go on here with what another process has left undone when it ended."""
+    if not workspace.is_running:
+        note("The process that ran the workspace has ended; going on here.")
+        ensure_running(workspace, serve=serve)
+
+
+def follow_run(workspace: "Workspace", run_id: str, *, progress: Progress) -> Run:
+    """Wait until a run has ended, gate included, and return it.
+
+    Raises:
+        Refused: It ended without saying how.
+    """
+    looked_at = clock.monotonic()
+    while True:
+        run = registry.run(workspace.database, run_id)
+        progress.show(f"{run.pipeline}: {_phase(run)}")
+        status, result = workspace.runs.outcome(f"run:{run.id}")
+        if status not in _UNDER_WAY:
+            break
+        if clock.monotonic() - looked_at > _PATIENCE_SECONDS:
+            looked_at = clock.monotonic()
+            _take_over(workspace, serve=False)
+        clock.sleep(_LOOK_SECONDS)
+    run = registry.run(workspace.database, run_id)
+    if run.status in ("queued", "running"):
+        raise Refused(f"Run {run.id} ended without a result: {result}")
+    return run
+
+
+def _phase(run: Run) -> str:
+    if run.status == "success" and not run.gate:
+        return "at the gate"
+    return {"queued": "waiting for its turn", "running": "training"}.get(run.status, run.status)
+
+
+def finish(workspace: "Workspace", *, progress: Progress) -> None:
+    """Wait for what rules have set off, where this process carries it out."""
+    if workspace.is_executor:
+        progress.show("finishing what rules have set off")
+        workspace.settle(timeout_seconds=_SETTLE_SECONDS)
+
+
+def abandon(workspace: "Workspace", run_id: str) -> Refused:
+    """Cancel a run that is carried out here and was interrupted; leave one that another process carries out."""
+    if not workspace.is_executor:
+        return Refused(f"No longer waiting. The run goes on; see it with: ratchet runs {run_id[:8]}")
+    command = workspace.command("cancel_run", {"run": run_id}, subject=run_id)
+    workspace.outcome(command, timeout_seconds=30)
+    return Refused(str(RunCancelled(run_id=run_id[:8])))

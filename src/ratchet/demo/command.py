@@ -1,0 +1,110 @@
+"""`ratchet demo`: a year of real flights through the closed loop, on this machine, in about two minutes.
+
+Invariant: what it prints was computed from the ledger and the logs of the run; broken off, the same command goes on.
+"""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+
+from ratchet import clock
+from ratchet.demo import report
+from ratchet.demo.flights import Flights, prepare
+from ratchet.demo.outside import Airline
+from ratchet.demo.story import DEPLOYED_AT, END, NEW_YORK, PIPELINE, SCENARIOS, START, Story, write_project
+from ratchet.errors import DemoDiffers, EventInvalid
+from ratchet.workspace import CLOCK_FILE, Workspace
+
+DEFAULT_FOLDER = "ratchet-demo"
+_POLL_SECONDS = 0.01
+
+
+class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the demo was started with; a folder keeps it, so that it goes on as it began."""
+
+    seed: int = 0
+    scenario: str = "story"
+
+
+def run_demo(
+    *, keep: Path | None = None, until: str | None = None, seed: int = 0, as_json: bool = False, scenario: str = "story"
+) -> int:
+    """Replay the year and print what came of it.
+
+    Args:
+        keep: The project's folder, left as a project in which every command works; ``./ratchet-demo`` by default.
+        until: Last day to replay, such as ``2013-04-30``; the whole year by default.
+        seed: Of the training sample and the traffic sample.
+        as_json: Print the figures as JSON instead of a table.
+        scenario: A key of ``SCENARIOS``.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        DemoDiffers: The folder holds a demo with another seed or scenario.
+    """
+    folder = (keep or Path(DEFAULT_FOLDER)).resolve()
+    end = _end(until)
+    _check_options(folder, DemoOptions(seed=seed, scenario=scenario))
+    flights = Flights(prepare(folder / ".ratchet" / "demo"))
+    write_project(folder, seed=seed)
+    clock.simulate(folder / ".ratchet" / CLOCK_FILE, start=START)
+    with Workspace(folder, poll_seconds=_POLL_SECONDS) as workspace, _stopping_on_signal():
+        workspace.start(die_together=True)
+        workspace.sync(actor=workspace.person("you"))
+        airline = Airline(workspace, flights, endpoint=PIPELINE, since=DEPLOYED_AT)
+        story = Story(workspace, flights, airline, scenario=SCENARIOS[scenario])
+        with report.progress(START, end, quiet=as_json) as advance:
+            story.play(until=end, progress=advance)
+        figures = report.compute(workspace, until=end)
+    sys.stdout.write(report.as_json(figures) if as_json else report.as_text(figures, folder=folder))
+    return 0
+
+
+def _end(until: str | None) -> datetime:
+    if until is None:
+        return END
+    try:
+        day = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=NEW_YORK)
+    except ValueError as error:
+        raise EventInvalid(
+            field="--until", problem=f"is '{until}', not a day", remedy="Write it as 2013-04-30."
+        ) from error
+    # Three hours into the next day: then the last day's outcomes have come and its log is sealed.
+    return min(END, day + timedelta(days=1, hours=3))
+
+
+def _check_options(folder: Path, options: DemoOptions) -> None:
+    path = folder / ".ratchet" / "demo" / "options.json"
+    if path.exists():
+        found = msgspec.json.decode(path.read_bytes(), type=DemoOptions)
+        if found != options:
+            raise DemoDiffers(folder=str(folder), found=f"--seed {found.seed}", wanted=f"--seed {options.seed}")
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(options))
+
+
+@contextmanager
+def _stopping_on_signal() -> Iterator[None]:
+    """Turn SIGTERM into the same orderly end that Ctrl-C has."""
+
+    def stop(_number: int, _frame: FrameType | None) -> Any:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped. Nothing is lost: the same command goes on from here.\n")
+        raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
