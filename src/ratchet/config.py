@@ -50,10 +50,13 @@ class LabelSection(_Section, frozen=True):
 
 
 class ColumnSection(_Section, frozen=True):
-    """``[dataset.NAME.columns.COLUMN]``: what a data contract demands of a column."""
+    """``[dataset.NAME.columns.COLUMN]``: what a data contract demands of a column.
+
+    A column without any value is refused unless ``missing_at_most`` says 1.0: it is more often a fault than a fact.
+    """
 
     allowed: tuple[str | int, ...] = ()
-    missing_at_most: float = 1.0
+    missing_at_most: float | None = None
     at_least: float | None = None
     at_most: float | None = None
 

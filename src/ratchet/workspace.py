@@ -381,7 +381,14 @@ class Workspace:
                     registry.put_state(transaction, name, policy.digest)
 
     def adopt(
-        self, level: int, pipeline: str, *, actor: Actor | None = None, enabled: bool = True, leave_out: str = ""
+        self,
+        level: int,
+        pipeline: str,
+        *,
+        actor: Actor | None = None,
+        enabled: bool = True,
+        leave_out: str = "",
+        dry_run: bool = False,
     ) -> str:
         """Write the presets of a level into ``ratchet.toml`` and put them in force.
 
@@ -390,6 +397,7 @@ class Workspace:
             pipeline: What they act on.
             enabled: Whether they are switched on.
             leave_out: An action; presets that use it are not written.
+            dry_run: Change nothing, and say what would be added.
 
         Returns:
             The text that was added; ``""`` where all of it was there.
@@ -405,6 +413,8 @@ class Workspace:
         added = [text for name, text in blocks if name not in present and not (leave_out and leave_out in text)]
         if not enabled:
             added = [f"{text}enabled = false\n" for text in added]
+        if dry_run:
+            return "\n".join(added)
         if added:
             path = self.project / config.FILE_NAME
             before = path.read_text()
@@ -467,6 +477,16 @@ class Workspace:
         with self.database.read() as connection:
             declared: dict[str, dict[str, Any]] = registry.state(connection, "pipelines", {})
         return declared
+
+    def alerts(self, pipeline: str) -> list[Event]:
+        """Return the alerts of a pipeline that were raised and not cleared, the oldest first."""
+        open_alerts: dict[str, Event] = {}
+        kinds = ("monitor.alert.raised", "monitor.alert.cleared")
+        for event in self.ledger.read(types=kinds, pipeline=pipeline):
+            open_alerts.pop(event.subject, None)
+            if event.type == kinds[0]:
+                open_alerts[event.subject] = event
+        return list(open_alerts.values())
 
     def live(self, endpoint: str) -> Release | None:
         """Return what serves on an endpoint."""

@@ -64,7 +64,14 @@ def stderr() -> "Console":
 
 def say(*parts: "RenderableType | str") -> None:
     """Print a line, or something that rich can draw, on stdout."""
-    stdout().print(*parts)
+    console = stdout()
+    if console.is_terminal:
+        console.print(*parts)
+        return
+    # In a pipe the spaces that fill a table's last column are in the way.
+    with console.capture() as captured:
+        console.print(*parts)
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def note(message: str) -> None:
@@ -124,8 +131,8 @@ def title(text: str) -> None:
     """Print the heading of a part."""
     from rich.text import Text
 
-    stdout().print()
-    stdout().print(Text(text, style="bold"))
+    say("")
+    say(Text(text, style="bold"))
 
 
 def state(word: str) -> "RenderableType":
@@ -147,6 +154,11 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return "-" if value in (None, "") else str(value)
+
+
+def metrics(values: dict[str, Any]) -> str:
+    """Return metrics by name in one line."""
+    return ", ".join(f"{name} {number(value)}" for name, value in sorted(values.items())) or "-"
 
 
 def share(k: int, n: int) -> str:

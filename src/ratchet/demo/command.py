@@ -23,7 +23,7 @@ from ratchet.errors import DemoDiffers, EventInvalid
 from ratchet.workspace import CLOCK_FILE, Workspace
 
 DEFAULT_FOLDER = "ratchet-demo"
-_POLL_SECONDS = 0.01
+_POLL_SECONDS = 0.02
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):

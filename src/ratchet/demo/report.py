@@ -201,19 +201,19 @@ def _table(figures: Figures) -> Any:
         padding=(0, 1),
         title="New York's flights of 2013, replayed",
         title_justify="left",
-        caption="AUC: of what was answered, and of January's model on the same flights. By people: their commands.",
+        caption="AUC: of what was answered; Jan.: of January's model on the same flights; People: their commands.",
         caption_justify="left",
     )
     for heading, justify in (
         ("Month", "left"),
         ("Level", "right"),
-        ("Live AUC", "right"),
-        ("January's", "right"),
+        ("AUC", "right"),
+        ("Jan.", "right"),
         ("Gain", "right"),
         ("Data age", "right"),
         ("Flights", "right"),
-        ("Deployed", "right"),
-        ("By people", "right"),
+        ("Deploys", "right"),
+        ("People", "right"),
     ):
         table.add_column(heading, justify="left" if justify == "left" else "right", no_wrap=True)
     for one in figures.months:

@@ -6,7 +6,7 @@ never becomes part of one.
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from ratchet import clock, origin
 from ratchet.config import DatasetSection
 from ratchet.errors import DataRefused, NoData, UnknownName
 from ratchet.loop import registry
+from ratchet.loop.contracts import Contract, FileFacts, format_of, look, reader
 from ratchet.loop.frames import connect, quoted
 from ratchet.loop.resources import Resources
 from ratchet.records import DatasetVersion, Event, Record, derive_id
@@ -34,6 +35,7 @@ class Part(Record, frozen=True):
     Attributes:
         name: The file's path in the project, or a name that the loop gave.
         format: ``parquet`` or ``csv``.
+        data_from, data_until: Range of the time column (ISO, UTC), ``""`` without one.
         generated: Whether the loop made it.
     """
 
@@ -41,6 +43,8 @@ class Part(Record, frozen=True):
     sha256: str
     rows: int
     format: str
+    data_from: str
+    data_until: str
     generated: bool = False
 
 
@@ -84,14 +88,16 @@ class Dataset:
 
     def latest(self) -> datetime:
         """Return the latest value of the time column (UTC)."""
-        with connect() as connection:
-            time = quoted(self._manifest.time)
-            row = connection.execute(f"SELECT max({time}) FROM ({self._query()})").fetchone()  # noqa: S608
-        assert row is not None, "an aggregate gives a row"
-        return _utc(row[0])
+        return datetime.fromisoformat(max(part.data_until for part in self._manifest.parts))
 
     def to_pandas(
-        self, *, columns: Sequence[str] = (), since: datetime | None = None, before: datetime | None = None
+        self,
+        *,
+        columns: Sequence[str] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        sample: int | None = None,
+        seed: int = 0,
     ) -> "pd.DataFrame":
         """Return the rows as a data frame, the latest of each key, ordered by time and key.
 
@@ -99,26 +105,34 @@ class Dataset:
             columns: Only these, in this order, where given.
             since: Only rows whose time is not before this one.
             before: Only rows whose time is before this one.
+            sample: At most so many rows, drawn by a hash of key and seed: the same rows each time.
+            seed: Of the sample.
         """
         manifest = self._manifest
-        wanted = ", ".join(quoted(name) for name in columns or manifest.columns)
+        names = list(manifest.columns)
+        wanted = ", ".join(quoted(name) for name in columns or names)
+        time = quoted(manifest.time)
         bounds = [
-            f"{quoted(manifest.time)} {comparison} TIMESTAMPTZ '{moment.isoformat()}'"
+            f"{time} {comparison} TIMESTAMPTZ '{moment.isoformat()}'"
             for comparison, moment in ((">=", since), ("<", before))
             if moment is not None
         ]
         where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
+        query = f"SELECT * FROM ({self._query()}){where}"  # noqa: S608, quoted names
+        if sample is not None:
+            identity = quoted(manifest.key or names[0])
+            query += f" ORDER BY hash({identity} || '{int(seed)}'), {identity} LIMIT {int(sample)}"
         order = ", ".join(quoted(name) for name in (manifest.time, manifest.key) if name)
         ordered = f" ORDER BY {order}" if order else ""
         with connect() as connection:
-            return connection.sql(f"SELECT {wanted} FROM ({self._query()}){where}{ordered}").df()  # noqa: S608
+            return connection.sql(f"SELECT {wanted} FROM ({query}){ordered}").df()  # noqa: S608, quoted names
 
     def _query(self) -> str:
         """Return SQL over all parts in which the latest part wins for each key."""
         selects = []
         for number, part in enumerate(self._manifest.parts):
             path = self._artifacts.checked_path(part.sha256)
-            selects.append(f"SELECT *, {number} AS {LATER_PARTS_WIN} FROM {_reader(path, part.format)}")  # noqa: S608
+            selects.append(f"SELECT *, {number} AS {LATER_PARTS_WIN} FROM {reader(path, part.format)}")  # noqa: S608
         union = " UNION ALL BY NAME ".join(selects)
         columns = ", ".join(quoted(name) for name in self._manifest.columns)
         if not self._manifest.key:
@@ -172,12 +186,12 @@ def scan(resources: Resources, name: str) -> DatasetVersion | None:
     digests = {file: hash_file(path) for file, path in files.items()}
     if not files or digests == {part.name: part.sha256 for part in known.values()}:
         return None
-    contract = old.columns if old else {}
+    contract = Contract(name, section, tuple(old.columns) if old else ())
     parts = []
     for file, path in files.items():
         part = known.get(file)
         if part is None or part.sha256 != digests[file]:
-            part = _take_file(resources, name, section=section, file=file, path=path, contract=contract)
+            part = _take_file(resources, name, contract=contract, file=file, path=path)
         parts.append(part)
     generated = [part for part in old.parts if part.generated] if old else []
     manifest = _make_manifest(resources, name, section=section, parts=[*parts, *generated])
@@ -198,13 +212,7 @@ def add_generated(resources: Resources, name: str, *, rows: Path, label: str) ->
         previous = registry.latest_dataset_version(connection, name)
     old = _manifest(resources, previous)
     parts = list(old.parts) if old else []
-    part = Part(
-        name=f"generated/{label}",
-        sha256=resources.artifacts.write_file(rows),
-        rows=_count(rows, "parquet"),
-        format="parquet",
-        generated=True,
-    )
+    part = _part(resources, f"generated/{label}", rows, facts=look(rows, time=section.time), generated=True)
     parts = [other for other in parts if other.name != part.name]
     manifest = _make_manifest(resources, name, section=section, parts=[*parts, part])
     with resources.database.write() as transaction:
@@ -236,14 +244,13 @@ def _publish(
     if previous and previous.manifest == digest:
         return previous
     number = previous.number + 1 if previous else 1
-    rows, data_from, data_until = _extent(resources, manifest, digest)
     version = DatasetVersion(
         dataset=manifest.dataset,
         number=number,
         manifest=digest,
-        row_count=rows,
-        data_from=data_from,
-        data_until=data_until,
+        row_count=sum(part.rows for part in manifest.parts),
+        data_from=min((part.data_from for part in manifest.parts if part.data_from), default=""),
+        data_until=max((part.data_until for part in manifest.parts), default=""),
         schema_digest=hashlib.sha256(msgspec.json.encode(manifest.columns)).hexdigest(),
         parents=(previous.manifest,) if previous else (),
         generated=generated,
@@ -262,9 +269,9 @@ def _publish(
                 "dataset": manifest.dataset,
                 "version": version.name,
                 "digest": digest,
-                "row_count": rows,
-                "data_from": data_from,
-                "data_until": data_until,
+                "row_count": version.row_count,
+                "data_from": version.data_from,
+                "data_until": version.data_until,
                 "parents": list(version.parents),
                 "schema_digest": version.schema_digest,
                 "generated": generated,
@@ -314,34 +321,25 @@ def _make_manifest(resources: Resources, name: str, *, section: DatasetSection, 
     )
 
 
-def _extent(resources: Resources, manifest: Manifest, digest: str) -> tuple[int, str, str]:
-    """Return the number of rows, and the earliest and latest time (ISO, UTC)."""
-    rows = sum(part.rows for part in manifest.parts)
-    if not manifest.time:
-        return rows, "", ""
-    dataset = Dataset(manifest, digest=digest, artifacts=resources.artifacts, name=manifest.dataset)
-    time = quoted(manifest.time)
-    with connect() as connection:
-        query = f"SELECT min({time}), max({time}) FROM ({dataset._query()})"  # noqa: S608, SLF001, same module
-        found = connection.execute(query).fetchone()
-    assert found is not None, "an aggregate gives a row"
-    earliest, newest = found
-    return rows, _utc(earliest).isoformat(), _utc(newest).isoformat()
-
-
-# ---- the contract
-
-
-def _take_file(
-    resources: Resources, name: str, *, section: DatasetSection, file: str, path: Path, contract: dict[str, str]
-) -> Part:
-    kind = "csv" if path.suffix == ".csv" else "parquet"
+def _take_file(resources: Resources, name: str, *, contract: Contract, file: str, path: Path) -> Part:
     try:
-        _check_file(name, section=section, file=file, path=path, kind=kind, contract=contract)
+        facts = contract.examine(path, file=file)
     except DataRefused as error:
         _record_refusal(resources, error, digest=hash_file(path))
         raise
-    return Part(name=file, sha256=resources.artifacts.write_file(path), rows=_count(path, kind), format=kind)
+    return _part(resources, file, path, facts=facts)
+
+
+def _part(resources: Resources, name: str, path: Path, *, facts: FileFacts, generated: bool = False) -> Part:
+    return Part(
+        name=name,
+        sha256=resources.artifacts.write_file(path),
+        rows=facts.rows,
+        format=format_of(path),
+        data_from=facts.data_from,
+        data_until=facts.data_until,
+        generated=generated,
+    )
 
 
 def _record_refusal(resources: Resources, error: DataRefused, *, digest: str) -> None:
@@ -356,105 +354,7 @@ def _record_refusal(resources: Resources, error: DataRefused, *, digest: str) ->
     )
 
 
-def _check_file(
-    name: str, *, section: DatasetSection, file: str, path: Path, kind: str, contract: dict[str, str]
-) -> None:
-    """Hold a file against the dataset's contract.
-
-    Raises:
-        DataRefused: It has no rows, lacks a column, or a column breaks what is demanded of it.
-    """
-
-    def refuse(problem: str, remedy: str) -> DataRefused:
-        return DataRefused(dataset=name, file=file, problem=problem, remedy=remedy)
-
-    try:
-        columns = _columns(path, kind)
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise refuse(f"it cannot be read as {kind} ({reason})", "Write the file again.") from error
-    named = [section.key, section.time, *([section.label.column] if section.label else []), *section.columns]
-    missing = sorted({column for column in [*named, *contract] if column and column not in columns})
-    if missing:
-        have = ", ".join(columns)
-        raise refuse(
-            f"column '{missing[0]}' is missing; it has {have}",
-            "Add the column, or start a new dataset in ratchet.toml.",
-        )
-    if _count(path, kind) == 0:
-        raise refuse("it has 0 rows, at least 1 is needed", "Remove the file, or write it again.")
-    for column in columns:
-        _check_column(column, section=section, path=path, kind=kind, refuse=refuse)
-
-
-def _check_column(column: str, *, section: DatasetSection, path: Path, kind: str, refuse: Any) -> None:
-    source = _reader(path, kind)
-    name = quoted(column)
-    with connect() as connection:
-        found = connection.execute(
-            f"SELECT count({name}), count(*), min({name})::VARCHAR, max({name})::VARCHAR FROM {source}"  # noqa: S608
-        ).fetchone()
-        assert found is not None, "an aggregate gives a row"
-        present, rows, low, high = found
-        demanded = section.columns.get(column)
-        if present == 0 and (demanded is None or demanded.missing_at_most >= 1.0):
-            raise refuse(f"column '{column}' has only missing values in {rows} rows", "Fill it, or remove the file.")
-        if demanded is None:
-            return
-        missing_share = 1 - present / rows
-        if missing_share > demanded.missing_at_most:
-            raise refuse(
-                f"{missing_share:.1%} of column '{column}' are missing, at most {demanded.missing_at_most:.1%} may be",
-                "Fill the gaps, or raise missing_at_most in ratchet.toml.",
-            )
-        if demanded.at_least is not None and float(low) < demanded.at_least:
-            raise refuse(f"column '{column}' goes down to {low}, at least {demanded.at_least:g}", "Mend the values.")
-        if demanded.at_most is not None and float(high) > demanded.at_most:
-            raise refuse(f"column '{column}' goes up to {high}, at most {demanded.at_most:g}", "Mend the values.")
-        if demanded.allowed:
-            query = f"SELECT DISTINCT {name}::VARCHAR FROM {source} WHERE {name} IS NOT NULL ORDER BY 1"  # noqa: S608
-            values = {str(row[0]) for row in connection.execute(query).fetchall()}
-            unknown = sorted(values - {str(value) for value in demanded.allowed})
-            if unknown:
-                raise refuse(
-                    f"column '{column}' holds '{unknown[0]}', which is none of the {len(demanded.allowed)} values "
-                    "allowed",
-                    f"Mend the value, or add it to [dataset.{section_path(column)}] allowed in ratchet.toml.",
-                )
-
-
-def section_path(column: str) -> str:
-    """Return how a column's contract is headed in ``ratchet.toml``."""
-    return f"NAME.columns.{column}"
-
-
-# ---- DuckDB
-
-
-def _reader(path: Path, kind: str) -> str:
-    escaped = str(path).replace("'", "''")
-    return f"read_csv('{escaped}')" if kind == "csv" else f"read_parquet('{escaped}')"
-
-
 def _columns(path: Path, kind: str) -> dict[str, str]:
-    import duckdb
-
-    try:
-        with connect() as connection:
-            rows = connection.execute(f"DESCRIBE SELECT * FROM {_reader(path, kind)}").fetchall()  # noqa: S608
-    except duckdb.Error as error:
-        raise OSError(str(error)) from error
-    return {str(row[0]): str(row[1]) for row in rows}
-
-
-def _count(path: Path, kind: str) -> int:
     with connect() as connection:
-        row = connection.execute(f"SELECT count(*) FROM {_reader(path, kind)}").fetchone()  # noqa: S608
-    assert row is not None, "a count gives a row"
-    return int(row[0])
-
-
-def _utc(moment: Any) -> datetime:
-    if not isinstance(moment, datetime):
-        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {reader(path, kind)}").fetchall()  # noqa: S608, our path
+    return {str(row[0]): str(row[1]) for row in rows}

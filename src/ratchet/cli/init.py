@@ -1,0 +1,135 @@
+"""``ratchet init``: a project that works at once, to change into one's own.
+
+Invariant: nothing that is there is written over; either the whole project is written or nothing.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ratchet.cli.session import Session, examples
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PIPELINE = "returns"
+DATA_FILE = Path("data/orders/first.csv")
+_ROWS = 4000
+_DAYS = 180
+_CATEGORIES = ("books", "clothes", "garden", "shoes", "toys")
+_RETURNED_MORE = {"books": -1.0, "clothes": 0.9, "garden": -0.4, "shoes": 1.2, "toys": -0.3}
+_CHANNELS = ("app", "phone", "web")
+_IGNORED = ".ratchet/"
+
+
+@click.command("init", epilog=examples("ratchet init shop", "ratchet init        here, in the current folder"))
+@click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
+@click.pass_obj
+def init_command(_session: Session, folder: Path, as_json: bool) -> None:
+    """Start a project that works at once.
+
+    It writes ratchet.toml, an example pipeline in plain Python, and made-up data for it. Nothing is written over.
+    """
+    from ratchet.cli import console
+
+    written = write_project(folder.resolve())
+    if as_json:
+        console.print_json({"folder": folder.resolve(), "files": [str(path) for path in written], "pipeline": PIPELINE})
+        return
+    abouts = {
+        "ratchet.toml": "datasets, fitness functions, rules",
+        f"{PIPELINE}.py": "the pipeline: will an order be sent back?",
+        str(DATA_FILE): f"{_ROWS:,} made-up orders",
+        ".gitignore": "leaves out the workspace's state",
+    }
+    console.say(f"A project in {folder.resolve()}:\n")
+    console.say(console.facts((f"  {path}", abouts[str(path)]) for path in written))
+    console.say("\nNext:")
+    if folder != Path():
+        console.say(f"  cd {folder}")
+    console.say(f"  ratchet run {PIPELINE}       train, and see whether the model passes its gate")
+    console.say("  ratchet up                rules, endpoint and web pages, until Ctrl-C")
+
+
+def write_project(folder: Path) -> list[Path]:
+    """Write the example project and return its files, as seen from the folder.
+
+    Raises:
+        WorkspaceExists: One of the files is there already; nothing was written.
+    """
+    from ratchet.errors import WorkspaceExists
+
+    contents = {
+        Path("ratchet.toml"): _template("ratchet.toml").replace("{name}", _project_name(folder)),
+        Path(f"{PIPELINE}.py"): _template(f"{PIPELINE}.py"),
+    }
+    for path in (*contents, DATA_FILE):
+        if (folder / path).exists():
+            raise WorkspaceExists(path=str(folder / path))
+    contents[DATA_FILE] = _orders()
+    ignored = folder / ".gitignore"
+    before = ignored.read_text() if ignored.exists() else ""
+    if _IGNORED not in before.split():
+        contents[Path(".gitignore")] = f"{before.rstrip()}\n{_IGNORED}\n__pycache__/\n".lstrip()
+    for path, text in contents.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return list(contents)
+
+
+def _template(name: str) -> str:
+    from importlib import resources
+
+    return resources.files("ratchet.cli").joinpath("template", name).read_text()
+
+
+def _project_name(folder: Path) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in folder.name) or "project"
+
+
+def _orders() -> str:
+    """Return made-up orders of the last half year as CSV, always the same but for the dates."""
+    import csv
+    import io
+
+    import numpy as np
+
+    chance = np.random.default_rng(7)
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    order_ids = range(1, _ROWS + 1)
+    orders = [_order(chance, order_id) for order_id in order_ids]
+    writer.writerow(orders[0])
+    writer.writerows(order.values() for order in orders)
+    return target.getvalue()
+
+
+def _order(chance: "np.random.Generator", order_id: int) -> dict[str, Any]:
+    """Make up an order; clothes, discounts and slow deliveries come back more often."""
+    import math
+    from datetime import timedelta
+
+    from ratchet import clock
+
+    midnight = clock.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    placed = midnight - timedelta(days=_DAYS + 14) + timedelta(minutes=order_id * _DAYS * 1440 // _ROWS)
+    category = _CATEGORIES[int(chance.integers(len(_CATEGORIES)))]
+    price = round(float(chance.lognormal(3.5, 0.6)), 2)
+    discount = float(chance.choice([0.0, 0.0, 0.1, 0.2, 0.4]))
+    earlier, delivery = int(chance.poisson(4)), int(chance.integers(1, 9))
+    inclination = -2.2 + _RETURNED_MORE[category] + 2.5 * discount + 0.012 * price + 0.18 * delivery - 0.12 * earlier
+    return {
+        "order_id": f"o{order_id:05d}",
+        "placed_at": placed.strftime("%Y-%m-%d %H:%M:%S"),
+        "category": category,
+        "channel": _CHANNELS[int(chance.integers(len(_CHANNELS)))],
+        "price": price,
+        "items": int(chance.integers(1, 5)),
+        "discount": discount,
+        "earlier_orders": earlier,
+        "delivery_days": delivery,
+        "returned": int(chance.random() < 1 / (1 + math.exp(-inclination))),
+        "decided_at": (placed + timedelta(days=14)).strftime("%Y-%m-%d %H:%M:%S"),
+    }

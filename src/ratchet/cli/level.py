@@ -1,0 +1,253 @@
+"""``ratchet level``: how automated a pipeline is, with the evidence.
+
+Invariant: each number comes with the events that it rests on; a policy may have any number of levels.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from ratchet.cli.session import Session, examples, with_session
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ratchet.measure.criteria import CriterionResult
+    from ratchet.measure.levels import LevelReport, StageProfile
+    from ratchet.workspace import Workspace
+
+_SHOWN_IDS = 5
+
+
+@click.command(
+    "level",
+    epilog=examples(
+        "ratchet level",
+        "ratchet level returns --explain",
+        "ratchet level returns --policy strict",
+        "ratchet level returns --as-of 2026-03-31",
+    ),
+)
+@click.argument("pipeline", required=False, default="")
+@click.option("--policy", default="standard", show_default=True, help="By which policy: shipped, or one of the project.")
+@click.option("--explain", is_flag=True, help="Show each criterion of each level with the events behind it.")
+@click.option("--as-of", "as_of", default="", metavar="DATE", help="As it was at the end of this day, or at this moment.")
+@with_session
+def level_command(session: Session, pipeline: str, policy: str, explain: bool, as_of: str) -> None:  # noqa: FBT001
+    """Show how automated a pipeline is, and what blocks the next level.
+
+    Levels are computed from the ledger; nobody can type one in. Without PIPELINE all are shown.
+    """
+    from ratchet.cli.console import print_json
+
+    with session.workspace() as workspace:
+        moment = parse_moment(as_of, zone=workspace.config.project.time_zone) if as_of else None
+        reports = [
+            workspace.level(name, policy=policy, as_of=moment) for name in _chosen(workspace, pipeline)
+        ]
+        if session.as_json:
+            values = [_as_json(report) for report in reports]
+            print_json(values[0] if pipeline else values)
+        elif len(reports) == 1:
+            _print_report(workspace, reports[0], is_explained=explain)
+        else:
+            _print_overview(workspace, reports, is_explained=explain)
+
+
+def parse_moment(text: str, *, zone: str) -> datetime:
+    """Return the moment that a date or a date and time means; a date means its end.
+
+    Raises:
+        BadParameter: It is neither.
+    """
+    from zoneinfo import ZoneInfo
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        message = f"'{text}' is no date. Write it as 2026-03-31 or 2026-03-31T18:00."
+        raise click.BadParameter(message, param_hint="--as-of") from error
+    if len(text) <= len("2026-03-31"):
+        moment += timedelta(days=1)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
+
+
+def _chosen(workspace: "Workspace", pipeline: str) -> list[str]:
+    """Return the pipelines to show: those that are declared and those that any event belongs to.
+
+    Raises:
+        UnknownName: There is no such pipeline.
+    """
+    from ratchet.errors import UnknownName
+
+    known = list(dict.fromkeys([*workspace.pipelines(), *workspace.history().pipelines]))
+    if pipeline and pipeline not in known:
+        raise UnknownName(kind="pipeline", name=pipeline, known=", ".join(known) or "none yet")
+    return [pipeline] if pipeline else known
+
+
+def _as_json(report: "LevelReport") -> dict[str, Any]:
+    values: dict[str, Any] = msgspec.to_builtins(report)
+    return {**values, "label": report.label}
+
+
+# ---- several pipelines
+
+
+def _print_overview(workspace: "Workspace", reports: "list[LevelReport]", *, is_explained: bool) -> None:
+    from ratchet.cli import console
+
+    if not reports:
+        console.say("No pipelines yet: run one, and it is known. ratchet run PIPELINE")
+        return
+    if is_explained:
+        for report in reports:
+            _print_report(workspace, report, is_explained=True)
+            console.say("")
+        return
+    made = console.table("PIPELINE", "LEVEL", "WHAT BLOCKS THE NEXT", whole=("LEVEL",))
+    for report in reports:
+        made.add_row(report.pipeline, _level(report), report.explanation or "nothing, it is the highest")
+    console.say(made)
+    console.say("\nOne in full: ratchet level PIPELINE --explain")
+
+
+def _level(report: "LevelReport") -> "RenderableType":
+    from rich.text import Text
+
+    from ratchet.measure.policies import Level
+
+    reached = [result.level for result in report.levels if result.level.id == report.level]
+    level = reached[0] if reached else Level(id=0, name=report.name)
+    return Text(f"{report.label} {report.name}", style=level.colour)
+
+
+# ---- one pipeline
+
+
+def _print_report(workspace: "Workspace", report: "LevelReport", *, is_explained: bool) -> None:
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    top = report.levels[-1].level.id
+    head = Text.assemble(
+        (f"{report.pipeline}: level {report.label} of {top}, {report.name}", "bold"),
+        (f"   policy {report.policy}, {report.at:%Y-%m-%d %H:%M} UTC", "dim"),
+    )
+    console.say(head)
+    if report.suffix:
+        console.say(Text("g: more than half of the deployments waited for a required approval.", style="dim"))
+    console.say("")
+    if is_explained:
+        _print_levels(report)
+    _print_stages(report)
+    console.say("")
+    _print_blocking(workspace, report)
+    if is_explained:
+        _print_rest(workspace, report)
+    elif report.blocking:
+        console.say(Text(f"\nEach criterion of each level: ratchet level {report.pipeline} --explain", style="dim"))
+
+
+def _print_stages(report: "LevelReport") -> None:
+    """Print how each stage runs, whatever the level: k of n, share, and its one-sided 90 % lower bound."""
+    from ratchet.cli import console
+
+    made = console.table(
+        "STAGE", "STARTED BY AUTOMATION", "CARRIED OUT BY IT", "HOW", "LAST", whole=("STAGE", "LAST")
+    )
+    for stage, profile in report.profile.items():
+        made.add_row(stage, _share(profile.init), _share(profile.exec), _modes(profile), _last(profile))
+    console.say(made)
+
+
+def _share(result: "CriterionResult") -> str:
+    if not result.n:
+        return "-"
+    bound = f", >= {result.lower_bound:.0%}" if result.lower_bound is not None else ""
+    return f"{result.k} of {result.n} ({result.k / result.n:.0%}{bound})"
+
+
+def _modes(profile: "StageProfile") -> str:
+    if profile.na_reason:
+        return f"n/a: {profile.na_reason}"
+    return ", ".join(f"{count} {mode}" for mode, count in profile.modes.items()) or "-"
+
+
+def _last(profile: "StageProfile") -> str:
+    return f"{profile.last_at:%Y-%m-%d}" if profile.last_at else "-"
+
+
+def _print_blocking(workspace: "Workspace", report: "LevelReport") -> None:
+    """Print why the next level is not reached, in one sentence, with the events behind it."""
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    if not report.blocking:
+        console.say(Text("This is the highest level of the policy.", style="green"))
+        return
+    first = report.blocking[0]
+    console.say(Text(report.explanation, style="yellow"))
+    if first.failing:
+        console.say("These do not count:")
+        _print_events(workspace, first.failing)
+    elif first.counted:
+        console.say("These count so far:")
+        _print_events(workspace, first.counted)
+
+
+def _print_events(workspace: "Workspace", ids: tuple[str, ...]) -> None:
+    from ratchet.cli import console
+
+    made = console.table("", "", "", "", whole=("",))
+    made.show_header = False
+    for event_id in ids[-_SHOWN_IDS:]:
+        event = workspace.ledger.find(event_id)
+        if event is not None:
+            made.add_row(f"  {event_id}", event.type, console.short(event.subject), f"{event.at:%Y-%m-%d}")
+    console.say(made)
+    if len(ids) > _SHOWN_IDS:
+        console.say(f"  and {len(ids) - _SHOWN_IDS} before; all of them with --json")
+
+
+def _print_levels(report: "LevelReport") -> None:
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    for result in reversed(report.levels):
+        is_reached = result.level.id <= report.level
+        mark = "reached" if is_reached else "met, but one below is not" if result.is_met else "not reached"
+        name = Text(f"Level {result.level.id}  {result.level.name}", style=f"bold {result.level.colour}".strip())
+        console.say(Text.assemble(name, (f"  {mark}", "" if is_reached else "dim")))
+        if result.level.description:
+            console.say(Text(f"  {result.level.description}", style="dim"))
+        made = console.table("", "", whole=())
+        made.show_header = False
+        for judged in result.results:
+            made.add_row(console.state(f"  {judged.status}"), judged.sentence)
+        console.say(made)
+        console.say("")
+
+
+def _print_rest(workspace: "Workspace", report: "LevelReport") -> None:
+    from ratchet.cli import console
+    from ratchet.measure.levels import configured_level
+
+    policy = workspace.policy(report.policy)
+    configured = configured_level(workspace.history(), report.pipeline, policy, as_of=report.at)
+    pairs: list[tuple[str, RenderableType]] = [
+        ("configured", f"level {configured}, if all enabled rules did their work"),
+        ("closures", f"{len(report.closures)} times the loop closed with no person in it"),
+        ("evidence", f"{report.weakest_evidence} at the weakest" if report.weakest_evidence else "none counts yet"),
+        ("ledger", f"read up to event #{report.seq}"),
+        ("policy", f"{report.policy}, sha256 {console.short(report.policy_digest)}"),
+    ]
+    if report.rubber_stamps:
+        pairs.append(("approvals", f"{report.rubber_stamps} given within five seconds of being asked for"))
+    console.say("")
+    console.say(console.facts(pairs))

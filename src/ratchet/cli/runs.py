@@ -1,0 +1,449 @@
+"""``ratchet run`` and ``ratchet runs``: start a run and follow it, list runs, show one, compare some.
+
+Invariant: what is shown of a run was kept by it or stands in the ledger; nothing is computed again.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
+
+if TYPE_CHECKING:
+    from ratchet.cli.console import Progress
+    from ratchet.loop.pipelines import PipelineDeclaration
+    from ratchet.records import Event, ModelVersion, Run
+    from ratchet.workspace import Workspace
+
+_GATE_WORDS = {"pass": "passed", "fail": "not passed", "": "-"}
+_EMPTY = "-"
+
+
+# ---- run
+
+
+@click.command(
+    "run",
+    epilog=examples(
+        "ratchet run returns",
+        "ratchet run returns -p learning_rate=0.2 -p max_iter=100",
+        "ratchet run returns --json | jq .metrics",
+    ),
+)
+@click.argument("pipeline")
+@click.option("-p", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
+@with_session
+def run_command(session: Session, pipeline: str, given: tuple[str, ...]) -> int:
+    """Run a pipeline on the latest data and show what came of it.
+
+    The process that runs the workspace (`ratchet up`) carries it out; where there is none, this command does.
+    The exit code is 1 when the run fails or its model does not pass the gate.
+    """
+    from ratchet.cli.console import print_json, progress
+    from ratchet.cli.execution import finish
+
+    with session.workspace() as workspace:
+        with progress("reading the project") as shown:
+            parameters = _parameters(_declaration(workspace, pipeline), given)
+            run = _carry_out(workspace, pipeline, parameters, shown)
+            finish(workspace, progress=shown)
+        if session.as_json:
+            print_json(_as_json(workspace, run))
+        else:
+            _print_result(workspace, run)
+    return 0 if run.status == "success" and run.gate in ("pass", "") else FAILED
+
+
+def _declaration(workspace: "Workspace", pipeline: str) -> "PipelineDeclaration":
+    from ratchet.loop import projects
+
+    workspace.sync()
+    workspace.look_for_data()
+    return projects.pipeline(workspace.resources, pipeline)
+
+
+def _parameters(declaration: "PipelineDeclaration", given: tuple[str, ...]) -> dict[str, Any]:
+    """Return parameters by name: JSON where it is JSON, else text.
+
+    Raises:
+        ParameterUnknown: The pipeline takes no such parameter.
+    """
+    from ratchet.errors import ParameterUnknown
+
+    chosen: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.BadParameter(f"'{text}' is no NAME=VALUE, such as learning_rate=0.2.", param_hint="-p")
+        if name not in declaration.parameters:
+            known = ", ".join(declaration.parameters) or "none"
+            raise ParameterUnknown(pipeline=declaration.name, name=name, known=known)
+        chosen[name] = _value(name, value, usual=declaration.parameters[name])
+    return chosen
+
+
+def _value(name: str, text: str, *, usual: Any) -> Any:
+    """Return a parameter's value, of the kind of its default."""
+    if isinstance(usual, str):
+        return text
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        value = text
+    for kind, accepted, word in (
+        (bool, (bool,), "true or false"),
+        (int, (int,), "a whole number"),
+        (float, (int, float), "a number"),
+    ):
+        if isinstance(usual, kind):
+            if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+                raise click.BadParameter(f"{name} is '{text}', and {word} is needed (by default {usual}).", param_hint="-p")
+            break
+    return value
+
+
+def _carry_out(workspace: "Workspace", pipeline: str, parameters: dict[str, Any], shown: "Progress") -> "Run":
+    from ratchet.cli.execution import abandon, execute, follow_run
+
+    asked = {"pipeline": pipeline, **parameters}
+    queued = execute(workspace, "start_run", asked, subject=pipeline, pipeline=pipeline, progress=shown)
+    run_id = str(queued.data["run_id"])
+    try:
+        return follow_run(workspace, run_id, progress=shown)
+    except KeyboardInterrupt:
+        raise abandon(workspace, run_id) from None
+
+
+def _print_result(workspace: "Workspace", run: "Run") -> None:
+    from ratchet.cli.console import facts, say, short
+
+    took = _took(run)
+    if run.status != "success":
+        raise Refused(f"Run {short(run.id)} {run.status}: {run.error}\nIts log: {_log(workspace, run)}")
+    made = f"registered {run.model_version}" if run.model_version else "made no candidate"
+    say(f"Run {short(run.id)} of {run.pipeline} finished in {took} and {made}.\n")
+    say(facts([*_inputs(workspace, run), *_verdict(workspace, run), ("cost", _cost(run))]))
+    say(f"\n{_next_step(workspace, run)}")
+
+
+def _log(workspace: "Workspace", run: "Run") -> str:
+    from ratchet.engine.executors import log_file
+
+    return str(log_file(workspace.resources.logs / "runs", run.id))
+
+
+def _took(run: "Run") -> str:
+    from ratchet.cli.console import duration
+
+    return duration(_seconds(run))
+
+
+def _seconds(run: "Run") -> float | None:
+    if run.started_at is None or run.finished_at is None:
+        return None
+    return (run.finished_at - run.started_at).total_seconds()
+
+
+def _cost(run: "Run") -> str:
+    from ratchet.cli.console import duration
+
+    processor, memory = _costs(run)
+    return f"{duration(processor)} of processor time, {memory:.0f} MB at the peak" if run.costs else _EMPTY
+
+
+def _costs(run: "Run") -> tuple[float, float]:
+    processor = sum(float(cost["cpu_seconds"]) for cost in run.costs)
+    return processor, max((float(cost["peak_memory_mb"]) for cost in run.costs), default=0.0)
+
+
+def _inputs(workspace: "Workspace", run: "Run") -> list[tuple[str, Any]]:
+    from zoneinfo import ZoneInfo
+
+    from ratchet.cli.console import moment_text, number
+    from ratchet.loop import registry
+
+    zone = ZoneInfo(workspace.config.project.time_zone)
+    found: list[tuple[str, Any]] = []
+    for name in run.inputs.values():
+        dataset, _, version = name.partition("@v")
+        with workspace.database.read() as connection:
+            one = registry.dataset_version(connection, dataset, int(version))
+        until = f", until {moment_text(one.data_until, zone)}" if one.data_until else ""
+        found.append(("data", f"{name} ({number(one.row_count)} rows{until})"))
+    return found
+
+
+def _verdict(workspace: "Workspace", run: "Run") -> list[tuple[str, Any]]:
+    """Return metrics, the gate's decision and what it was made from."""
+    from rich.text import Text
+
+    from ratchet.cli.console import metrics
+
+    if not run.model_version:
+        return []
+    decision = Text(_GATE_WORDS[run.gate], style={"pass": "green", "fail": "red"}.get(run.gate, ""))
+    lines: list[tuple[str, Any]] = [("metrics", metrics(run.metrics)), ("gate", decision)]
+    for check in _checks(workspace, run):
+        style = "red" if check["outcome"] == "failed" else "dim" if check["outcome"] == "not_applicable" else ""
+        lines.append(("", Text(check_text(check), style=style)))
+    reason = _gate_reason(workspace, run)
+    if run.gate == "fail" and reason and not any(check["outcome"] == "failed" for check in _checks(workspace, run)):
+        lines.append(("", reason))
+    return lines
+
+
+def _checks(workspace: "Workspace", run: "Run") -> list[dict[str, Any]]:
+    suites = workspace.ledger.read(types=["fitness.suite.finished"], subject=run.model_version)
+    return [check for suite in suites for check in suite.data["checks"] if suite.data["run_id"] == run.id]
+
+
+def _gate_event(workspace: "Workspace", run: "Run") -> "Event | None":
+    gates = workspace.ledger.read(types=["gate.evaluated"], subject=run.model_version, newest_first=True, limit=1)
+    return next(iter(gates), None)
+
+
+def _gate_reason(workspace: "Workspace", run: "Run") -> str:
+    gate = _gate_event(workspace, run)
+    return str(gate.data["reason"]) if gate else ""
+
+
+def check_text(check: dict[str, Any]) -> str:
+    """Return what came of one fitness function, such as ``roc_auc at least 0.65: 0.7312, passed``."""
+    if "limit" not in check:
+        return f"{check['name']}: {check['reason']}"
+    if check["limit"] is None:
+        return f"{check['name']}: does not apply ({check.get('reason', 'no reason given')})"
+    value = "nothing" if check["value"] is None else f"{check['value']:.4f}"
+    return f"{check['name']} {check['limit']:.4f}: {value}, {check['outcome']}"
+
+
+def _next_step(workspace: "Workspace", run: "Run") -> str:
+    from ratchet.loop import registry
+
+    if not run.model_version:
+        return "A pipeline that returns rt.Candidate(...) registers a model version."
+    with workspace.database.read() as connection:
+        version = registry.model_version(connection, run.model_version)
+        live = registry.live_release(connection, version.model)
+    if live is not None and live.model_version == version.name:
+        return f"It is live on endpoint '{live.endpoint}': a rule has deployed it."
+    if run.gate == "pass":
+        return f"Next: ratchet promote {version.name}"
+    return (
+        "Next: retrain with other parameters or data, or change the threshold in ratchet.toml.\n"
+        f"To take responsibility for it as it is: ratchet promote {version.name} --bypass 'REASON'"
+    )
+
+
+# ---- runs
+
+
+@click.command(
+    "runs",
+    epilog=examples(
+        "ratchet runs --pipeline returns",
+        "ratchet runs 7KQ2M4XA",
+        "ratchet runs --compare 7KQ2M4XA B1T9W0ZC",
+        "ratchet runs --compare returns@v1 returns@v2 --format csv > runs.csv",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[RUN]...")
+@click.option("--compare", is_flag=True, help="Show the runs side by side; rows that differ are marked with '*'.")
+@click.option("--pipeline", default="", help="Only runs of this pipeline.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "markdown"]),
+    default="table",
+    show_default=True,
+    help="Of the list and the comparison.",
+)
+@with_session
+def runs_command(
+    session: Session, names: tuple[str, ...], compare: bool, pipeline: str, limit: int, form: str
+) -> None:
+    """List runs, show one, or compare some.
+
+    A run is named by the beginning of its id, or by the model version that it registered.
+    """
+    from ratchet.loop import registry
+
+    if compare and len(names) < 2:  # noqa: PLR2004, one run has nothing to be compared with
+        raise click.UsageError("--compare needs at least two runs: ratchet runs --compare RUN RUN")
+    if len(names) > 1 and not compare:
+        raise click.UsageError("Name one run, or add --compare to see several side by side.")
+    with session.workspace() as workspace:
+        if not names:
+            _list(session, workspace, registry.runs(workspace.database, pipeline=pipeline, limit=limit), form)
+            return
+        runs = [_find(workspace, name) for name in names]
+        if compare:
+            _compare(session, runs, form)
+        else:
+            _show(session, workspace, runs[0])
+
+
+def _find(workspace: "Workspace", name: str) -> "Run":
+    """Return a run by the beginning of its id, or by the name of the version that it registered."""
+    from ratchet.loop import registry
+
+    if "@v" not in name:
+        return registry.run(workspace.database, name)
+    with workspace.database.read() as connection:
+        version: ModelVersion = registry.model_version(connection, name)
+    return registry.run(workspace.database, version.run_id)
+
+
+def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str) -> None:
+    from ratchet.cli import console
+
+    if session.as_json:
+        console.print_json([_as_json(workspace, run) for run in runs])
+        return
+    if not runs:
+        console.say("No runs yet. Start one with: ratchet run PIPELINE")
+        return
+    headers = ("RUN", "PIPELINE", "STATUS", "GATE", "METRICS", "VERSION", "QUEUED", "TOOK")
+    rows = [
+        (
+            console.short(run.id),
+            run.pipeline,
+            run.status,
+            run.gate or _EMPTY,
+            console.metrics(run.metrics),
+            f"v{run.model_version.rpartition('@v')[2]}" if run.model_version else _EMPTY,
+            console.ago(run.queued_at),
+            _took(run),
+        )
+        for run in runs
+    ]
+    if form != "table":
+        print_form(form, [headers, *rows])
+        return
+    made = console.table(*headers, whole=("RUN", "STATUS", "GATE", "VERSION", "QUEUED"), right=("TOOK",))
+    for row in rows:
+        made.add_row(*row[:2], console.state(row[2]), console.state(row[3]), *row[4:])
+    console.say(made)
+
+
+def _show(session: Session, workspace: "Workspace", run: "Run") -> None:
+    from zoneinfo import ZoneInfo
+
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    if session.as_json:
+        console.print_json(_as_json(workspace, run))
+        return
+    zone = ZoneInfo(workspace.config.project.time_zone)
+    pairs: list[tuple[str, Any]] = [
+        ("run", run.id),
+        ("pipeline", run.pipeline),
+        ("status", console.state(run.status)),
+        ("queued", f"{console.moment_text(run.queued_at, zone)} ({console.ago(run.queued_at)})"),
+        ("took", _took(run)),
+        ("parameters", ", ".join(f"{name}={console.number(one)}" for name, one in run.parameters.items()) or _EMPTY),
+        *_inputs(workspace, run),
+        ("code", f"{console.short(run.snapshot)}, libraries {console.short(run.lock)}, seed {run.seed}"),
+        ("machine", ", ".join(f"{name} {value}" for name, value in run.hardware.items())),
+    ]
+    if run.model_version:
+        pairs.append(("version", run.model_version))
+    if run.error:
+        pairs.append(("error", Text(run.error, style="red")))
+    console.say(console.facts([*pairs, *_verdict(workspace, run), ("log", _log(workspace, run))]))
+    _print_costs(run)
+    console.say(f"\nWhy it ran, and what it led to: ratchet events {run.queued_event}")
+
+
+def _print_costs(run: "Run") -> None:
+    from ratchet.cli import console
+
+    if not run.costs:
+        return
+    console.title("Cost")
+    made = console.table("STEP", "PROCESSOR", "WALL", "MEMORY", right=("PROCESSOR", "WALL", "MEMORY"))
+    for cost in run.costs:
+        spent = (console.duration(cost["cpu_seconds"]), console.duration(cost["wall_seconds"]))
+        made.add_row(str(cost["step"]), *spent, f"{cost['peak_memory_mb']:.0f} MB")
+    console.say(made)
+
+
+# ---- side by side
+
+
+def compare_rows(runs: "list[Run]") -> list[tuple[str, list[str], bool]]:
+    """Return what is known of runs: name of the row, one value for each run, whether they differ."""
+    described = [_describe(run) for run in runs]
+    names = list(dict.fromkeys(name for one in described for name in one))
+    rows = [(name, [one.get(name, _EMPTY) for one in described]) for name in names]
+    return [(name, values, len(set(values)) > 1) for name, values in rows]
+
+
+def _describe(run: "Run") -> dict[str, str]:
+    from ratchet.cli.console import number, short
+
+    processor, memory = _costs(run)
+    seconds = _seconds(run)
+    return {
+        "pipeline": run.pipeline,
+        "status": run.status,
+        "gate": run.gate or _EMPTY,
+        "version": run.model_version or _EMPTY,
+        **{f"metric {name}": number(value) for name, value in sorted(run.metrics.items())},
+        **{f"parameter {name}": number(value) for name, value in run.parameters.items()},
+        **{f"data {name}": value for name, value in run.inputs.items()},
+        "code": short(run.snapshot),
+        "libraries": short(run.lock),
+        "seed": str(run.seed),
+        **{name.replace("_", " "): str(value) for name, value in run.hardware.items()},
+        "seconds": _EMPTY if seconds is None else f"{seconds:.1f}",
+        "cost processor s": f"{processor:.1f}",
+        "cost peak memory MB": f"{memory:.0f}",
+    }
+
+
+def _compare(session: Session, runs: "list[Run]", form: str) -> None:
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    rows = compare_rows(runs)
+    heads = [console.short(run.id) for run in runs]
+    if session.as_json:
+        fields = [{"name": name, "values": values, "differs": differs} for name, values, differs in rows]
+        console.print_json({"runs": [run.id for run in runs], "rows": fields})
+        return
+    if form != "table":
+        marked = [("*" if differs else "", name, *values) for name, values, differs in rows]
+        print_form(form, [("differs", "what", *heads), *marked])
+        return
+    made = console.table("", "RUN", *heads)
+    for name, values, differs in rows:
+        style = "bold" if differs else ""
+        made.add_row(Text("*" if differs else "", style="bold yellow"), name, *[Text(one, style=style) for one in values])
+    console.say(made)
+    different = sum(differs for _, _, differs in rows)
+    console.say(f"\n{different} of {len(rows)} rows differ; they are marked with *.")
+
+
+def print_form(form: str, rows: list[tuple[str, ...]]) -> None:
+    """Print rows, the header first, as CSV or as a table in Markdown."""
+    import csv
+    import sys
+
+    if form == "csv":
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    lines = [f"| {' | '.join(value.replace('|', '&#124;') for value in row)} |\n" for row in rows]
+    lines.insert(1, f"|{' --- |' * len(rows[0])}\n")
+    sys.stdout.writelines(lines)
+
+
+def _as_json(workspace: "Workspace", run: "Run") -> dict[str, Any]:
+    gate = _gate_event(workspace, run) if run.model_version else None
+    values: dict[str, Any] = msgspec.to_builtins(run)
+    return {**values, "gate_reason": str(gate.data["reason"]) if gate else "", "checks": _checks(workspace, run) if gate else []}

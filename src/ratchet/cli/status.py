@@ -1,0 +1,136 @@
+"""``ratchet status``: one line for each pipeline, and what runs.
+
+Invariant: it reads the database and starts nothing, so it works while the workspace runs and while it does not.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ratchet.cli.session import Session, examples, with_session
+
+if TYPE_CHECKING:
+    from ratchet.workspace import Workspace
+
+
+@click.command("status", epilog=examples("ratchet status", "ratchet status --json | jq '.pipelines[].level'"))
+@click.option("--policy", default="standard", show_default=True, help="By which level policy.")
+@with_session
+def status_command(session: Session, policy: str) -> None:
+    """Show each pipeline: level, live version, ages, last run, alerts; and what runs."""
+    from ratchet.cli.console import print_json
+
+    with session.workspace() as workspace:
+        found = _read(workspace, policy)
+        if session.as_json:
+            print_json(found)
+        else:
+            _print(found)
+
+
+def _read(workspace: "Workspace", policy: str) -> dict[str, Any]:
+    from ratchet import clock
+    from ratchet.loop.serving import claim
+
+    holder = claim.holder(workspace.resources.serving)
+    return {
+        "workspace": workspace.config.project.name,
+        "folder": str(workspace.project),
+        "now": clock.now(),
+        "is_simulated": clock.is_simulated(),
+        "is_running": workspace.is_running,
+        "pending_jobs": workspace.runs.pending(),
+        "endpoint_address": f"http://{holder.host}:{holder.port}" if holder else "",
+        "policy": policy,
+        "pipelines": [_pipeline(workspace, name, policy) for name in workspace.pipelines()],
+    }
+
+
+def _pipeline(workspace: "Workspace", name: str, policy: str) -> dict[str, Any]:
+    from ratchet.loop import registry
+    from ratchet.measure.freshness import freshness
+
+    report = workspace.level(name, policy=policy)
+    model = str(workspace.pipelines()[name]["model"])
+    live = workspace.live(model)
+    ages = freshness(workspace.history(), name)
+    last = next(iter(registry.runs(workspace.database, pipeline=name, limit=1)), None)
+    return {
+        "pipeline": name,
+        "level": report.label,
+        "level_name": report.name,
+        "model": model,
+        "live_version": live.model_version if live else "",
+        "data_age_days": ages.data_age_days,
+        "train_age_days": ages.train_age_days,
+        "last_run": last.id if last else "",
+        "last_run_status": last.status if last else "",
+        "last_run_gate": last.gate if last else "",
+        "last_run_at": last.queued_at if last else None,
+        "alerts": [{"id": one.id, "at": one.at, **one.data} for one in workspace.alerts(name)],
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    from ratchet.cli import console
+
+    runs = "yes" if found["is_running"] else "no; start it with: ratchet up"
+    pairs = [("workspace", f"{found['workspace']} in {found['folder']}"), ("running", runs)]
+    if found["endpoint_address"]:
+        pairs.append(("endpoint", found["endpoint_address"]))
+    if found["pending_jobs"]:
+        waiting = "" if found["is_running"] else ", carried out at the next start"
+        pairs.append(("pending jobs", f"{len(found['pending_jobs'])}{waiting}"))
+    if found["is_simulated"]:
+        pairs.append(("clock", f"simulated, stands at {found['now']:%Y-%m-%d %H:%M} UTC"))
+    console.say(console.facts(pairs))
+    if not found["pipelines"]:
+        console.say("\nNo pipelines yet: run one, and it is known. ratchet run PIPELINE")
+        return
+    console.say("")
+    _print_pipelines(found["pipelines"])
+    _print_alerts(found["pipelines"])
+
+
+def _print_pipelines(pipelines: list[dict[str, Any]]) -> None:
+    from ratchet.cli import console
+
+    made = console.table(
+        "PIPELINE", "LEVEL", "LIVE", "DATA AGE", "TRAINED", "LAST RUN", right=("DATA AGE", "TRAINED"), whole=("LEVEL",)
+    )
+    for one in pipelines:
+        outcome = one["last_run_gate"] or one["last_run_status"]
+        last = f"{outcome}, {console.ago(one['last_run_at'])}" if outcome else "none yet"
+        live = one["live_version"]
+        made.add_row(
+            one["pipeline"],
+            one["level"],
+            live.removeprefix(one["pipeline"]).removeprefix("@") or "-",
+            _days(one["data_age_days"]),
+            _days(one["train_age_days"]),
+            last,
+        )
+    console.say(made)
+
+
+def _days(age: float | None) -> str:
+    from ratchet.cli.console import duration
+
+    return "-" if age is None else duration(age * 86400)
+
+
+def _print_alerts(pipelines: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
+    from ratchet.cli import console
+
+    alerts = [(one["pipeline"], alert) for one in pipelines for alert in one["alerts"]]
+    if not alerts:
+        return
+    console.title("Alerts")
+    for pipeline, alert in alerts:
+        about = f" of '{alert['column']}'" if alert.get("column") else ""
+        values = f"{console.number(alert['score'])}, at most {console.number(alert['threshold'])}"
+        text = f"{pipeline}: {alert['kind']}{about} is {values}, since {console.ago(alert['at'])}"
+        console.say(Text(text, style="red"))
+        console.say(Text(f"  why: ratchet events {alert['id']}", style="dim"))

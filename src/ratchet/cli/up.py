@@ -1,0 +1,215 @@
+"""``ratchet up``: the workspace, its endpoint and its web pages, until stopped.
+
+Invariant: SIGTERM and Ctrl-C end it in order, with nothing left running and nothing that was accepted lost; a mistake
+in a file of the project is said, and what was in force before stays.
+"""
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ratchet.cli.session import Session, examples, with_session
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from ratchet.workspace import Workspace
+
+PORT = 8750
+LOG_FILE = "up.log"
+_GRACE_SECONDS = 3
+_BACKLOG = 128
+_log = logging.getLogger(__name__)
+
+
+@click.command("up", epilog=examples("ratchet up", "ratchet up --port 0            any free port"))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where the web pages listen.")
+@click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 for any free port.")
+@with_session
+def up_command(session: Session, host: str, port: int) -> None:
+    """Run the workspace: rules, endpoint and web pages, until stopped.
+
+    Changes of ratchet.toml, of Python files and of data are taken in while it runs. Ctrl-C or SIGTERM stops it; what was
+    under way goes on at the next start.
+    """
+    from ratchet.cli.console import note, progress
+
+    with session.workspace() as workspace:
+        with progress("starting") as shown:
+            _log_to(workspace.resources.logs / LOG_FILE)
+            workspace.start()
+            listener = _listen(host, port)
+            shown.show("reading the project")
+            workspace.sync()
+            shown.show("waiting for the endpoint")
+            endpoint = workspace.endpoint_address()
+        _serve(session, workspace, listener, endpoint)
+        note("Stopping; what is under way goes on at the next start.")
+
+
+def _serve(session: Session, workspace: "Workspace", listener: socket.socket, endpoint: str) -> None:
+    import uvicorn
+
+    from ratchet.web.app import create_app
+    from ratchet.web.auth import login_link
+
+    app = create_app(workspace)
+    settings = uvicorn.Config(
+        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, loop="uvloop", http="httptools"
+    )
+    server = uvicorn.Server(settings)
+    stop = threading.Event()
+    beat = threading.Thread(target=_beat, args=(workspace, stop), name="heartbeat")
+    name, port = listener.getsockname()[:2]
+    address = f"http://{name}:{port}"
+    with _stopped_by_signals(server):
+        beat.start()
+        try:
+            _announce(session, workspace, address=address, login=login_link(app, address), endpoint=endpoint)
+            server.run(sockets=[listener])
+        finally:
+            stop.set()
+            beat.join()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections from now on, before the server is there to answer them.
+
+    Raises:
+        PortTaken: The address is not free.
+    """
+    from ratchet.errors import PortTaken
+
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(host=host, port=port, reason=str(error.strerror or error)) from error
+    return listener
+
+
+@contextmanager
+def _stopped_by_signals(server: "uvicorn.Server") -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C end the server; it hands them on to us when it is done, and then they are spent."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _announce(session: Session, workspace: "Workspace", *, address: str, login: str, endpoint: str) -> None:
+    import os
+
+    from ratchet.cli import console
+
+    values: dict[str, Any] = {
+        "address": address,
+        "login": login,
+        "endpoint_address": endpoint,
+        "logs": str(workspace.resources.logs),
+        "pid": os.getpid(),
+    }
+    if session.as_json:
+        console.print_json_line(values)
+        return
+    console.say(f"{workspace.config.project.name} runs. Open this once to sign in:\n\n  {login}\n")
+    console.say(
+        console.facts(
+            [
+                ("web pages", address),
+                ("endpoint", f"{endpoint}/v2/models/NAME/infer"),
+                ("logs", values["logs"]),
+                ("stop", "Ctrl-C"),
+            ]
+        )
+    )
+
+
+# ---- what is done each second
+
+
+def _beat(workspace: "Workspace", stop: threading.Event) -> None:
+    from ratchet.errors import RatchetError
+    from ratchet.workspace import HEARTBEAT_SECONDS
+
+    files = ProjectFiles(workspace.project)
+    complaint = ""
+    while not stop.is_set():
+        try:
+            if files.have_changed():
+                workspace.reload()
+                workspace.sync()
+                complaint = ""
+            workspace.heartbeat()
+        except RatchetError as error:
+            if str(error) != complaint:
+                complaint = str(error)
+                _complain(complaint)
+        except Exception:
+            # The border of the server: one bad beat must not be the last.
+            _log.exception("heartbeat failed")
+        stop.wait(HEARTBEAT_SECONDS)
+
+
+def _complain(message: str) -> None:
+    from rich.text import Text
+
+    from ratchet.cli.console import stderr
+
+    _log.error("%s", message)
+    stderr().print(Text(message, style="red"), soft_wrap=True)
+
+
+class ProjectFiles:
+    """Tells when ``ratchet.toml``, a policy or a Python file of the project was changed.
+
+    Args:
+        project: The project's folder.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self._project = project
+        self._seen = self._look()
+
+    def have_changed(self) -> bool:
+        """Tell whether any has since the last look."""
+        before, self._seen = self._seen, self._look()
+        return before != self._seen
+
+    def _look(self) -> frozenset[tuple[str, int, int]]:
+        from ratchet.loop.snapshots import python_files
+
+        found = set()
+        settings = [*self._project.glob("*.toml"), *self._project.glob("policies/*.toml")]
+        for path in (*settings, *python_files(self._project)):
+            try:
+                state = path.stat()
+            except FileNotFoundError:
+                # It went between the listing and the look; the next listing leaves it out.
+                continue
+            found.add((str(path), state.st_mtime_ns, state.st_size))
+        return frozenset(found)
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=path, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )

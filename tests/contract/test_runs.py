@@ -1,0 +1,288 @@
+"""What durable execution promises, on SQLite and on PostgreSQL."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratchet.engine.runs import DurableRuns, JobContext
+from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
+from ratchet.store import migrations
+from ratchet.store.database import Database
+from tests.waiting import until
+
+Job = Callable[[JobContext, dict[str, Any]], Any]
+FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+
+
+class Host:
+    """Runs jobs on a database and waits for them."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.runs = DurableRuns(database, poll_seconds=0.02)
+        self.runs.prepare()
+
+    def launch(self, job: Job, *, name: str = "act") -> None:
+        """Carry out the jobs of one name by a function."""
+        self.runs.register(name, job)
+        self.runs.launch()
+
+    def enqueue(self, job_id: str, spec: dict[str, Any] | None = None, *, name: str = "act") -> None:
+        """Enqueue a job in a transaction of its own."""
+        with self.database.write() as transaction:
+            self.runs.enqueue(transaction, name, job_id, spec or {})
+
+    def wait(self, job_id: str) -> tuple[str, Any]:
+        """Return status and result of a job once it has one."""
+        until(lambda: self.runs.outcome(job_id)[0] in FINAL, f"job {job_id}")
+        return self.runs.outcome(job_id)
+
+
+class RunContract:
+    """The promises; a subclass says on which database."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        """Say where the database is."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def host(self, url: str) -> Iterator[Host]:
+        """Give an engine that is not launched yet."""
+        database = Database(url)
+        migrations.migrate(database)
+        host = Host(database)
+        yield host
+        host.runs.close()
+        database.close()
+
+    def test_a_job_is_carried_out_once(self, host: Host) -> None:
+        """What was enqueued before the launch and after it is carried out, each job once."""
+        done: list[str] = []
+
+        def note(_context: JobContext, spec: dict[str, Any]) -> dict[str, Any]:
+            done.append(spec["name"])
+            return {"was": spec["name"]}
+
+        host.enqueue("before", {"name": "before"})
+        host.launch(note)
+        host.enqueue("after", {"name": "after"})
+        assert host.wait("before") == ("SUCCESS", {"was": "before"})
+        assert host.wait("after") == ("SUCCESS", {"was": "after"})
+        assert sorted(done) == ["after", "before"]
+        assert host.runs.pending() == []
+
+    def test_nothing_happens_without_commit(self, host: Host) -> None:
+        """A job of a transaction that failed never was."""
+        host.launch(lambda *_: None)
+        with pytest.raises(RuntimeError, match="later"), host.database.write() as transaction:  # noqa: PT012, the block is the transaction
+            host.runs.enqueue(transaction, "act", "lost", {})
+            message = "later"
+            raise RuntimeError(message)
+        assert host.runs.pending() == []
+        assert host.runs.outcome("lost") == ("UNKNOWN", None)
+
+    def test_known_id_changes_nothing(self, host: Host) -> None:
+        """A job that is enqueued again, with whatever spec, is the first one, and runs once."""
+        done: list[int] = []
+
+        def note(_context: JobContext, spec: dict[str, Any]) -> int:
+            done.append(spec["number"])
+            return int(spec["number"])
+
+        host.launch(note)
+        host.enqueue("one", {"number": 1})
+        host.wait("one")
+        host.enqueue("one", {"number": 2})
+        host.enqueue("other", {"number": 3})
+        host.wait("other")
+        assert (host.runs.outcome("one"), done) == (("SUCCESS", 1), [1, 3])
+
+    def test_a_step_is_recorded(self, host: Host) -> None:
+        """A job knows the steps that it recorded, in order, and gets their values."""
+
+        def steps(context: JobContext, _spec: dict[str, Any]) -> Any:
+            before = context.recorded_steps()
+            values = [context.step("a", lambda: 1), context.step("b", lambda: {"x": None})]
+            return [before, values, context.recorded_steps()]
+
+        host.launch(steps)
+        host.enqueue("job")
+        assert host.wait("job") == ("SUCCESS", [[], [1, {"x": None}], ["a", "b"]])
+
+    def test_a_failing_job_keeps_its_error(self, host: Host) -> None:
+        """An error ends the job, is kept with all its fields, and leaves nothing pending."""
+
+        def fail(context: JobContext, _spec: dict[str, Any]) -> Any:
+            def step() -> None:
+                raise StepFailed(step="s", error_type="ValueError", message="no {braces}")
+
+            return context.step("fails", step)
+
+        host.launch(fail)
+        host.enqueue("job")
+        status, error = host.wait("job")
+        assert (status, error) == ("ERROR", StepFailed(step="s", error_type="ValueError", message="no {braces}"))
+        assert host.runs.pending() == []
+
+    def test_cancel_reaches_the_job(self, host: Host) -> None:
+        """A cancelled job is told while it runs, and ends as cancelled; one that waits never starts."""
+        begun = threading.Event()
+        told = threading.Event()
+
+        def watch(context: JobContext, spec: dict[str, Any]) -> None:
+            assert spec["name"] == "running", "the other one never starts"
+            begun.set()
+            until(context.is_cancelled, "the cancellation")
+            told.set()
+
+        host.launch(watch, name="run")
+        host.enqueue("running", {"name": "running"}, name="run")
+        assert begun.wait(30)
+        host.enqueue("waiting", {"name": "waiting"}, name="run")
+        host.runs.cancel("waiting")
+        host.runs.cancel("running")
+        assert told.wait(30)
+        assert host.wait("running")[0] == host.wait("waiting")[0] == "CANCELLED"
+        assert host.runs.pending() == []
+
+    def test_pending_names_what_waits_and_what_runs(self, host: Host) -> None:
+        """A job is pending from the commit of its transaction until it is done."""
+        goes_on = threading.Event()
+        host.launch(lambda *_: goes_on.wait(30), name="run")
+        host.enqueue("first", name="run")
+        host.enqueue("second", name="run")
+        assert sorted(host.runs.pending()) == ["first", "second"]
+        goes_on.set()
+        host.wait("second")
+        assert host.runs.pending() == []
+
+    def test_runs_go_one_by_one(self, host: Host) -> None:
+        """A queue carries out no more jobs at once than it may."""
+        under_way: list[str] = []
+        most: list[int] = []
+
+        def work(_context: JobContext, spec: dict[str, Any]) -> None:
+            under_way.append(spec["name"])
+            most.append(len(under_way))
+            under_way.remove(spec["name"])
+
+        host.launch(work, name="run")
+        for number in range(5):
+            host.enqueue(str(number), {"name": str(number)}, name="run")
+        for number in range(5):
+            host.wait(str(number))
+        assert most == [1] * 5
+
+    def test_prune_forgets_finished_jobs_only(self, host: Host) -> None:
+        """Old finished jobs are forgotten; what waits or runs stays, however old."""
+        goes_on = threading.Event()
+        host.launch(lambda _context, spec: goes_on.wait(30) if spec["waits"] else None, name="run")
+        host.enqueue("done", {"waits": False}, name="run")
+        host.wait("done")
+        host.enqueue("running", {"waits": True}, name="run")
+        host.enqueue("waiting", {"waits": True}, name="run")
+        assert host.runs.prune(older_than_seconds=3600) == 0
+        assert host.runs.outcome("done")[0] == "SUCCESS"
+        until(lambda: host.runs.prune(older_than_seconds=0) == 1, "the finished job to be old enough")
+        assert host.runs.outcome("done") == ("UNKNOWN", None)
+        assert sorted(host.runs.pending()) == ["running", "waiting"]
+        goes_on.set()
+        assert host.wait("waiting")[0] == "SUCCESS"
+
+    def test_engine_calls_inside_a_write_are_refused(self, host: Host) -> None:
+        """A call of the engine inside a write would wait for our own lock for ever: it is refused at once."""
+        calls: list[Callable[[], object]] = [
+            host.runs.prepare,
+            host.runs.launch,
+            lambda: host.runs.cancel("job"),
+            lambda: host.runs.prune(older_than_seconds=0),
+        ]
+        for call in calls:
+            with host.database.write(), pytest.raises(NestedWrite):
+                call()
+
+    def test_a_step_inside_a_write_is_refused(self, host: Host) -> None:
+        """A job that opens a step inside a write fails, and the write is rolled back."""
+
+        def nest(context: JobContext, _spec: dict[str, Any]) -> Any:
+            with host.database.write():
+                return context.step("inside", lambda: 1)
+
+        host.launch(nest)
+        host.enqueue("job")
+        status, error = host.wait("job")
+        assert (status, error) == ("ERROR", NestedWrite(what="A step"))
+
+    def test_unknown_name_is_refused(self, host: Host) -> None:
+        """A job under a name that no process knows would wait for ever: it can be neither registered nor enqueued."""
+        with pytest.raises(AssertionError, match="sweep"):
+            host.runs.register("sweep", lambda *_: None)
+        with pytest.raises(KeyError, match="sweep"), host.database.write() as transaction:
+            host.runs.enqueue(transaction, "sweep", "job", {})
+        assert host.runs.pending() == []
+
+    def test_close_and_launch_again(self, host: Host) -> None:
+        """What was enqueued while nobody carried out jobs is done after the next launch."""
+        host.launch(lambda *_: 1)
+        host.runs.close()
+        host.enqueue("job")
+        host.runs.launch()
+        assert host.wait("job") == ("SUCCESS", 1)
+
+    # ---- after kill -9
+
+    def test_kill_minus_nine_loses_nothing(self, host: Host, url: str, tmp_path: Path) -> None:
+        """A process killed in the second of two steps is taken over: the first one never runs again."""
+        steps = tmp_path / "steps"
+        host.enqueue("job", {"folder": str(tmp_path)}, name="run")
+        with _carrying_out(url, tmp_path) as first:
+            until(lambda: steps.exists() and "second\n" in steps.read_text(), "the second step")
+            first.kill()
+        assert host.runs.pending() == ["job"]
+        (tmp_path / "go").touch()
+        with _carrying_out(url, tmp_path) as second:
+            assert host.wait("job") == ("SUCCESS", ["first", "second done"])
+            second.kill()
+        assert steps.read_text().split("\n") == ["first", "second", "second", "second done", ""]
+
+    def test_another_sequence_after_a_restart_is_refused(self, host: Host, url: str, tmp_path: Path) -> None:
+        """A job that asks for another step than the recorded one, after a restart, fails loudly."""
+        host.enqueue("job", {"folder": str(tmp_path)}, name="run")
+        with _carrying_out(url, tmp_path) as process:
+            until(lambda: (tmp_path / "steps").exists() and "second" in (tmp_path / "steps").read_text(), "step two")
+            process.kill()
+        host.launch(lambda context, _spec: context.step("another", lambda: 1), name="run")
+        status, error = host.wait("job")
+        assert status == "ERROR"
+        assert isinstance(error, NondeterministicPipeline)
+        assert (error.pipeline, error.found) == ("job", "another")
+
+
+def _carrying_out(url: str, folder: Path) -> subprocess.Popen[bytes]:
+    """Start a process that carries out jobs until it is killed."""
+    return subprocess.Popen([sys.executable, "-m", "tests.contract.programs", "carry-out", url, str(folder)])
+
+
+class TestRunsOnSQLite(RunContract):
+    """The promises on SQLite."""
+
+    @pytest.fixture
+    def url(self, sqlite_url: str) -> str:
+        """Say where the database is."""
+        return sqlite_url
+
+
+@pytest.mark.postgres
+class TestRunsOnPostgreSQL(RunContract):
+    """The promises on PostgreSQL."""
+
+    @pytest.fixture
+    def url(self, postgres_url: str) -> str:
+        """Say where the database is."""
+        return postgres_url

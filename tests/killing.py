@@ -1,0 +1,159 @@
+"""Runs the demo and kills its processes: at seeded moments, and at every named fault point, until it is through."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ratchet import faults
+
+VICTIMS = ("server", "zygote", "child", "endpoint")
+_LOOK_SECONDS = 0.02
+_LONGEST_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One thing that will be done to a running demo.
+
+    Attributes:
+        victim: Which process dies after ``after_seconds``; ``""`` for a fault point.
+        point: The fault point at which whoever passes it the ``passage``-th time dies; ``""`` for a timed kill.
+    """
+
+    victim: str = ""
+    after_seconds: float = 0.0
+    point: str = ""
+    passage: int = 1
+
+
+@dataclass
+class Record:
+    """What was done."""
+
+    kills: list[str] = field(default_factory=list)
+    restarts: int = 0
+
+
+def plan(seed: int, *, timed: int, points: tuple[str, ...] = faults.POINTS) -> list[Kill]:
+    """Return timed kills of all kinds of processes, mixed with a kill at each fault point."""
+    chance = random.Random(seed)
+    kills = [
+        Kill(victim=VICTIMS[number % len(VICTIMS)], after_seconds=chance.uniform(1.0, 9.0)) for number in range(timed)
+    ]
+    kills += [Kill(point=name, passage=chance.randint(1, 4)) for name in points]
+    chance.shuffle(kills)
+    return kills
+
+
+def command(folder: Path, *, until: str, seed: int, scenario: str = "story") -> list[str]:
+    """Return the command line of a demo."""
+    line = [sys.executable, "-m", "ratchet", "demo", "--keep", str(folder), "--seed", str(seed), "--json"]
+    line += ["--until", until] if until else []
+    return [*line, "--scenario", scenario] if scenario != "story" else line
+
+
+def run_demo(folder: Path, *, until: str, seed: int, scenario: str = "story") -> dict[str, object]:
+    """Run a demo without disturbing it and return its figures."""
+    line = command(folder, until=until, seed=seed, scenario=scenario)
+    done = subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False)
+    assert done.returncode == 0, f"the demo failed with {done.returncode}: {done.stderr[-3000:]}"
+    figures: dict[str, object] = json.loads(done.stdout)
+    return figures
+
+
+def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Record:
+    """Run a demo, kill by plan, start it again each time, and let it come to its end."""
+    record = Record()
+    line = command(folder, until=until, seed=seed)
+    for number, kill in enumerate(kills):
+        token = folder.parent / f"{folder.name}.fault-{number}"
+        environment = dict(os.environ)
+        if kill.point:
+            token.touch()
+            environment[faults.VARIABLE] = f"{kill.point}:{kill.passage}:{token}"
+        server = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        finished = _until_killed(server, kill, token, record)
+        token.unlink(missing_ok=True)
+        record.restarts += 1
+        if finished:
+            break
+    run_demo(folder, until=until, seed=seed)
+    return record
+
+
+def _until_killed(server: "subprocess.Popen[bytes]", kill: Kill, token: Path, record: Record) -> bool:
+    """Wait for the kill to happen, then end the server the hard way; returns whether the demo came to its end first."""
+    begun = time.monotonic()
+    done = False
+    while server.poll() is None and not done:
+        time.sleep(_LOOK_SECONDS)
+        assert time.monotonic() - begun < _LONGEST_SECONDS, "the demo hangs"
+        done = not token.exists() if kill.point else _kill_when_due(server.pid, kill, time.monotonic() - begun)
+    if done:
+        record.kills.append(kill.point or kill.victim)
+        # Let it go on for a moment: a server that lost a helper must cope before it dies itself.
+        _wait(server, 1.5 if server.poll() is None else 0.0)
+    if server.poll() is None:
+        server.kill()
+    server.wait()
+    assert server.stderr is not None, "the error stream is a pipe"
+    errors = server.stderr.read().decode()
+    assert server.returncode in (0, -signal.SIGKILL), f"the demo failed by itself: {errors[-3000:]}"
+    return server.returncode == 0
+
+
+def _wait(server: "subprocess.Popen[bytes]", seconds: float) -> None:
+    try:
+        server.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _kill_when_due(server: int, kill: Kill, elapsed: float) -> bool:
+    if elapsed < kill.after_seconds:
+        return False
+    for pid in _pids(server, kill.victim):
+        os.kill(pid, signal.SIGKILL)
+        return True
+    return False
+
+
+def _pids(server: int, victim: str) -> list[int]:
+    if victim == "server":
+        return [server]
+    children = _children(server)
+    if victim == "endpoint":
+        return [pid for pid in children if b"ratchet.loop.serving" in _command_line(pid)]
+    zygotes = [pid for pid in children if b"ratchet.engine.zygote" in _command_line(pid)]
+    return zygotes if victim == "zygote" else [pid for zygote in zygotes for pid in _children(zygote)]
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found += [int(child) for child in path.read_text().split()]
+        except OSError:
+            continue
+    return found
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def export(folder: Path) -> list[str]:
+    """Return the ledger of a demo's folder, one event a line."""
+    line = [sys.executable, "-m", "ratchet", "events", "--json", "--limit", "0", "--workspace", str(folder)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()

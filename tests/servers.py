@@ -1,0 +1,135 @@
+"""A real PostgreSQL server in a temporary folder, for the time of a test run.
+
+Invariant: it listens on a socket in that folder only, runs as an unprivileged user even where the tests run as root
+(``initdb`` refuses root), and ends with the tests, even when these are killed.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import psycopg
+
+from ratchet import clock
+
+ROLE = "ratchet"
+START_SECONDS = 30
+# Nothing of a test's database has to outlive a power failure.
+SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200")
+
+
+class PostgresMissing(Exception):
+    """No PostgreSQL server is installed here."""
+
+
+class PostgresServer:
+    """A server that runs while the ``with`` block does.
+
+    Raises:
+        PostgresMissing: No ``initdb`` was found.
+    """
+
+    def __init__(self) -> None:
+        self._programs = find_programs()
+        self._account = unprivileged_account() if os.geteuid() == 0 else ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._made = 0
+
+    def __enter__(self) -> Self:
+        """Make the cluster and start the server."""
+        # A short path: the name of a socket has at most 107 characters.
+        self._folder = Path(tempfile.mkdtemp(prefix="rt-pg-", dir="/tmp"))  # noqa: S108, see above
+        if self._account:
+            account = pwd.getpwnam(self._account)
+            os.chown(self._folder, account.pw_uid, account.pw_gid)
+        data = self._folder / "data"
+        initdb = ["initdb", "-D", str(data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        subprocess.run(self._command(initdb), check=True, cwd=self._folder, stdout=subprocess.DEVNULL)
+        options = [word for setting in SETTINGS for word in ("-c", setting)]
+        with (self._folder / "server.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command(["postgres", "-D", str(data), "-k", str(self._folder), *options]),
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server and remove its folder."""
+        assert self._process is not None, "only a started server ends"
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        """Make an empty database for one test and give its URL."""
+        self._made += 1
+        name = f"test_{self._made}"
+        self._execute(f"CREATE DATABASE {name}")
+        try:
+            yield f"postgresql://{ROLE}@/{name}?host={self._folder}"
+        finally:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(host=str(self._folder), user=ROLE, dbname="postgres", autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def _command(self, command: Sequence[str]) -> list[str]:
+        program = str(self._programs / command[0])
+        # The server is told when we die; a change of user would forget that, so one program does both.
+        become = ["--reuid", self._account, "--regid", self._account_group(), "--clear-groups"] if self._account else []
+        return ["setpriv", *become, "--pdeathsig", "INT", program, *command[1:]]
+
+    def _account_group(self) -> str:
+        return str(pwd.getpwnam(self._account).pw_gid)
+
+    def _wait_until_ready(self) -> None:
+        deadline = clock.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self._execute("SELECT 1")
+            except psycopg.OperationalError:
+                if clock.monotonic() > deadline:
+                    raise
+                clock.sleep(0.05)
+
+
+def find_programs() -> Path:
+    """Return the folder with PostgreSQL's programs, the newest version.
+
+    Raises:
+        PostgresMissing: There is none.
+    """
+    versions = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if versions:
+        return max(versions, key=lambda folder: int(folder.parent.name))
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).resolve().parent
+    message = "PostgreSQL is not installed, so nothing was tested on it. As root: apt-get install postgresql"
+    raise PostgresMissing(message)
+
+
+def unprivileged_account() -> str:
+    """Return the account that runs the server when the tests run as root."""
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    message = "there is neither an account 'postgres' nor 'nobody' to run PostgreSQL"
+    raise PostgresMissing(message)
