@@ -4,7 +4,9 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 Line = dict[str, Any]
 
@@ -75,6 +77,12 @@ def orphans(events: list[Line]) -> list[str]:
 def gaps(events: list[Line]) -> list[int]:
     """Return the sequence numbers that are missing or out of order."""
     return [number for number, event in enumerate(events, start=1) if event["seq"] != number]
+
+
+def month_end(month: str, time_zone: str = "America/New_York") -> datetime:
+    """Return the moment at which a month such as ``2013-04`` is over."""
+    year, number = map(int, month.split("-"))
+    return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def _digest(data: Any) -> str:

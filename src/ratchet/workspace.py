@@ -24,7 +24,7 @@ from ratchet.engine.executors import Zygotes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.engine.runs import DurableRuns
 from ratchet.errors import DataRefused, NotSettled, UnknownName
-from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, training
+from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, retention, training
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving import claim
 from ratchet.measure import policies
@@ -40,6 +40,7 @@ from ratchet.store.ledger import Ledger
 PRELOAD = ("numpy", "pandas", "sklearn.ensemble", "sklearn.pipeline", "sklearn.compose", "skops.io", "duckdb")
 LOOP_MODULES = ("ratchet.loop.pipelines", "ratchet.loop.fitness", "ratchet.loop.backtests", "ratchet.automation.custom")
 HEARTBEAT_SECONDS = 1.0
+TIDY_SECONDS = 3600.0
 LOCK_FILE = "executor.lock"
 CLOCK_FILE = "clock"
 
@@ -85,6 +86,7 @@ class Workspace:
         self._lock: WorkspaceLock | None = None
         self._said: set[str] = set()
         self._history = History()
+        self._folding = threading.Lock()
         self._measured_until = 0
         self._prepare_engine()
 
@@ -208,10 +210,21 @@ class Workspace:
             sys.stderr.write(f"{message}\n")
 
     def run_forever(self, stop: threading.Event) -> None:
-        """Beat until told to stop."""
+        """Beat until told to stop, and tidy up once an hour."""
+        tidy_at = clock.monotonic()
         while not stop.is_set():
             self.heartbeat()
+            if clock.monotonic() >= tidy_at:
+                self.tidy()
+                tidy_at = clock.monotonic() + TIDY_SECONDS
             stop.wait(HEARTBEAT_SECONDS)
+
+    def tidy(self) -> None:
+        """Let go of what nothing needs: old orphans among the artifacts, rows of finished jobs."""
+        assert self.is_executor, "only the process that holds the workspace tidies it"
+        retention.prune_jobs(self.resources)
+        if not self.runs.pending():
+            retention.collect_orphans(self.resources)
 
     def settle(self, *, timeout_seconds: float = 600.0) -> None:
         """Return when no dispatch, action or run is pending.
@@ -452,9 +465,10 @@ class Workspace:
 
     def history(self) -> History:
         """Return the measure's view of the ledger, brought up to date."""
-        for event in self.ledger.read(after=self._measured_until):
-            self._history.add(event)
-            self._measured_until = event.seq
+        with self._folding:
+            for event in self.ledger.read(after=self._measured_until):
+                self._history.add(event)
+                self._measured_until = event.seq
         return self._history
 
     def level(self, pipeline: str, *, policy: str = "standard", as_of: datetime | None = None) -> LevelReport:

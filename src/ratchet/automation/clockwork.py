@@ -27,12 +27,20 @@ class Clockwork:
     def __init__(self, resources: Resources) -> None:
         self._resources = resources
         self._next_due: dict[str, datetime] = {}
+        self._known: tuple[str, list[Rule]] = ("", [])
 
     def tick(self, now: datetime) -> list[Event]:
         """Append ``clock.ticked`` for each rule with a slot since the last look, and return the events."""
+        return [event for rule in self._scheduled() if (event := self._tick_rule(rule, now)) is not None]
+
+    def _scheduled(self) -> list[Rule]:
+        """Return the enabled rules with a schedule; read again only when the set in force has changed."""
         with self._resources.database.read() as connection:
-            scheduled = [rule for rule in rules.in_force(connection).rules if rule.is_enabled and rule.cron]
-        return [event for rule in scheduled if (event := self._tick_rule(rule, now)) is not None]
+            digest = registry.state(connection, rules.CURRENT, "")
+            if digest != self._known[0]:
+                chosen = rules.by_digest(connection, digest).rules
+                self._known = digest, [rule for rule in chosen if rule.is_enabled and rule.cron]
+        return self._known[1]
 
     def _tick_rule(self, rule: Rule, now: datetime) -> Event | None:
         due = self._next_due.get(rule.digest)

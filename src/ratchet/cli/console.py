@@ -62,21 +62,26 @@ def stderr() -> "Console":
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
-def say(*parts: "RenderableType | str") -> None:
-    """Print a line, or something that rich can draw, on stdout."""
+def say(part: "RenderableType", *, is_whole: bool = False) -> None:
+    """Print a line, or something that rich can draw, on stdout.
+
+    Args:
+        part: What to print.
+        is_whole: Leave long lines as they are: they are to be copied.
+    """
     console = stdout()
     if console.is_terminal:
-        console.print(*parts)
+        console.print(part, soft_wrap=is_whole)
         return
     # In a pipe the spaces that fill a table's last column are in the way.
     with console.capture() as captured:
-        console.print(*parts)
+        console.print(part, soft_wrap=is_whole)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 
 def note(message: str) -> None:
     """Print something by the way on stderr."""
-    stderr().print(message, style="dim")
+    stderr().print(message, style="dim", soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -135,6 +140,11 @@ def title(text: str) -> None:
     say(Text(text, style="bold"))
 
 
+def count(amount: int, thing: str) -> str:
+    """Return how many things there are, such as ``1 rule`` or ``2 rules``."""
+    return f"{amount} {thing}" if amount == 1 else f"{amount} {thing}s"
+
+
 def state(word: str) -> "RenderableType":
     """Return a word in the colour of what it says."""
     from rich.text import Text
@@ -159,11 +169,6 @@ def number(value: Any) -> str:
 def metrics(values: dict[str, Any]) -> str:
     """Return metrics by name in one line."""
     return ", ".join(f"{name} {number(value)}" for name, value in sorted(values.items())) or "-"
-
-
-def share(k: int, n: int) -> str:
-    """Return a share of things, such as ``3 of 4 (75%)``."""
-    return f"{k} of {n} ({k / n:.0%})" if n else "none"
 
 
 def duration(seconds: float | None) -> str:

@@ -28,7 +28,7 @@ from ratchet.cli.session import Session, examples
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
 @click.pass_obj
 def demo_command(
-    session: Session, until: str | None, keep: Path | None, seed: int, database: str, as_json: bool
+    session: Session, *, until: str | None, keep: Path | None, seed: int, database: str, as_json: bool
 ) -> int:
     """Replay a year of a real pipeline, from no automation to level 4.
 

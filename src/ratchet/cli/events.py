@@ -41,6 +41,7 @@ _OWN_NAMES = ("engine", "rule")
 @with_session
 def events_command(
     session: Session,
+    *,
     event: str,
     follow: bool,
     types: tuple[str, ...],
@@ -298,6 +299,8 @@ def _print_types(session: Session) -> None:
         return
     made = console.table("TYPE", "STAGE", "ROOT", "EMITTED", whole=("TYPE",))
     for one in EVENT_TYPES.values():
-        made.add_row(one.name, one.stage or "-", "yes" if one.is_root else "", f"with {one.awaits}" if one.awaits else "yes")
+        made.add_row(
+            one.name, one.stage or "-", "yes" if one.is_root else "", f"with {one.awaits}" if one.awaits else "yes"
+        )
     console.say(made)
     console.say("\nA root needs no cause; any other event names the one that led to it.")

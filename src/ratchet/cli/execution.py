@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 _SETTLE_SECONDS = 600.0
+_OTHERS_SECONDS = 30.0
 _UNDER_WAY = ("ENQUEUED", "PENDING", "DELAYED", "UNKNOWN")
 
 
@@ -116,11 +117,28 @@ def _phase(run: Run) -> str:
     return {"queued": "waiting for its turn", "running": "training"}.get(run.status, run.status)
 
 
-def finish(workspace: "Workspace", *, progress: Progress) -> None:
-    """Wait for what rules have set off, where this process carries it out."""
+def finish(workspace: "Workspace", event: Event | None, *, progress: Progress) -> None:
+    """Wait for what rules have set off: all of it where this process carries it out, else what an event has."""
+    progress.show("finishing what rules have set off")
     if workspace.is_executor:
-        progress.show("finishing what rules have set off")
         workspace.settle(timeout_seconds=_SETTLE_SECONDS)
+        return
+    limit = clock.monotonic() + _OTHERS_SECONDS
+    while event is not None and not _is_reacted_to(workspace, event) and clock.monotonic() < limit:
+        clock.sleep(_LOOK_SECONDS)
+
+
+def _is_reacted_to(workspace: "Workspace", event: Event) -> bool:
+    """Tell whether all rules that listen to an event have done what they do."""
+    status, _ = workspace.runs.outcome(f"dispatch:{event.source}:{event.id}")
+    if status == "UNKNOWN":
+        return True
+    if status in _UNDER_WAY:
+        return False
+    fired = [one for one in workspace.ledger.caused_by(event.id) if one.type == "rule.fired"]
+    return all(
+        any(effect.type.startswith("rule.action.") for effect in workspace.ledger.caused_by(one.id)) for one in fired
+    )
 
 
 def abandon(workspace: "Workspace", run_id: str) -> Refused:

@@ -41,7 +41,7 @@ def init_command(_session: Session, folder: Path, as_json: bool) -> None:
     abouts = {
         "ratchet.toml": "datasets, fitness functions, rules",
         f"{PIPELINE}.py": "the pipeline: will an order be sent back?",
-        str(DATA_FILE): f"{_ROWS:,} made-up orders",
+        str(DATA_FILE): f"{_ROWS} made-up orders",
         ".gitignore": "leaves out the workspace's state",
     }
     console.say(f"A project in {folder.resolve()}:\n")

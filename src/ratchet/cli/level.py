@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from ratchet.workspace import Workspace
 
 _SHOWN_IDS = 5
+_ASKED = {
+    "init": "{stage}: started by automation",
+    "exec": "{stage}: carried out by automation",
+    "gate_before_deploy": "a gate before each deployment",
+    "user_rules_fired": "the team's own rules",
+    "loop_closure": "the loop closed by itself",
+}
 
 
 @click.command(
@@ -31,11 +38,15 @@ _SHOWN_IDS = 5
     ),
 )
 @click.argument("pipeline", required=False, default="")
-@click.option("--policy", default="standard", show_default=True, help="By which policy: shipped, or one of the project.")
+@click.option(
+    "--policy", default="standard", show_default=True, help="By which policy: shipped, or one of the project."
+)
 @click.option("--explain", is_flag=True, help="Show each criterion of each level with the events behind it.")
-@click.option("--as-of", "as_of", default="", metavar="DATE", help="As it was at the end of this day, or at this moment.")
+@click.option(
+    "--as-of", "as_of", default="", metavar="DATE", help="As it was at the end of this day, or at this moment."
+)
 @with_session
-def level_command(session: Session, pipeline: str, policy: str, explain: bool, as_of: str) -> None:  # noqa: FBT001
+def level_command(session: Session, *, pipeline: str, policy: str, explain: bool, as_of: str) -> None:
     """Show how automated a pipeline is, and what blocks the next level.
 
     Levels are computed from the ledger; nobody can type one in. Without PIPELINE all are shown.
@@ -44,9 +55,7 @@ def level_command(session: Session, pipeline: str, policy: str, explain: bool, a
 
     with session.workspace() as workspace:
         moment = parse_moment(as_of, zone=workspace.config.project.time_zone) if as_of else None
-        reports = [
-            workspace.level(name, policy=policy, as_of=moment) for name in _chosen(workspace, pipeline)
-        ]
+        reports = [workspace.level(name, policy=policy, as_of=moment) for name in _chosen(workspace, pipeline)]
         if session.as_json:
             values = [_as_json(report) for report in reports]
             print_json(values[0] if pipeline else values)
@@ -156,9 +165,7 @@ def _print_stages(report: "LevelReport") -> None:
     """Print how each stage runs, whatever the level: k of n, share, and its one-sided 90 % lower bound."""
     from ratchet.cli import console
 
-    made = console.table(
-        "STAGE", "STARTED BY AUTOMATION", "CARRIED OUT BY IT", "HOW", "LAST", whole=("STAGE", "LAST")
-    )
+    made = console.table("STAGE", "STARTED BY AUTOMATION", "CARRIED OUT BY IT", "HOW", "LAST", whole=("STAGE", "LAST"))
     for stage, profile in report.profile.items():
         made.add_row(stage, _share(profile.init), _share(profile.exec), _modes(profile), _last(profile))
     console.say(made)
@@ -215,6 +222,7 @@ def _print_events(workspace: "Workspace", ids: tuple[str, ...]) -> None:
 
 
 def _print_levels(report: "LevelReport") -> None:
+    from rich.padding import Padding
     from rich.text import Text
 
     from ratchet.cli import console
@@ -225,13 +233,27 @@ def _print_levels(report: "LevelReport") -> None:
         name = Text(f"Level {result.level.id}  {result.level.name}", style=f"bold {result.level.colour}".strip())
         console.say(Text.assemble(name, (f"  {mark}", "" if is_reached else "dim")))
         if result.level.description:
-            console.say(Text(f"  {result.level.description}", style="dim"))
-        made = console.table("", "", whole=())
+            console.say(Padding(Text(result.level.description, style="dim"), (0, 0, 0, 2)))
+        made = console.table("", "", whole=("",))
         made.show_header = False
+        made.columns[1].no_wrap = False
         for judged in result.results:
-            made.add_row(console.state(f"  {judged.status}"), judged.sentence)
-        console.say(made)
+            made.add_row(console.state(judged.status), _criterion(judged))
+        console.say(Padding(made, (0, 0, 0, 2)))
         console.say("")
+
+
+def _criterion(judged: "CriterionResult") -> "RenderableType":
+    """Return what a criterion asks for, what came of it, and the ids behind it."""
+    from rich.text import Text
+
+    asked = _ASKED[judged.criterion.measure].format(stage=judged.criterion.stage)
+    lines = [(f"{asked}\n", "bold"), (judged.sentence, "")]
+    for word, ids in (("counts", judged.counted), ("does not count", judged.failing)):
+        if ids:
+            more = f" and {len(ids) - _SHOWN_IDS} more" if len(ids) > _SHOWN_IDS else ""
+            lines.append((f"\n{word}: {', '.join(ids[-_SHOWN_IDS:])}{more}", "dim"))
+    return Text.assemble(*lines)
 
 
 def _print_rest(workspace: "Workspace", report: "LevelReport") -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("models", epilog=examples("ratchet models", "ratchet models returns", "ratchet models returns@v2"))
 @click.argument("name", required=False, default="")
 @with_session
-def models_command(session: Session, name: str) -> None:
+def models_command(session: Session, *, name: str) -> None:
     """List model versions, those of one model, or show one version."""
     from ratchet.cli import console
     from ratchet.errors import UnknownName
@@ -134,7 +134,7 @@ def _since(release: "Release", zone: ZoneInfo) -> str:
 @click.argument("version")
 @click.option("--bypass", default="", metavar="REASON", help="Go past a gate that did not pass; the ledger keeps why.")
 @with_session
-def promote_command(session: Session, version: str, bypass: str) -> None:
+def promote_command(session: Session, *, version: str, bypass: str) -> None:
     """Let a model version serve in production.
 
     It needs to have passed its gate, then goes through a smoke test in staging; the endpoint answers with the version
@@ -168,7 +168,7 @@ def promote_command(session: Session, version: str, bypass: str) -> None:
 @click.command("rollback", epilog=examples("ratchet rollback returns"))
 @click.argument("endpoint")
 @with_session
-def rollback_command(session: Session, endpoint: str) -> None:
+def rollback_command(session: Session, *, endpoint: str) -> None:
     """Let the version serve again that served before the present one."""
     from ratchet.cli.console import progress
     from ratchet.cli.execution import execute

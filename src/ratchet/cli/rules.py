@@ -49,7 +49,9 @@ def rules_command(context: click.Context, session: Session) -> None:
         elif found:
             _list(workspace, found)
         else:
-            console.say("No rules yet: nothing happens by itself. See what ships: ratchet rules adopt level-1 --dry-run")
+            console.say(
+                "No rules yet: nothing happens by itself. See what ships: ratchet rules adopt level-1 --dry-run"
+            )
 
 
 def _as_json(workspace: "Workspace", rule: "Rule") -> dict[str, Any]:
@@ -63,28 +65,35 @@ def _last(workspace: "Workspace", rule: "Rule", kind: str) -> "Event | None":
 
 
 def _list(workspace: "Workspace", found: "tuple[Rule, ...]") -> None:
+    from rich.text import Text
+
     from ratchet.cli import console
 
-    made = console.table("RULE", "ON", "DOES", "ORIGIN", "", "LAST FIRED", whole=("LAST FIRED", ""))
+    made = console.table("", "RULE", "ORIGIN", "LAST FIRED", whole=("", "ORIGIN", "LAST FIRED"))
     for rule in found:
         fired = _last(workspace, rule, "rule.fired")
+        does = Text(f"{' '.join(filter(None, ['on', rule.on, rule.cron]))}: {_does(rule)}", style="dim")
+        about = Text.assemble((rule.name, "bold"), "\n", does)
         switch = console.state("on" if rule.is_enabled else "off")
-        on = f"{rule.on} {rule.cron}".strip()
-        made.add_row(rule.name, on, _does(rule), rule.origin, switch, console.ago(fired.at if fired else None))
+        made.add_row(switch, about, rule.origin, console.ago(fired.at if fired else None))
     console.say(made)
 
 
 def _does(rule: "Rule") -> str:
-    return ", ".join(call.action for call in rule.calls) or f"{rule.module}.{rule.function}"
+    return ", ".join(call.action for call in rule.calls) or f"{rule.function} in {rule.module}.py"
 
 
 # ---- show
 
 
-@rules_command.command("show", epilog=examples("ratchet rules show 'train returns weekly'"))
+@rules_command.command(
+    "show",
+    short_help="Show one rule, and when it last fired.",
+    epilog=examples("ratchet rules show 'train returns weekly'"),
+)
 @click.argument("name")
 @with_session
-def show_command(session: Session, name: str) -> None:
+def show_command(session: Session, *, name: str) -> None:
     """Show one rule: what it reacts to, what it does, and when it last did."""
     from ratchet.cli import console
 
@@ -150,13 +159,14 @@ def _find(workspace: "Workspace", name: str) -> "Rule":
 
 @rules_command.command(
     "adopt",
+    short_help="Write the shipped rules of a level into ratchet.toml.",
     epilog=examples("ratchet rules adopt level-1 --dry-run", "ratchet rules adopt level-2 --pipeline returns"),
 )
 @click.argument("level", metavar="level-N")
 @click.option("--pipeline", default="", help="The pipeline that they act on; needed where there are several.")
 @click.option("--dry-run", is_flag=True, help="Print the change and make none.")
 @with_session
-def adopt_command(session: Session, level: str, pipeline: str, dry_run: bool) -> None:
+def adopt_command(session: Session, *, level: str, pipeline: str, dry_run: bool) -> None:
     """Write the shipped rules of a level into ratchet.toml, and put them in force.
 
     They are yours from then on: read, change or switch them off there. Rules that are there already are left alone.
@@ -181,7 +191,10 @@ def adopt_command(session: Session, level: str, pipeline: str, dry_run: bool) ->
         else:
             after = f"{before.rstrip()}\n\n{added}" if dry_run else path.read_text()
             _print_diff(before, after, name=path.name)
-            console.say("\nNothing was written: --dry-run." if dry_run else f"\n{len(names)} rules are in force.")
+            rules = console.count(len(names), "rule")
+            console.say(
+                f"\n{rules} would be added; nothing was written." if dry_run else f"\n{rules} added, and in force."
+            )
         if not dry_run:
             _print_reach(workspace, chosen, level=int(found[1]))
 
@@ -214,7 +227,7 @@ def _print_diff(before: str, after: str, *, name: str) -> None:
 
     colours = {"+": "green", "-": "red", "@": "cyan"}
     for line in difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm=""):
-        console.say(Text(line, style=colours.get(line[:1], "")))
+        console.say(Text(line, style=colours.get(line[:1], "")), is_whole=True)
 
 
 # ---- on and off
@@ -223,7 +236,7 @@ def _print_diff(before: str, after: str, *, name: str) -> None:
 @rules_command.command("enable", epilog=examples("ratchet rules enable 'train returns weekly'"))
 @click.argument("name")
 @with_session
-def enable_command(session: Session, name: str) -> None:
+def enable_command(session: Session, *, name: str) -> None:
     """Switch a rule on, in ratchet.toml."""
     _switch(session, name, is_enabled=True)
 
@@ -231,7 +244,7 @@ def enable_command(session: Session, name: str) -> None:
 @rules_command.command("disable", epilog=examples("ratchet rules disable 'train returns weekly'"))
 @click.argument("name")
 @with_session
-def disable_command(session: Session, name: str) -> None:
+def disable_command(session: Session, *, name: str) -> None:
     """Switch a rule off, in ratchet.toml."""
     _switch(session, name, is_enabled=False)
 
@@ -285,9 +298,8 @@ def with_switch(text: str, name: str, *, is_enabled: bool, path: Path) -> str:
         end = next((index for index in headers if index >= start), len(lines))
         _set_enabled(lines, start, end, wanted)
     changed = "".join(lines)
-    values["rule"][number]["enabled"] = is_enabled
     # The lines were found by their looks: what they mean now decides whether they were the right ones.
-    if _parse(changed) != values:
+    if not _means(changed, values, number, is_enabled=is_enabled):
         message = f"Cannot find the lines of rule '{name}' in {path}. Set enabled = {wanted} there by hand."
         raise Refused(message)
     return changed
@@ -295,6 +307,10 @@ def with_switch(text: str, name: str, *, is_enabled: bool, path: Path) -> str:
 
 def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
     for index in range(start, end):
+        if wanted == "true" and re.fullmatch(r"\s*enabled\s*=\s*false\s*", lines[index]):
+            # On is what a rule is by itself: the line that `disable` wrote goes without a trace.
+            del lines[index]
+            return
         if re.match(r"\s*enabled\s*=", lines[index]):
             lines[index] = re.sub(r"(enabled\s*=\s*)(true|false)", rf"\g<1>{wanted}", lines[index], count=1)
             return
@@ -304,8 +320,12 @@ def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
             return
 
 
-def _parse(text: str) -> dict[str, Any] | None:
+def _means(text: str, values: dict[str, Any], number: int, *, is_enabled: bool) -> bool:
+    """Tell whether a text means these values, but for one rule's switch."""
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
-        return None
+        return False
+    values["rule"][number].pop("enabled", None)
+    is_on: bool = found["rule"][number].pop("enabled", True)
+    return found == values and is_on == is_enabled

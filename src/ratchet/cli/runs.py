@@ -34,7 +34,7 @@ _EMPTY = "-"
 @click.argument("pipeline")
 @click.option("-p", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
 @with_session
-def run_command(session: Session, pipeline: str, given: tuple[str, ...]) -> int:
+def run_command(session: Session, *, pipeline: str, given: tuple[str, ...]) -> int:
     """Run a pipeline on the latest data and show what came of it.
 
     The process that runs the workspace (`ratchet up`) carries it out; where there is none, this command does.
@@ -47,7 +47,7 @@ def run_command(session: Session, pipeline: str, given: tuple[str, ...]) -> int:
         with progress("reading the project") as shown:
             parameters = _parameters(_declaration(workspace, pipeline), given)
             run = _carry_out(workspace, pipeline, parameters, shown)
-            finish(workspace, progress=shown)
+            finish(workspace, _gate_event(workspace, run) if run.model_version else None, progress=shown)
         if session.as_json:
             print_json(_as_json(workspace, run))
         else:
@@ -98,7 +98,9 @@ def _value(name: str, text: str, *, usual: Any) -> Any:
     ):
         if isinstance(usual, kind):
             if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-                raise click.BadParameter(f"{name} is '{text}', and {word} is needed (by default {usual}).", param_hint="-p")
+                raise click.BadParameter(
+                    f"{name} is '{text}', and {word} is needed (by default {usual}).", param_hint="-p"
+                )
             break
     return value
 
@@ -262,7 +264,7 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
 )
 @with_session
 def runs_command(
-    session: Session, names: tuple[str, ...], compare: bool, pipeline: str, limit: int, form: str
+    session: Session, *, names: tuple[str, ...], compare: bool, pipeline: str, limit: int, form: str
 ) -> None:
     """List runs, show one, or compare some.
 
@@ -305,6 +307,7 @@ def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str
     if not runs:
         console.say("No runs yet. Start one with: ratchet run PIPELINE")
         return
+    # For a program a moment stays a moment, and seconds stay a number.
     headers = ("RUN", "PIPELINE", "STATUS", "GATE", "METRICS", "VERSION", "QUEUED", "TOOK")
     rows = [
         (
@@ -314,8 +317,8 @@ def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str
             run.gate or _EMPTY,
             console.metrics(run.metrics),
             f"v{run.model_version.rpartition('@v')[2]}" if run.model_version else _EMPTY,
-            console.ago(run.queued_at),
-            _took(run),
+            console.ago(run.queued_at) if form == "table" else run.queued_at.isoformat(),
+            _took(run) if form == "table" else str(_seconds(run) or ""),
         )
         for run in runs
     ]
@@ -384,7 +387,7 @@ def compare_rows(runs: "list[Run]") -> list[tuple[str, list[str], bool]]:
 
 
 def _describe(run: "Run") -> dict[str, str]:
-    from ratchet.cli.console import number, short
+    from ratchet.cli.console import short
 
     processor, memory = _costs(run)
     seconds = _seconds(run)
@@ -393,8 +396,8 @@ def _describe(run: "Run") -> dict[str, str]:
         "status": run.status,
         "gate": run.gate or _EMPTY,
         "version": run.model_version or _EMPTY,
-        **{f"metric {name}": number(value) for name, value in sorted(run.metrics.items())},
-        **{f"parameter {name}": number(value) for name, value in run.parameters.items()},
+        **{f"metric {name}": _exact(value) for name, value in sorted(run.metrics.items())},
+        **{f"parameter {name}": _exact(value) for name, value in run.parameters.items()},
         **{f"data {name}": value for name, value in run.inputs.items()},
         "code": short(run.snapshot),
         "libraries": short(run.lock),
@@ -404,6 +407,11 @@ def _describe(run: "Run") -> dict[str, str]:
         "cost processor s": f"{processor:.1f}",
         "cost peak memory MB": f"{memory:.0f}",
     }
+
+
+def _exact(value: Any) -> str:
+    """Return a value with all its digits: rounded ones could look the same and differ."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _compare(session: Session, runs: "list[Run]", form: str) -> None:
@@ -424,7 +432,9 @@ def _compare(session: Session, runs: "list[Run]", form: str) -> None:
     made = console.table("", "RUN", *heads)
     for name, values, differs in rows:
         style = "bold" if differs else ""
-        made.add_row(Text("*" if differs else "", style="bold yellow"), name, *[Text(one, style=style) for one in values])
+        made.add_row(
+            Text("*" if differs else "", style="bold yellow"), name, *[Text(one, style=style) for one in values]
+        )
     console.say(made)
     different = sum(differs for _, _, differs in rows)
     console.say(f"\n{different} of {len(rows)} rows differ; they are marked with *.")
@@ -446,4 +456,8 @@ def print_form(form: str, rows: list[tuple[str, ...]]) -> None:
 def _as_json(workspace: "Workspace", run: "Run") -> dict[str, Any]:
     gate = _gate_event(workspace, run) if run.model_version else None
     values: dict[str, Any] = msgspec.to_builtins(run)
-    return {**values, "gate_reason": str(gate.data["reason"]) if gate else "", "checks": _checks(workspace, run) if gate else []}
+    return {
+        **values,
+        "gate_reason": str(gate.data["reason"]) if gate else "",
+        "checks": _checks(workspace, run) if gate else [],
+    }

@@ -10,14 +10,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 FAILED = 1
 INTERRUPTED = 130
@@ -66,21 +64,22 @@ class Session:
         return self.project / config.STATE_FOLDER / "logs" if self.project else None
 
 
-def with_session(function: F) -> F:
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that all have, and the session as its first argument."""
 
     @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
     @click.option(
         "--workspace", "folder", metavar="DIR", default="", help="The project; by default found from here upwards."
     )
-    @click.pass_obj
-    @functools.wraps(function)
-    def command(session: Session, *args: Any, as_json: bool, folder: str, **options: Any) -> Any:
+    @click.pass_context
+    def command(context: click.Context, /, *, as_json: bool, folder: str, **options: Any) -> Any:
+        session: Session = context.obj
         session.as_json = session.as_json or as_json
         session.folder = folder or session.folder
-        return function(session, *args, **options)
+        return function(session, **options)
 
-    return command  # type: ignore[return-value]  # click's decorators change the signature, as they are meant to
+    functools.update_wrapper(command, function)
+    return command
 
 
 def examples(*lines: str) -> str:

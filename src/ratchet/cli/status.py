@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.command("status", epilog=examples("ratchet status", "ratchet status --json | jq '.pipelines[].level'"))
 @click.option("--policy", default="standard", show_default=True, help="By which level policy.")
 @with_session
-def status_command(session: Session, policy: str) -> None:
+def status_command(session: Session, *, policy: str) -> None:
     """Show each pipeline: level, live version, ages, last run, alerts; and what runs."""
     from ratchet.cli.console import print_json
 

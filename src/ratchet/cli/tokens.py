@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ratchet.cli.session import Session, examples, with_session
+from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
     from ratchet.loop.credentials import Credential, Kind
+    from ratchet.workspace import Workspace
 
 _STANDS_FOR = {
     "person": "a person (human)",
@@ -54,7 +55,7 @@ def token_command() -> None:
 @click.option("--system", default="", help="The system that holds it, for --kind system.")
 @click.option("--team", default="", help="The team that pays for its calls.")
 @with_session
-def issue_command(session: Session, name: str, kind: "Kind", system: str, team: str) -> None:
+def issue_command(session: Session, *, name: str, kind: "Kind", system: str, team: str) -> None:
     """Issue a token and print it, this once."""
     if (kind == "system") != bool(system):
         raise click.UsageError("--kind system and --system NAME go together.")
@@ -63,6 +64,9 @@ def issue_command(session: Session, name: str, kind: "Kind", system: str, team: 
     from ratchet.loop.credentials import Credential
 
     with session.workspace() as workspace:
+        taken = {one.name for one, _ in credentials.every(workspace.database)}
+        if name in taken:
+            raise Refused(f"There is a token named '{name}' already, or there was. Choose another name.")
         chosen = Credential(name=name, kind=kind, system=system, team=team)
         asked = {"name": name, "kind": kind, "system": system, "team": team}
         with workspace.by_command("issue_token", asked, subject=name):
@@ -109,16 +113,28 @@ def _as_json(credential: "Credential", *, is_revoked: bool) -> dict[str, object]
 @token_command.command("revoke", epilog=examples("ratchet token revoke booking-site"))
 @click.argument("name")
 @with_session
-def revoke_command(session: Session, name: str) -> None:
+def revoke_command(session: Session, *, name: str) -> None:
     """Make a token worthless, at once."""
     from ratchet.cli import console
-    from ratchet.loop import credentials, releases
+    from ratchet.errors import UnknownName
+    from ratchet.loop import credentials
 
     with session.workspace() as workspace:
-        with workspace.by_command("revoke_token", {"name": name}, subject=name):
-            credentials.revoke(workspace.resources, name)
-        releases.publish_routes(workspace.resources)
+        states = {one.name: is_revoked for one, is_revoked in credentials.every(workspace.database)}
+        if name not in states:
+            raise UnknownName(kind="token", name=name, known=", ".join(states) or "none yet")
+        is_changed = not states[name]
+        if is_changed:
+            _revoke(workspace, name)
     if session.as_json:
-        console.print_json({"name": name, "is_revoked": True})
+        console.print_json({"name": name, "is_revoked": True, "is_changed": is_changed})
     else:
-        console.say(f"Token '{name}' is revoked.")
+        console.say(f"Token '{name}' is revoked." if is_changed else f"Token '{name}' was revoked already.")
+
+
+def _revoke(workspace: "Workspace", name: str) -> None:
+    from ratchet.loop import credentials, releases
+
+    with workspace.by_command("revoke_token", {"name": name}, subject=name):
+        credentials.revoke(workspace.resources, name)
+    releases.publish_routes(workspace.resources)

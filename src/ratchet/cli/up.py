@@ -33,12 +33,13 @@ _log = logging.getLogger(__name__)
 @click.command("up", epilog=examples("ratchet up", "ratchet up --port 0            any free port"))
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the web pages listen.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 for any free port.")
+@click.option("--name", "names", multiple=True, help="A further host name under which the pages may be reached.")
 @with_session
-def up_command(session: Session, host: str, port: int) -> None:
+def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]) -> None:
     """Run the workspace: rules, endpoint and web pages, until stopped.
 
-    Changes of ratchet.toml, of Python files and of data are taken in while it runs. Ctrl-C or SIGTERM stops it; what was
-    under way goes on at the next start.
+    Changes of ratchet.toml, of Python files and of data are taken in while it runs. Ctrl-C or SIGTERM stops it;
+    what was under way goes on at the next start.
     """
     from ratchet.cli.console import note, progress
 
@@ -51,19 +52,26 @@ def up_command(session: Session, host: str, port: int) -> None:
             workspace.sync()
             shown.show("waiting for the endpoint")
             endpoint = workspace.endpoint_address()
-        _serve(session, workspace, listener, endpoint)
+        _serve(session, workspace, listener, endpoint=endpoint, names=(*names, host))
         note("Stopping; what is under way goes on at the next start.")
 
 
-def _serve(session: Session, workspace: "Workspace", listener: socket.socket, endpoint: str) -> None:
+def _serve(
+    session: Session, workspace: "Workspace", listener: socket.socket, *, endpoint: str, names: tuple[str, ...]
+) -> None:
     import uvicorn
 
     from ratchet.web.app import create_app
-    from ratchet.web.auth import login_link
+    from ratchet.web.auth import LOOPBACK, login_link
 
-    app = create_app(workspace)
+    app = create_app(workspace, hosts=(*LOOPBACK, *names))
     settings = uvicorn.Config(
-        app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, loop="uvloop", http="httptools"
+        app,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        loop="uvloop",
+        http="httptools",
     )
     server = uvicorn.Server(settings)
     stop = threading.Event()
@@ -162,8 +170,7 @@ def _beat(workspace: "Workspace", stop: threading.Event) -> None:
             if str(error) != complaint:
                 complaint = str(error)
                 _complain(complaint)
-        except Exception:
-            # The border of the server: one bad beat must not be the last.
+        except Exception:  # noqa: BLE001, the border of the server: one bad beat must not be the last
             _log.exception("heartbeat failed")
         stop.wait(HEARTBEAT_SECONDS)
 
@@ -210,6 +217,4 @@ class ProjectFiles:
 
 def _log_to(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        filename=path, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    logging.basicConfig(filename=path, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 from ratchet.records import Record
 
-WIDTH, HEIGHT = 480, 236
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 34, 34
+WIDTH, HEIGHT = 380, 232
+_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 6, 34, 34
 _TICKS = 4
 _LABELS_AT_MOST = 12
 _OFFSET = 5.0

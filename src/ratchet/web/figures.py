@@ -5,6 +5,7 @@ Invariant: whatever a chart shows stands in its table, too; a month without a nu
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
@@ -66,7 +67,7 @@ def levels(points: Mapping[str, Sequence[LevelPoint]], pipeline: str, policies: 
         drawing=Markup(drawing),  # noqa: S704, charts escape all text
         columns=("Month", *points),
         rows=tuple(rows),
-        link=f"?pipeline={pipeline}",
+        link=_link(pipeline=pipeline),
     )
 
 
@@ -74,7 +75,7 @@ def quality(
     found: Sequence[tuple[PeriodMetric, float | None]] | None, pipeline: str, *, problem: str = ""
 ) -> Figure:
     """Return the live metric by month beside that of the first version on the same predictions."""
-    name, title = "quality", "Live metric, and the first version on the same rows"
+    name, title = "quality", "Live metric against the first version"
     if problem:
         return Figure(name=name, title=title, summary="It could not be computed.", problem=problem)
     if found is None:
@@ -105,16 +106,16 @@ def quality(
         drawing=Markup(drawing),  # noqa: S704, charts escape all text
         columns=("Month", "Live", "First version", "Outcomes known"),
         rows=tuple(rows),
-        link=f"?type=feedback.joined&pipeline={pipeline}",
+        link=_link(type="feedback.joined", pipeline=pipeline),
     )
 
 
-def human_actions(by_month: Mapping[str, int]) -> Figure:
-    """Return how often people had to act, by month."""
+def human_actions(by_month: Mapping[str, int], *, pipeline: str = "") -> Figure:
+    """Return how often people had to act, by month, on one pipeline or on all."""
     months = list(by_month)
     bars = Series(name="commands by people", values=tuple(float(by_month[month]) for month in months))
     last = f"{by_month[months[-1]]} in {_label(months[-1])}" if months else "none yet"
-    summary = f"Commands that people gave, over all pipelines: {last}."
+    summary = f"Commands that people gave, {f'about {pipeline}' if pipeline else 'over all pipelines'}: {last}."
     drawing = bar_chart([_label(m) for m in months], bars, title="Human actions", description=summary)
     return Figure(
         name="actions",
@@ -123,7 +124,7 @@ def human_actions(by_month: Mapping[str, int]) -> Figure:
         drawing=Markup(drawing),  # noqa: S704, charts escape all text
         columns=("Month", "Commands by people"),
         rows=tuple((_label(month), str(by_month[month])) for month in months),
-        link="?type=command.issued",
+        link=_link(type="command.issued", pipeline=pipeline),
     )
 
 
@@ -136,6 +137,10 @@ def _gain(live: Sequence[float | None], frozen: Sequence[float | None]) -> str:
         f"Area under the ROC curve by month. What serves was {abs(mean):.3f} "
         f"{'better' if mean >= 0 else 'worse'} than the first version would have been, on average."
     )
+
+
+def _link(**values: str) -> str:
+    return f"?{urlencode({name: value for name, value in values.items() if value})}"
 
 
 def _metric(value: float | None) -> str:

@@ -49,7 +49,7 @@ class PipelineLine(Record, frozen=True):
 
     Attributes:
         predictions: Rows answered so far; ``None`` where no usage was ever recorded.
-        human_actions: What people commanded this month.
+        human_actions: What people commanded, by month.
         alerts: Alerts that are raised now; ``None`` where nothing was ever monitored.
     """
 
@@ -59,8 +59,13 @@ class PipelineLine(Record, frozen=True):
     stages: tuple[StageMark, ...]
     freshness: Freshness
     predictions: int | None
-    human_actions: int
+    human_actions: dict[str, int]
     alerts: int | None
+
+    @property
+    def actions_this_month(self) -> int:
+        """Return how often people had to act in the month that is not over."""
+        return next(reversed(self.human_actions.values()), 0)
 
 
 class Overview(Record, frozen=True):
@@ -69,7 +74,7 @@ class Overview(Record, frozen=True):
     Attributes:
         seq: That place.
         at: The moment (UTC).
-        month: The month that ``human_actions`` of the lines are about.
+        month: The month that is not over.
         human_actions: What people commanded, by month, over all pipelines.
     """
 
@@ -212,13 +217,14 @@ def _predictions(snapshot: Snapshot, pipeline: str) -> int | None:
     return sum(int(event.data.get("rows") or 0) for event in usage) if usage else None
 
 
-def _human_actions(snapshot: Snapshot, pipeline: str) -> int:
-    month = (snapshot.at.year, snapshot.at.month)
-    return sum(
-        acting_class(event) == "human"
-        for event in snapshot.events("command.issued", pipeline)
-        if (moment_of(event).year, moment_of(event).month) == month
-    )
+def _human_actions(snapshot: Snapshot, pipeline: str) -> dict[str, int]:
+    """Count people's commands about one pipeline by month, with the months without any."""
+    first = snapshot.first(pipeline)
+    if first is None:
+        return {}
+    commands = snapshot.events("command.issued", pipeline)
+    counts = Counter(f"{moment_of(event):%Y-%m}" for event in commands if acting_class(event) == "human")
+    return {f"{start:%Y-%m}": counts[f"{start:%Y-%m}"] for start, _ in _months(moment_of(first), snapshot.at)}
 
 
 def _alerts(snapshot: Snapshot, pipeline: str) -> int | None:

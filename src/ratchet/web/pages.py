@@ -66,7 +66,7 @@ class Pages:
         self._measuring = Background("measure")
         self._backtesting = Background("backtest")
         self._templates = Environment(
-            loader=PackageLoader("ratchet.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+            loader=PackageLoader("ratchet.web"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters |= {"age": age, "number": number, "part": lambda text: quote(text, safe="")}
         self._templates.globals |= {"query": query, "evidence_types": EVIDENCE_TYPES}
@@ -229,7 +229,7 @@ class Pages:
             live=live.model_version if live else "",
             policy=policy,
             policies=self._workspace.policies(),
-            figures=self._figures(levels, quality, name),
+            figures=[*self._figures(levels, quality, name), *_actions_figure(answer.value, name)],
             rules=[rule for rule in self._workspace.rules().rules if rule.pipeline in (name, "")],
             versions=self._versions(name),
             releases=self._history(name, ["traffic.shifted", "deployment.failed", "gate.bypassed"]),
@@ -302,14 +302,7 @@ class Pages:
             self._workspace, types=["fitness.suite.finished"], pipeline=pipeline, limit=4 * HISTORY_ROWS
         )
         quality = {event.subject: event for event in suites.events if event.data.get("kind") == "quality"}
-        return [
-            {
-                "line": line,
-                "version": str(line.event.data.get("version") or line.event.subject),
-                "metrics": quality[line.event.subject].data.get("metrics", {}) if line.event.subject in quality else {},
-            }
-            for line in self._event_lines(gates.events)
-        ]
+        return [_verdict(line, quality.get(line.event.subject)) for line in self._event_lines(gates.events)]
 
     def _history(self, pipeline: str, types: list[str]) -> list[EventLine]:
         page = ledger_pages.events_below(self._workspace, types=types, pipeline=pipeline, limit=HISTORY_ROWS)
@@ -391,9 +384,24 @@ def _is_whole(request: Request, name: str) -> bool:
     return bool(text)
 
 
+def _verdict(line: EventLine, quality: Event | None) -> dict[str, Any]:
+    """Return a gate's verdict as the page writes it; payloads from elsewhere may lack anything."""
+    metrics = (quality.data.get("metrics") if quality else None) or {}
+    return {
+        "line": line,
+        "version": str(line.event.data.get("version") or line.event.subject),
+        "is_passed": line.event.data.get("decision") == "pass",
+        "reason": str(line.event.data.get("reason") or ""),
+        "metrics": ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, int | float)),
+    }
+
+
 def _is_waiting(answer: Answer[Any]) -> bool:
     return answer.value is None and not answer.problem
 
 
-def _actions_figure(found: Overview | None) -> list[Figure]:
-    return [figures.human_actions(found.human_actions)] if found else []
+def _actions_figure(found: Overview | None, pipeline: str = "") -> list[Figure]:
+    if found is None:
+        return []
+    line = found.line(pipeline)
+    return [figures.human_actions(line.human_actions if line else found.human_actions, pipeline=pipeline)]

@@ -56,7 +56,8 @@ def _shift(event: Event, data: dict[str, Any], _who: str) -> str:
 
 def _monitored(event: Event, data: dict[str, Any], _who: str) -> str:
     value = data.get("value")
-    shown = "" if value is None else f" {value:g} (limit {data.get('threshold')})"
+    limit = f", limit {data['threshold']}" if data.get("threshold") is not None else ""
+    shown = f" at {value:g}{limit}" if isinstance(value, int | float) else ""
     return f"Monitor {event.subject}: {data.get('status', '')}{shown}"
 
 
@@ -66,7 +67,8 @@ def _usage(event: Event, data: dict[str, Any], _who: str) -> str:
 
 def _rows(verb: str) -> Callable[[Event, dict[str, Any], str], str]:
     def write(event: Event, data: dict[str, Any], _who: str) -> str:
-        return f"{data.get('rows', data.get('row_count', '?'))} rows {verb} {event.subject}"
+        rows = data.get("rows", data.get("row_count"))
+        return f"{'Rows' if rows is None else f'{rows} rows'} {verb} {event.subject}"
 
     return write
 
