@@ -28,7 +28,7 @@ check: .venv/.dev ## format, lint, types, public names, architecture
 	$(BIN)/ruff format --check .; \
 	$(BIN)/ruff check .; \
 	$(BIN)/mypy; \
-	$(BIN)/pyright --verifytypes ratchet --ignoreexternal; \
+	$(BIN)/pyright; \
 	$(BIN)/lint-imports; \
 	set +x; echo "make check: $$(( $$(date +%s) - start )) s"
 

@@ -153,7 +153,7 @@ def _command_line(pid: int) -> bytes:
 
 def export(folder: Path) -> list[str]:
     """Return the ledger of a demo's folder, one event a line."""
-    line = [sys.executable, "-m", "ratchet", "events", "--json", "--limit", "0", "--workspace", str(folder)]
+    line = [sys.executable, "-m", "ratchet", "events", "--json", "--workspace", str(folder)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

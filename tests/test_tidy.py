@@ -17,7 +17,20 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "ratchet"
 FUNCTION_LINES = 70
 MODULE_LINES = 600
-VAGUE = {"utils", "util", "helpers", "helper", "common", "base", "manager", "managers", "misc", "tools", "lib", "shared"}
+VAGUE = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "base",
+    "manager",
+    "managers",
+    "misc",
+    "tools",
+    "lib",
+    "shared",
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 # Projects of users, which Ratchet copies: they are run, not imported.
 TEMPLATES = ("demo/project", "cli/template")
@@ -38,8 +51,12 @@ TESTED_ELSEWHERE = {
 # In a file that lies in the repository these mean that something of one machine, or of how the work was done, came in.
 FOREIGN = {
     "a path of one machine": re.compile(r"(?<![\w.])/(work|opt/(pypi|wheels)|root|home/\w+)(/|\b)"),
-    "the host of a registry": re.compile(r"(pypi\.(org|io)|pythonhosted\.org|registry\.npmjs|index-url|find-links)", re.I),
-    "the tools of those who wrote it": re.compile(r"\b(issue #\d+|sub-?agents?|prompts? of the session|chat ?gpt)\b", re.I),
+    "the host of a registry": re.compile(
+        r"(pypi\.(org|io)|pythonhosted\.org|registry\.npmjs|index-url|find-links)", re.I
+    ),
+    "the tools of those who wrote it": re.compile(
+        r"\b(issue #\d+|sub-?agents?|prompts? of the session|chat ?gpt)\b", re.I
+    ),
 }
 MAY_BE_FOREIGN = {
     "tests/test_tidy.py": "the patterns themselves",

@@ -68,7 +68,8 @@ def following(event: Event, *, actor: Actor = ENGINE, key: str = "", depth: int 
 
 def encode(origin: Origin) -> dict[str, object]:
     """Return the origin as JSON values, to cross a border between processes."""
-    return msgspec.to_builtins(origin)
+    values: dict[str, object] = msgspec.to_builtins(origin)
+    return values
 
 
 def decode(values: dict[str, object]) -> Origin:

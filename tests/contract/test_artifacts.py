@@ -67,9 +67,7 @@ class ArtifactContract:
                 ask(SHA256)
 
     @pytest.mark.parametrize("by_file", [False, True])
-    def test_corrupt_is_healed_by_writing_it_again(
-        self, artifacts: Artifacts, tmp_path: Path, by_file: bool
-    ) -> None:
+    def test_corrupt_is_healed_by_writing_it_again(self, artifacts: Artifacts, tmp_path: Path, by_file: bool) -> None:
         """Where the right bytes come again, they take the place of the wrong ones."""
         artifacts.write(CONTENT)
         artifacts.path(SHA256).write_bytes(b"")
@@ -116,7 +114,9 @@ class ArtifactContract:
         assert list(artifacts.all()) == []
         assert not list(artifacts.folder.glob(".incoming-*"))
 
-    @pytest.mark.xfail(reason="write_durably leaves .NAME.PID-ID files on a shelf; all() lists them, collect() misses them")
+    @pytest.mark.xfail(
+        reason="write_durably leaves .NAME.PID-ID files on a shelf; all() lists them, collect() misses them"
+    )
     def test_leftover_of_a_killed_write_is_no_artifact(self, artifacts: Artifacts) -> None:
         """What a process leaves behind that was killed while it wrote bytes is not listed, and is collected."""
         artifacts.write(CONTENT)

@@ -57,7 +57,14 @@ def test_event_has_no_time_before_it_is_appended() -> None:
 def test_derived_ids_depend_on_every_part() -> None:
     """The same parts give the same id; another part, or another order, gives another one."""
     assert derive_id("a", 1) == derive_id("a", 1)
-    others = {derive_id("a", 1), derive_id("a", 2), derive_id(1, "a"), derive_id("a"), derive_id("a", 1, ""), derive_id()}
+    others = {
+        derive_id("a", 1),
+        derive_id("a", 2),
+        derive_id(1, "a"),
+        derive_id("a"),
+        derive_id("a", 1, ""),
+        derive_id(),
+    }
     assert len(others) == 6
     assert derive_id("ab", "c") != derive_id("a", "bc")
 

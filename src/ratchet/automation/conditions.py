@@ -62,7 +62,7 @@ def holds(text: str, event: Event, kpi: dict[str, float]) -> bool:
 
 
 def kpis(resources: Resources, pipeline: str) -> dict[str, float]:
-    """Return the numbers that conditions may use, for the version of a pipeline that serves; missing where none does."""
+    """Return the numbers that conditions may use, for the version of a pipeline that serves; none where none does."""
     with resources.database.read() as connection:
         declared: dict[str, Any] = registry.state(connection, "pipelines", {})
         live = registry.live_release(connection, declared[pipeline]["model"]) if pipeline in declared else None

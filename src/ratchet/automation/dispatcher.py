@@ -158,9 +158,7 @@ class Dispatcher:
             last = self._resources.ledger.get(outcome["event"]) or last
         return {"event": last.id, "error": ""}
 
-    def _carry_out_rule(
-        self, context: JobContext, spec: dict[str, Any], rule: Rule, event: Event
-    ) -> dict[str, Any]:
+    def _carry_out_rule(self, context: JobContext, spec: dict[str, Any], rule: Rule, event: Event) -> dict[str, Any]:
         chain = _Chain(self, context, rule, event, job=spec["job"])
         if not rule.calls:
             return self._carry_out_python(context, chain, rule, event)
@@ -169,9 +167,7 @@ class Dispatcher:
                 break
         return chain.outcome
 
-    def _carry_out_python(
-        self, context: JobContext, chain: "_Chain", rule: Rule, event: Event
-    ) -> dict[str, Any]:
+    def _carry_out_python(self, context: JobContext, chain: "_Chain", rule: Rule, event: Event) -> dict[str, Any]:
         snapshot, _ = projects.current(self._resources)
         task = Task(
             name=f"rule '{rule.name}'",
@@ -201,17 +197,15 @@ class Dispatcher:
                 chain.fail(str(error))
         return chain.outcome
 
-    def _perform(
-        self, source: origin.Origin, name: str, parameters: dict[str, Any], event: Event
-    ) -> dict[str, Any]:
+    def _perform(self, source: origin.Origin, name: str, parameters: dict[str, Any], event: Event) -> dict[str, Any]:
         """Do one action and say what came of it; an error is a result, so that it is not tried for ever."""
         try:
             with origin.use(source):
                 last = action(name).perform(self._resources, event, parameters)
         except RatchetError as error:
             return {"event": "", "error": str(error)}
-        except Exception as error:
-            # The border of the worker: a fault of ours must end the list visibly, not leave it pending for ever.
+        except Exception as error:  # noqa: BLE001, the border of the worker
+            # A fault of ours must end the list visibly, not leave it pending for ever.
             _log.exception("action %s failed", name)
             return {"event": "", "error": f"{type(error).__name__}: {error}"}
         faults.point("action.before_record")
@@ -258,9 +252,7 @@ class _Chain:
             self._last = self._fired
         position = self._position
         self._position += 1
-        outcome: dict[str, Any] = self._context.step(
-            f"{position} {name}", lambda: self._do(position, name, parameters)
-        )
+        outcome: dict[str, Any] = self._context.step(f"{position} {name}", lambda: self._do(position, name, parameters))
         self._last = outcome["event"] or self._last
         self.outcome = {"event": self._last, "error": outcome["error"]}
         return outcome

@@ -168,7 +168,7 @@ def _check_event(section: RuleSection, place: _Place) -> None:
     if section.on == TICK and not section.cron:
         raise place.error("on", "a rule on clock.ticked needs a 'cron'.", 'Add one, such as cron = "0 3 * * MON".')
     if section.cron and section.on != TICK:
-        raise place.error("cron", f"'cron' goes with on = \"{TICK}\".", f"Here it is on = \"{section.on}\".")
+        raise place.error("cron", f"'cron' goes with on = \"{TICK}\".", f'Here it is on = "{section.on}".')
     if section.cron and not croniter.is_valid(section.cron):
         raise place.error(
             "cron", f"'{section.cron}' is no schedule.", "Five fields are needed: minute hour day month weekday."
@@ -219,9 +219,7 @@ def _preset_calls(preset: Preset, pipeline: str) -> tuple[Call, ...]:
             calls.append(Call(action=value, parameters={}))
         else:
             ((name, main),) = value.items()
-            calls.append(
-                Call(action=name, parameters={ACTIONS[name].main: _fill(main, pipeline=pipeline, dataset="")})
-            )
+            calls.append(Call(action=name, parameters={ACTIONS[name].main: _fill(main, pipeline=pipeline, dataset="")}))
     return tuple(calls)
 
 

@@ -4,7 +4,6 @@ Invariant: nothing of the demo is imported before it is asked for.
 """
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -25,10 +24,11 @@ from ratchet.cli.session import Session, examples
 )
 @click.option("--seed", default=0, show_default=True, help="Another seed gives another sample of training and traffic.")
 @click.option("--database", default="", metavar="URL", help="A PostgreSQL database in place of SQLite.")
+@click.option("--scenario", default="story", hidden=True, help="A control that leaves something out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
 @click.pass_obj
 def demo_command(
-    session: Session, *, until: str | None, keep: Path | None, seed: int, database: str, as_json: bool
+    session: Session, *, until: str | None, keep: Path | None, seed: int, database: str, scenario: str, as_json: bool
 ) -> int:
     """Replay a year of a real pipeline, from no automation to level 4.
 
@@ -38,5 +38,4 @@ def demo_command(
     from ratchet.demo.command import run_demo
 
     session.project = keep
-    options: dict[str, Any] = {"database": database} if database else {}
-    return run_demo(keep=keep, until=until, seed=seed, as_json=as_json, **options)
+    return run_demo(keep=keep, until=until, seed=seed, database=database, scenario=scenario, as_json=as_json)

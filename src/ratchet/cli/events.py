@@ -22,6 +22,8 @@ _DEPTH = 6
 _WIDTH = 12
 _OWN_NAMES = ("engine", "rule")
 
+DEFAULT_LIMIT = 30
+
 
 @click.command(
     "events",
@@ -29,14 +31,14 @@ _OWN_NAMES = ("engine", "rule")
         "ratchet events --pipeline returns --limit 50",
         "ratchet events --follow --type run.finished --type gate.evaluated",
         "ratchet events 42                 one event, its causes and what it caused",
-        "ratchet events --json --limit 100 > ledger.jsonl",
+        "ratchet events --json > ledger.jsonl",
     ),
 )
 @click.argument("event", required=False, default="", metavar="[ID|NUMBER]")
 @click.option("--follow", is_flag=True, help="Go on with new events until Ctrl-C.")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only this type; may be given several times.")
 @click.option("--pipeline", default="", help="Only events of this pipeline.")
-@click.option("--limit", default=30, show_default=True, type=click.IntRange(1), help="At most so many, the newest.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many, the newest.  [default: 30; with --json all]")
 @click.option("--types", "list_types", is_flag=True, help="List the types of events that there are.")
 @with_session
 def events_command(
@@ -46,7 +48,7 @@ def events_command(
     follow: bool,
     types: tuple[str, ...],
     pipeline: str,
-    limit: int,
+    limit: int | None,
     list_types: bool,
 ) -> None:
     """Read the ledger: what happened, by whom, because of what."""
@@ -60,6 +62,8 @@ def events_command(
         if event:
             _show(session, workspace, _find(workspace, event))
             return
+        if limit is None and not session.as_json:
+            limit = DEFAULT_LIMIT
         newest = list(workspace.ledger.read(types=names, pipeline=pipeline, newest_first=True, limit=limit))
         listing = _Listing(session, workspace)
         listing.print(newest[::-1])

@@ -31,10 +31,17 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     seed: int = 0
     scenario: str = "story"
+    database: str = ""
 
 
 def run_demo(
-    *, keep: Path | None = None, until: str | None = None, seed: int = 0, as_json: bool = False, scenario: str = "story"
+    *,
+    keep: Path | None = None,
+    until: str | None = None,
+    seed: int = 0,
+    database: str = "",
+    scenario: str = "story",
+    as_json: bool = False,
 ) -> int:
     """Replay the year and print what came of it.
 
@@ -42,8 +49,9 @@ def run_demo(
         keep: The project's folder, left as a project in which every command works; ``./ratchet-demo`` by default.
         until: Last day to replay, such as ``2013-04-30``; the whole year by default.
         seed: Of the training sample and the traffic sample.
-        as_json: Print the figures as JSON instead of a table.
+        database: URL of a PostgreSQL database; SQLite in the folder by default.
         scenario: A key of ``SCENARIOS``.
+        as_json: Print the figures as JSON instead of a table.
 
     Returns:
         The exit status.
@@ -53,9 +61,9 @@ def run_demo(
     """
     folder = (keep or Path(DEFAULT_FOLDER)).resolve()
     end = _end(until)
-    _check_options(folder, DemoOptions(seed=seed, scenario=scenario))
+    _check_options(folder, DemoOptions(seed=seed, scenario=scenario, database=database))
     flights = Flights(prepare(folder / ".ratchet" / "demo"))
-    write_project(folder, seed=seed)
+    write_project(folder, seed=seed, database=database)
     clock.simulate(folder / ".ratchet" / CLOCK_FILE, start=START)
     with Workspace(folder, poll_seconds=_POLL_SECONDS) as workspace, _stopping_on_signal():
         workspace.start(die_together=True)

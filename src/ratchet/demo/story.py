@@ -75,7 +75,7 @@ class Moment:
     do: Callable[[], None]
 
 
-def write_project(folder: Path, *, seed: int) -> None:
+def write_project(folder: Path, *, seed: int, database: str = "") -> None:
     """Write the demo's project, unless it is there."""
     if (folder / config.FILE_NAME).exists():
         return
@@ -87,6 +87,8 @@ def write_project(folder: Path, *, seed: int) -> None:
     flights = shipped.joinpath("flights.py").read_text()
     (folder / "flights.py").write_text(flights.replace("seed: int = 0", f"seed: int = {seed}"))
     settings = shipped.joinpath("ratchet.toml").read_text()
+    if database:
+        settings = settings.replace("[project]\n", f'[project]\ndatabase = "{database}"\n')
     # Last, because it says that the project is whole.
     (folder / config.FILE_NAME).write_text(settings.replace("seed = 0", f"seed = {seed}"))
 

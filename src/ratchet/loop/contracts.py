@@ -105,9 +105,7 @@ class Contract:
         if demanded.allowed:
             self._check_values(name, demanded, path=path, file=file, section=section)
 
-    def _check_range(
-        self, name: str, column: ColumnFacts, demanded: ColumnSection, *, file: str, section: str
-    ) -> None:
+    def _check_range(self, name: str, column: ColumnFacts, demanded: ColumnSection, *, file: str, section: str) -> None:
         remedy = f"Mend the values, or change the limit of {name} under {section}."
         if demanded.at_least is not None and column.low is not None and float(column.low) < demanded.at_least:
             problem = f"column '{name}' goes down to {column.low}, at least {demanded.at_least:g} is allowed"

@@ -1,6 +1,7 @@
 """Credentials: who may call, and what class of actor a token stands for. Tokens are kept as hashes only.
 
-Invariant: a token is shown once, when it is issued; what it stands for never changes afterwards, it can only be revoked.
+Invariant: a token is shown once, when it is issued; what it stands for never changes afterwards, it can only be
+revoked.
 """
 
 import getpass
@@ -110,9 +111,7 @@ def revoke(resources: Resources, name: str) -> None:
         )
         if changed.rowcount == 0:
             raise CredentialRefused(reason=f"there is no credential named '{name}'")
-        resources.ledger.append(
-            transaction, Event(type="credential.revoked", subject=name, data={"name": name})
-        )
+        resources.ledger.append(transaction, Event(type="credential.revoked", subject=name, data={"name": name}))
 
 
 def check(database: Database, token: str) -> Credential:

@@ -191,7 +191,7 @@ def scan(resources: Resources, name: str) -> DatasetVersion | None:
     for file, path in files.items():
         part = known.get(file)
         if part is None or part.sha256 != digests[file]:
-            part = _take_file(resources, name, contract=contract, file=file, path=path)
+            part = _take_file(resources, contract=contract, file=file, path=path)
         parts.append(part)
     generated = [part for part in old.parts if part.generated] if old else []
     manifest = _make_manifest(resources, name, section=section, parts=[*parts, *generated])
@@ -321,7 +321,7 @@ def _make_manifest(resources: Resources, name: str, *, section: DatasetSection, 
     )
 
 
-def _take_file(resources: Resources, name: str, *, contract: Contract, file: str, path: Path) -> Part:
+def _take_file(resources: Resources, *, contract: Contract, file: str, path: Path) -> Part:
     try:
         facts = contract.examine(path, file=file)
     except DataRefused as error:

@@ -154,9 +154,7 @@ def join_feedback(resources: Resources, endpoint: str) -> Event | None:
                     "rows": sum(one.rows for one in waiting),
                     "predictions": logged,
                     "coverage": round(labelled / logged, 4) if logged else None,
-                    "senders": [
-                        {"authtype": one.authtype, "claims": one.claims} for _, one in sorted(senders.items())
-                    ],
+                    "senders": [{"authtype": one.authtype, "claims": one.claims} for _, one in sorted(senders.items())],
                 },
             ),
         )[0]

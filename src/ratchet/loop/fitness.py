@@ -89,7 +89,14 @@ def judge(resources: Resources, transaction: Connection, version: ModelVersion, 
     data_checks = [{"name": "holdout", "outcome": "failed", "reason": one} for one in scores["problems"]]
     data_outcome = "failed" if data_checks else "passed"
     data_suite = _append_suite(
-        resources, transaction, version, registered, kind="data", outcome=data_outcome, checks=data_checks, scores=scores
+        resources,
+        transaction,
+        version,
+        registered,
+        kind="data",
+        outcome=data_outcome,
+        checks=data_checks,
+        scores=scores,
     )
     checks = [check for section in sections for check in _checks(section, scores)]
     outcome = _outcome(checks)
@@ -133,9 +140,7 @@ def _checks(section: FitnessSection, scores: dict[str, Any]) -> list[dict[str, A
     return checks
 
 
-def _check(
-    name: str, value: float | None, limit: float, holds: Callable[[float, float], bool]
-) -> dict[str, Any]:
+def _check(name: str, value: float | None, limit: float, holds: Callable[[float, float], bool]) -> dict[str, Any]:
     outcome = "passed" if value is not None and holds(value, limit) else "failed"
     return {"name": name, "value": value, "limit": limit, "outcome": outcome}
 
@@ -288,7 +293,9 @@ def metric(name: str, truth: Any, scores: Any) -> float:
 
     if name not in METRICS:
         raise ConfigInvalid(
-            where="ratchet.toml [[fitness]]", problem=f"unknown metric '{name}'.", remedy=f"Use one of {', '.join(METRICS)}."
+            where="ratchet.toml [[fitness]]",
+            problem=f"unknown metric '{name}'.",
+            remedy=f"Use one of {', '.join(METRICS)}.",
         )
     function, wants_scores = METRICS[name]
     given = scores if wants_scores else (scores >= 0.5).astype(int)  # noqa: PLR2004, the usual cut

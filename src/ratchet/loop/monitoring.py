@@ -34,7 +34,7 @@ def evaluate(resources: Resources, pipeline: str) -> list[Event]:
     found = [_drift(resources, endpoint, section, window), _performance(resources, endpoint, section, window)]
     events: list[Event] = []
     for measured in found:
-        events += _record(resources, pipeline, endpoint, section, window, measured)
+        events += _record(resources, pipeline, endpoint, section, window=window, measured=measured)
     return events
 
 
@@ -110,6 +110,7 @@ def _record(
     pipeline: str,
     endpoint: str,
     section: MonitorSection,
+    *,
     window: tuple[datetime, datetime],
     measured: dict[str, Any],
 ) -> list[Event]:
@@ -145,7 +146,9 @@ def _record(
             return [evaluated]
         registry.put_state(transaction, f"alert/{name}", is_raised)
         source = origin.current()
-        with origin.use(origin.following(evaluated, key=source.key if source else "", depth=source.depth if source else 0)):
+        with origin.use(
+            origin.following(evaluated, key=source.key if source else "", depth=source.depth if source else 0)
+        ):
             kind = "monitor.alert.raised" if is_raised else "monitor.alert.cleared"
             data = {
                 "monitor": name,

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import importlib
 import inspect
-import random
+import random  # noqa: TID251, seeded for the user's code, with a number that the run records
 import sys
 import typing
 import zlib
@@ -80,6 +80,9 @@ class Project(Record, frozen=True):
     pipelines: tuple[PipelineDeclaration, ...] = ()
     rules: tuple[RuleDeclaration, ...] = ()
 
+
+# A value that a reference may hold itself instead of naming an artifact.
+_INLINE_BYTES = 1024
 
 _declared_pipelines: list[tuple[Callable[..., Any], PipelineDeclaration]] = []
 _declared_rules: list[tuple[Callable[..., Any], RuleDeclaration]] = []
@@ -154,9 +157,7 @@ def pipeline(
     return decorate
 
 
-def rule(
-    *, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] = ("train",)
-) -> Callable[[F], F]:
+def rule(*, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] = ("train",)) -> Callable[[F], F]:
     """Make a function a rule: on EVENT when CONDITION it is called with the event and the loop.
 
     The rule counts as fired when it asks the loop for an action.
@@ -280,7 +281,7 @@ class Body:
         if isinstance(value, datasets.Dataset):
             return {"dataset": value.digest}
         storer, content = storers.dump(value)
-        if storer == "json" and len(content) <= 1024:
+        if storer == "json" and len(content) <= _INLINE_BYTES:
             return {"value": msgspec.json.decode(content)}
         return {"storer": storer, "sha256": storers.fingerprint(content)}
 

@@ -98,7 +98,8 @@ def _deploy(
     resources: Resources, version: ModelVersion, *, previous: str, strategy: str, bypass: str, because_of: str = ""
 ) -> Event:
     source = origin.current()
-    assert source is not None and source.key, "a deployment is made inside an origin with a key"
+    assert source is not None, "a deployment is made inside an origin"
+    assert source.key, "a deployment is made inside an origin with a key"
     with _turn:
         deployment = _Deployment(
             resources,
@@ -214,16 +215,16 @@ class _Deployment:
             for old in registry.releases(transaction, endpoint=self._version.model, statuses=("live",)):
                 if old.deployment_id != self._id:
                     registry.put_release(transaction, msgspec.structs.replace(old, status="replaced"))
-            shifted = self._append_in(transaction, "traffic.shifted", self._traffic(), smoked, subject=self._version.model)
+            shifted = self._append_in(
+                transaction, "traffic.shifted", self._traffic(), smoked, subject=self._version.model
+            )
             registry.put_release(
                 transaction, self._release("live", shifted_at=shifted.at, traffic_event=self._traffic_id)
             )
             last = shifted
             if self._strategy == "rollback":
                 data = {"from": self._previous, "to": self._version.name, "because_of": because_of}
-                last = self._append_in(
-                    transaction, "deployment.rolledback", data, shifted, subject=self._version.model
-                )
+                last = self._append_in(transaction, "deployment.rolledback", data, shifted, subject=self._version.model)
             return self._append_in(transaction, "deployment.completed", {}, last)
 
     def _traffic(self) -> dict[str, Any]:

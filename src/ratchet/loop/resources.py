@@ -36,9 +36,7 @@ class Resources:
     def limits(self) -> Limits:
         """Return what a child process may use."""
         section = self.config.limits
-        return Limits(
-            timeout_seconds=section.timeout_seconds, memory_mb=section.memory_mb, attempts=section.attempts
-        )
+        return Limits(timeout_seconds=section.timeout_seconds, memory_mb=section.memory_mb, attempts=section.attempts)
 
     @property
     def serving(self) -> Path:

@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from ratchet.config import SampleSection
 from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.loop import datasets, feedback, predictions, registry
 from ratchet.loop.frames import connect, quoted, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, derive_id
-from ratchet.config import SampleSection
 
 STRATEGIES = {
     "random": "md5(prediction_id || '{seed}')",

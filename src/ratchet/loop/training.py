@@ -9,6 +9,7 @@ import os
 import platform
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -46,7 +47,8 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
     chosen = _check_parameters(declaration, parameters or {})
     versions = {name: datasets.latest(resources, dataset) for name, dataset in declaration.datasets.items()}
     source = origin.current()
-    assert source is not None and source.key, "a run is queued inside an origin with a key"
+    assert source is not None, "a run is queued inside an origin"
+    assert source.key, "a run is queued inside an origin with a key"
     run = Run(
         id=derive_id("run", source.key, pipeline),
         pipeline=pipeline,
@@ -162,9 +164,7 @@ def _converse(resources: Resources, context: JobContext, run: Run, costs: list[d
         name = f"{request['name']}@{request['code']}"
         kept = context.step(name, lambda: {"request": request, "answer": execute()})
         if kept["request"] != request:
-            raise NondeterministicPipeline(
-                pipeline=run.pipeline, expected=str(kept["request"]), found=str(request)
-            )
+            raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(request))
         cost = kept["answer"].get("cost")
         if cost:
             costs.append({"step": request["name"], "index": request["index"], **cost})
@@ -279,9 +279,7 @@ def _judge(resources: Resources, run_id: str, scores: dict[str, Any]) -> str:
         version = registry.model_version_of_run(transaction, run_id)
         assert version is not None, "a candidate is registered before it is judged"
         decision = fitness.judge(resources, transaction, version, scores)
-        judged = msgspec.structs.replace(
-            run, gate=decision, metrics=scores["metrics"], model_version=version.name
-        )
+        judged = msgspec.structs.replace(run, gate=decision, metrics=scores["metrics"], model_version=version.name)
         registry.put_run(transaction, judged)
     return decision
 
@@ -291,7 +289,7 @@ def _fail(resources: Resources, run_id: str, message: str, trace: str, costs: li
     with resources.database.write() as transaction:
         _finish(resources, transaction, run, outcome="failed", error=message, costs=costs)
     if trace:
-        with open(log_file(resources.logs / "runs", run.id), "a", encoding="utf-8") as log:
+        with Path(log_file(resources.logs / "runs", run.id)).open("a", encoding="utf-8") as log:
             log.write(trace)
     return "failed"
 

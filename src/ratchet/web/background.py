@@ -1,6 +1,6 @@
 """Values that take longer to compute than a page may take to appear.
 
-Invariant: each value is computed by one thread at a time, and whoever asks waits no longer than the patience given; a
+Invariant: each value is computed by one thread at a time, and whoever asks waits no longer than it says; a
 page says whether what it shows is the latest.
 """
 
@@ -9,6 +9,8 @@ from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from ratchet import clock
 
 T = TypeVar("T")
 
@@ -48,20 +50,18 @@ class Background:
         self._lock = threading.Lock()
         self._kept: dict[Hashable, _Kept] = {}
 
-    def ask(
-        self, name: Hashable, state: Hashable, compute: Callable[[], T], *, patience_seconds: float
-    ) -> Answer[T]:
+    def ask(self, name: Hashable, state: Hashable, compute: Callable[[], T], *, until: float) -> Answer[T]:
         """Return a value, computed afresh where its state has changed.
 
         Args:
             name: Which value.
             state: What it depends on; the same state is computed once.
             compute: Gives the value.
-            patience_seconds: How long to wait for it (real time).
+            until: When to wait no longer, by the monotonic clock.
         """
         future = self._begin(name, state, compute)
         if future is not None:
-            wait([future], timeout=patience_seconds)
+            wait([future], timeout=max(0.0, until - clock.monotonic()))
         with self._lock:
             kept = self._kept[name]
             return Answer(value=kept.value, is_current=kept.state == state, problem=kept.problem)

@@ -15,7 +15,7 @@ from ratchet.records import Record
 WIDTH, HEIGHT = 380, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 6, 34, 34
 _TICKS = 4
-_LABELS_AT_MOST = 12
+_LABELS_AT_MOST = 13
 _OFFSET = 5.0
 _MARKS = ("circle", "square", "triangle")
 

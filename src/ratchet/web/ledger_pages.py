@@ -60,7 +60,7 @@ def events_below(
         subject: Only this subject, where given.
         limit: At most so many.
     """
-    query = select(table.c.seq, table.c.source, table.c.id).order_by(table.c.seq.desc()).limit(limit + 1)
+    query = select(table.c.seq).order_by(table.c.seq.desc()).limit(limit + 1)
     conditions = [
         (before, table.c.seq < before),
         (types, table.c.type.in_(types or [])),
@@ -71,10 +71,14 @@ def events_below(
         if is_given:
             query = query.where(condition)
     with workspace.database.read() as connection:
-        rows = connection.execute(query).all()
-    found = [workspace.ledger.get(row.id, source=row.source) for row in rows[:limit]]
-    older = rows[limit - 1].seq if len(rows) > limit else 0
-    return Page(events=tuple(event for event in found if event is not None), older=older)
+        places = list(connection.execute(query).scalars())
+    shown = places[:limit]
+    if not shown:
+        return Page(events=(), older=0)
+    found = workspace.ledger.read(
+        after=shown[-1] - 1, types=types or (), pipeline=pipeline, subject=subject, limit=len(shown)
+    )
+    return Page(events=tuple(reversed(list(found))), older=shown[-1] if len(places) > limit else 0)
 
 
 def find(workspace: "Workspace", event_id: str, *, source: str = "") -> Event | None:

@@ -36,7 +36,7 @@ from ratchet.web.sentences import sentence
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
 
-MEASURE_PATIENCE_SECONDS = 0.2
+PATIENCE_SECONDS = 0.12
 LINES_PER_PAGE = 50
 LATEST_EVENTS = 20
 HISTORY_ROWS = 25
@@ -85,8 +85,10 @@ class Pages:
         ]
 
     def warm_up(self) -> None:
-        """Begin to read the ledger, so that the first page need not."""
-        self._overview(self._workspace.policies()[0], patience_seconds=0.0)
+        """Begin to read the ledger, so that the first page need not, and read the templates."""
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
+        self._overview(self._workspace.policies()[0], until=0.0)
 
     def close(self) -> None:
         """Begin to compute nothing more."""
@@ -136,13 +138,14 @@ class Pages:
         if "login" in request.query_params:
             return self._sign_in_by_link(request)
         policy = self._policy(request)
-        answer = self._overview(policy)
+        until = clock.monotonic() + PATIENCE_SECONDS
+        answer = self._overview(policy, until=until)
         found = answer.value
         lines = found.lines if found else ()
         place = max(0, int(request.query_params.get("from", "0") or 0)) if _is_whole(request, "from") else 0
         focus = request.query_params.get("pipeline") or next(iter(self._workspace.pipelines()), "")
         focus = focus or (lines[0].name if lines else "")
-        levels, quality = self._levels(focus, policy), self._quality(focus)
+        levels, quality = self._levels(focus, policy, until=until), self._quality(focus)
         answers = [answer, levels, quality]
         newest = ledger_pages.events_below(self._workspace, limit=LATEST_EVENTS)
         return self._draw(
@@ -211,11 +214,12 @@ class Pages:
         name = request.path_params["name"]
         declared = self._workspace.pipelines()
         policy = self._policy(request)
-        answer = self._overview(policy)
+        until = clock.monotonic() + PATIENCE_SECONDS
+        answer = self._overview(policy, until=until)
         line = answer.value.line(name) if answer.value else None
         if line is None and name not in declared and answer.value is not None:
             raise UnknownName(kind="pipeline", name=name, known=", ".join(self._names()[:20]) or "none yet")
-        levels, quality = self._levels(name, policy), self._quality(name)
+        levels, quality = self._levels(name, policy, until=until), self._quality(name)
         model = str(declared.get(name, {}).get("model", ""))
         live = self._workspace.live(model) if model else None
         return self._draw(
@@ -237,24 +241,22 @@ class Pages:
 
     # ---- what pages are made of
 
-    def _overview(
-        self, policy: Policy, *, patience_seconds: float = MEASURE_PATIENCE_SECONDS
-    ) -> Answer[Overview]:
+    def _overview(self, policy: Policy, *, until: float) -> Answer[Overview]:
         return self._measuring.ask(
             ("overview", policy.name),
             (self._moment(), policy.digest),
             lambda: self._measurements.overview(policy),
-            patience_seconds=patience_seconds,
+            until=until,
         )
 
-    def _levels(self, pipeline: str, policy: Policy) -> Answer[dict[str, list[LevelPoint]]]:
+    def _levels(self, pipeline: str, policy: Policy, *, until: float) -> Answer[dict[str, list[LevelPoint]]]:
         known = self._workspace.policies()
         chosen = [policy, *(one for one in known if one.name != policy.name)][:2]
         return self._measuring.ask(
             ("levels", pipeline, policy.name),
             (self._moment(), tuple(one.digest for one in chosen)),
             lambda: {one.name: self._measurements.levels_over_time(pipeline, one) for one in chosen},
-            patience_seconds=MEASURE_PATIENCE_SECONDS / 2,
+            until=until,
         )
 
     def _quality(self, pipeline: str) -> Answer[list[tuple[PeriodMetric, float | None]]]:
@@ -266,7 +268,7 @@ class Pages:
             endpoint,
             self._answered(endpoint),
             lambda: backtests.compare(self._workspace.resources, endpoint),
-            patience_seconds=MEASURE_PATIENCE_SECONDS / 4,
+            until=0.0,
         )
 
     def _answered(self, endpoint: str) -> tuple[int, int, str]:

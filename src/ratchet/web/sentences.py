@@ -36,9 +36,10 @@ def _command(event: Event, data: dict[str, Any], who: str) -> str:
 
 
 def _gate(event: Event, data: dict[str, Any], _who: str) -> str:
-    verdict = "let pass" if data.get("decision") == "pass" else "turned back"
     reason = f": {data['reason']}" if data.get("reason") else ""
-    return f"The gate {verdict} {event.subject}{reason}"
+    if data.get("decision") == "pass":
+        return f"The gate let {event.subject} pass"
+    return f"The gate turned {event.subject} back{reason}"
 
 
 def _suite(event: Event, data: dict[str, Any], _who: str) -> str:

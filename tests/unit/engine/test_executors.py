@@ -130,9 +130,7 @@ def test_dying_each_time_ends_the_run(
 
 
 @pytest.mark.parametrize(("in_step", "doing"), [(True, "hanging"), (False, "hangs")])
-def test_hanging_ends_at_the_limit(
-    session: Callable[..., Session], tmp_path: Path, in_step: bool, doing: str
-) -> None:
+def test_hanging_ends_at_the_limit(session: Callable[..., Session], tmp_path: Path, in_step: bool, doing: str) -> None:
     """A child that hangs, in a step or between two, is killed when its time is up."""
     conversation = session("hangs", limits=Limits(timeout_seconds=0.5), in_step=in_step)
     with pytest.raises(StepTimeout, match=rf"'{doing}' was stopped: it ran longer than 0\.5 s"):

@@ -24,7 +24,9 @@ print("held", flush=True)
 clock.sleep(600)
 """
 SLEEP = "import time; time.sleep(600)"
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+STUBBORN = (
+    "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready', flush=True); time.sleep(600)"
+)
 
 
 @pytest.fixture
@@ -154,7 +156,9 @@ def test_stubborn_process_is_killed(supervisor: Supervisor, tmp_path: Path, monk
     assert not is_alive(pid)
 
 
-@pytest.mark.xfail(reason="an error in the looking thread ends it: nothing is watched any more, and stop() kills nothing")
+@pytest.mark.xfail(
+    reason="an error in the looking thread ends it: nothing is watched any more, and stop() kills nothing"
+)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_command_that_cannot_start_does_not_end_the_watch(supervisor: Supervisor, tmp_path: Path) -> None:
     """A program that is missing does not keep the others from being watched and stopped."""

@@ -104,7 +104,9 @@ def test_moments_come_back_as_the_same_moments() -> None:
 @pytest.mark.parametrize(
     "frame",
     [
-        pytest.param(pd.DataFrame({"a": [1, 2]}, index=pd.Index([5, 7], name="key")), id="an index with a name is lost"),
+        pytest.param(
+            pd.DataFrame({"a": [1, 2]}, index=pd.Index([5, 7], name="key")), id="an index with a name is lost"
+        ),
         pytest.param(pd.DataFrame({"a": [1, "x"]}), id="numbers among text become text"),
         pytest.param(pd.DataFrame([[1, 2]], columns=["a", "A"]), id="A becomes A_1"),
         pytest.param(pd.DataFrame([[1, 2]], columns=["a", "a"]), id="the second a becomes a_1"),
@@ -249,7 +251,9 @@ def test_unknown_storer_is_refused() -> None:
 @pytest.fixture
 def _own_storer() -> Iterator[None]:
     """Register a storer for sets, for the time of one test."""
-    storer = Storer("set", lambda value: isinstance(value, set), lambda value: bytes(sorted(value)), set, "set of bytes")
+    storer = Storer(
+        "set", lambda value: isinstance(value, set), lambda value: bytes(sorted(value)), set, "set of bytes"
+    )
     storers.register(storer)
     yield
     storers._STORERS.remove(storer)

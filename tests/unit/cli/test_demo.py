@@ -1,0 +1,30 @@
+"""The demo gets what was asked for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ratchet.demo import command
+from tests.unit.cli.conftest import Call
+
+
+def test_options_reach_the_demo_and_its_code_comes_back(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command hands over and adds nothing of its own."""
+    asked: dict[str, Any] = {}
+
+    def fake(**options: Any) -> int:
+        asked.update(options)
+        return 3
+
+    monkeypatch.setattr(command, "run_demo", fake)
+    assert call("demo", "--until", "2013-02-01", "--keep", "year", "--seed", "4", "--json").code == 3
+    assert asked == {"keep": Path("year"), "until": "2013-02-01", "seed": 4, "as_json": True}
+
+
+def test_another_database_is_handed_over_where_it_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ``--database`` the demo decides."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(command, "run_demo", lambda **options: asked.update(options) or 0)
+    call("demo", "--database", "postgresql://demo")
+    assert asked["database"] == "postgresql://demo"

@@ -1,0 +1,67 @@
+"""A new project: whole, valid, and never over another one."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from ratchet import config
+from ratchet.cli.init import DATA_FILE, write_project
+from ratchet.errors import WorkspaceExists
+from tests.unit.cli.conftest import Call
+
+
+def test_what_is_written_is_a_project(tmp_path: Path) -> None:
+    """The settings are valid, and the data has the columns that they name."""
+    files = write_project(tmp_path / "my shop")
+    settings = config.load(tmp_path / "my shop")
+    assert settings.project.name == "my-shop"
+    assert all((tmp_path / "my shop" / path).is_file() for path in files)
+    with (tmp_path / "my shop" / DATA_FILE).open() as rows:
+        columns = next(csv.reader(rows))
+    orders = settings.dataset["orders"]
+    assert orders.label is not None
+    assert {orders.key, orders.time, orders.label.column, orders.label.arrives} <= set(columns)
+
+
+@pytest.mark.parametrize("name", ["ratchet.toml", "returns.py", str(DATA_FILE)])
+def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
+    """One file in the way, and nothing is written at all."""
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WorkspaceExists, match=name):
+        write_project(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_list_of_ignored_files_is_added_to(tmp_path: Path) -> None:
+    """A repository keeps what it ignored, and ignores the workspace's state once."""
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    write_project(tmp_path)
+    assert (tmp_path / ".gitignore").read_text() == "*.log\n.ratchet/\n__pycache__/\n"
+
+
+def test_data_is_the_same_each_time(tmp_path: Path) -> None:
+    """Made-up data is made from a seed, so that two people see the same numbers."""
+    write_project(tmp_path / "a")
+    write_project(tmp_path / "b")
+    assert (tmp_path / "a" / DATA_FILE).read_text() == (tmp_path / "b" / DATA_FILE).read_text()
+
+
+def test_the_command_says_what_to_do_next(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next command stands there."""
+    monkeypatch.chdir(tmp_path)
+    answer = call("init", "shop")
+    assert answer.code == 0
+    assert "cd shop" in answer.out
+    assert "ratchet run returns" in answer.out
+    assert call("init", "shop").code == 1
+
+
+def test_as_json(call: Call, tmp_path: Path) -> None:
+    """A program sees the files."""
+    found = json.loads(call("init", str(tmp_path / "shop"), "--json").out)
+    assert "ratchet.toml" in found["files"]

@@ -1,0 +1,62 @@
+"""Model versions: what is known of each, and what is asked for twice."""
+
+import json
+
+import pytest
+
+from ratchet.workspace import Workspace
+from tests.unit.cli.conftest import Call
+
+
+@pytest.mark.usefixtures("project")
+def test_list_tells_gate_metrics_and_what_serves(call: Call) -> None:
+    """One line a version."""
+    lines = call("models").out.splitlines()
+    assert lines[1].split()[:4] == ["returns@v1", "pass", "roc_auc", "0.75"]
+    assert lines[1].endswith("live")
+    assert lines[2].split()[:2] == ["returns@v2", "fail"]
+
+
+@pytest.mark.usefixtures("project")
+def test_one_version_in_full(call: Call) -> None:
+    """With the run that made it, its artifact and its inputs."""
+    shown = call("models", "returns@v1").out
+    for part in ("GOOD", "d" * 64, "price (FP64)", "live", "2026-03-02 09:00"):
+        assert part in shown
+
+
+@pytest.mark.usefixtures("project")
+def test_as_json(call: Call) -> None:
+    """A program sees names and values."""
+    found = json.loads(call("models", "returns", "--json").out)
+    assert [(one["name"], one["gate"], one["is_live"]) for one in found] == [
+        ("returns@v1", "pass", True),
+        ("returns@v2", "fail", False),
+    ]
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("models", "retruns"), "No model named 'retruns'. Known: returns."),
+        (("models", "returns@v9"), "No model version named 'returns@v9'. Known: returns@v2, returns@v1."),
+        (("promote", "returns@v9"), "No model version named 'returns@v9'"),
+        (("rollback", "retruns"), "No endpoint named 'retruns'. Known: returns."),
+        (("rollback", "returns"), "Endpoint 'returns' has no earlier release"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(call: Call, arguments: tuple[str, ...], message: str) -> None:
+    """A name that does not exist starts no engine."""
+    answer = call(*arguments)
+    assert answer.code == 1
+    assert message in answer.err
+
+
+def test_promoting_what_is_live_changes_nothing(call: Call, project: object) -> None:
+    """Asking twice succeeds and leaves no second deployment."""
+    answer = call("promote", "returns@v1")
+    assert answer.code == 0
+    assert "is live on 'returns' already; nothing was changed" in answer.out
+    with Workspace(project) as workspace:  # type: ignore[arg-type]
+        assert not list(workspace.ledger.read(types=["deployment.requested"]))

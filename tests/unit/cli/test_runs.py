@@ -1,0 +1,133 @@
+"""Runs: parameters as they are typed, lists, and several side by side."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import click
+import pytest
+
+from ratchet.cli.runs import _parameters, check_text, compare_rows
+from ratchet.errors import ParameterUnknown
+from ratchet.loop.pipelines import PipelineDeclaration
+from tests.unit.cli.conftest import Call, run
+
+DECLARED = PipelineDeclaration(
+    name="returns",
+    module="returns",
+    function="returns",
+    model="returns",
+    owner="",
+    datasets={},
+    parameters={"rate": 0.1, "rounds": 10, "is_deep": False, "name": "a", "columns": None},
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("rate=0.2", 0.2),
+        ("rate=1", 1),
+        ("rounds=20", 20),
+        ("is_deep=true", True),
+        ("name=12", "12"),
+        ("name=a=b", "a=b"),
+        ('columns=["x"]', ["x"]),
+        ("columns=x", "x"),
+    ],
+)
+def test_a_parameter_has_the_kind_of_its_default(text: str, value: Any) -> None:
+    """What is typed becomes what the pipeline takes."""
+    found = _parameters(DECLARED, (text,))
+    assert list(found.values()) == [value]
+    assert type(next(iter(found.values()))) is type(value)
+
+
+@pytest.mark.parametrize("text", ["rate=fast", "rate=true", "rounds=2.5", "is_deep=1", "rate", "=1"])
+def test_another_kind_is_a_mistake_in_the_command_line(text: str) -> None:
+    """A value of the wrong kind is refused before anything runs."""
+    with pytest.raises(click.BadParameter):
+        _parameters(DECLARED, (text,))
+
+
+def test_an_unknown_parameter_is_answered_with_the_known_ones() -> None:
+    """The message lists what the pipeline takes."""
+    with pytest.raises(ParameterUnknown, match="It takes: rate, rounds"):
+        _parameters(DECLARED, ("lr=1",))
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [
+        ({"name": "auc at least", "limit": 0.6, "value": 0.7, "outcome": "passed"}, "auc at least 0.6000: 0.7000, passed"),
+        ({"name": "auc at least", "limit": 0.6, "value": None, "outcome": "failed"}, "auc at least 0.6000: nothing, failed"),
+        ({"name": "auc", "limit": None, "value": 0.7, "reason": "no champion"}, "auc: does not apply (no champion)"),
+        ({"name": "holdout", "outcome": "failed", "reason": "12 rows"}, "holdout: 12 rows"),
+    ],
+)
+def test_checks_tell_value_and_limit(check: dict[str, Any], text: str) -> None:
+    """A verdict comes with what it was made from."""
+    assert check_text(check) == text
+
+
+def test_rows_that_differ_in_their_last_digit_differ() -> None:
+    """A difference is not rounded away."""
+    rows = compare_rows([run("A", metrics={"auc": 0.774912}), run("B", metrics={"auc": 0.774913})])
+    assert ("metric auc", ["0.774912", "0.774913"], True) in rows
+    assert ("seed", ["0", "0"], False) in rows
+
+
+def test_rows_of_one_run_only_are_there_with_a_gap() -> None:
+    """Runs of different pipelines can be compared: what one lacks is a dash."""
+    rows = compare_rows([run("A"), run("B", parameters={"depth": 3})])
+    assert ("parameter depth", ["-", "3"], True) in rows
+
+
+@pytest.mark.usefixtures("project")
+def test_list_shows_what_came_of_each(call: Call) -> None:
+    """One line a run."""
+    lines = call("runs").out.splitlines()
+    assert lines[0].split() == ["RUN", "PIPELINE", "STATUS", "GATE", "METRICS", "VERSION", "QUEUED", "TOOK"]
+    assert len(lines) == 3
+    assert all(len(line) <= 80 for line in lines)
+
+
+@pytest.mark.usefixtures("project")
+def test_one_run_in_full(call: Call) -> None:
+    """Parameters, data, code, machine, verdict and costs."""
+    shown = call("runs", "good").out
+    for part in ("learning_rate=0.1", "orders@v1 (4000 rows", "aaaaaaaa", "roc_auc 0.75", "train", "210 MB"):
+        assert part in shown
+
+
+@pytest.mark.usefixtures("project")
+def test_a_version_stands_for_its_run(call: Call) -> None:
+    """Who thinks in versions need not look the run up."""
+    rows = list(csv.reader(io.StringIO(call("runs", "--compare", "returns@v1", "returns@v2", "--format", "csv").out)))
+    assert rows[0] == ["differs", "what", "GOOD0000", "BAD00000"]
+    assert ["*", "gate", "pass", "fail"] in rows
+    assert ["", "pipeline", "returns", "returns"] in rows
+
+
+@pytest.mark.usefixtures("project")
+def test_comparison_in_markdown_and_json(call: Call) -> None:
+    """The same rows for a document and for a program."""
+    assert "| * | gate | pass | fail |" in call("runs", "--compare", "GOOD", "BAD", "--format", "markdown").out
+    rows = json.loads(call("runs", "--compare", "GOOD", "BAD", "--json").out)["rows"]
+    assert {"name": "gate", "values": ["pass", "fail"], "differs": True} in rows
+
+
+@pytest.mark.usefixtures("project")
+def test_unknown_run_names_the_latest(call: Call) -> None:
+    """A mistyped id is answered with ids that exist."""
+    answer = call("runs", "ZZZ")
+    assert answer.code == 1
+    assert "GOOD0000 (success)" in answer.err
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("arguments", [("--compare", "GOOD"), ("GOOD", "BAD")])
+def test_comparing_needs_two_runs_and_the_word(call: Call, arguments: tuple[str, ...]) -> None:
+    """A command line that could mean two things is not guessed at."""
+    assert call("runs", *arguments).code == 2

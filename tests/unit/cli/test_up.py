@@ -1,0 +1,45 @@
+"""Around the server: what it listens on, and what it notices."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from ratchet.cli.up import ProjectFiles, _listen
+from ratchet.errors import PortTaken
+
+
+def test_a_taken_port_is_refused_by_name() -> None:
+    """The message names the address and the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"Cannot listen on 127.0.0.1:{port}"):
+            _listen("127.0.0.1", port)
+
+
+def test_connections_are_taken_before_the_server_is_there() -> None:
+    """Whoever is told the address may use it at once."""
+    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        assert listener.accept()
+
+
+@pytest.mark.parametrize("name", ["ratchet.toml", "returns.py", "policies/own.toml", "more/steps.py"])
+def test_changes_of_the_project_are_noticed_once(tmp_path: Path, name: str) -> None:
+    """Settings, policies and Python files count; each change is told one time."""
+    files = ProjectFiles(tmp_path)
+    assert not files.have_changed()
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("x")
+    assert files.have_changed()
+    assert not files.have_changed()
+    (tmp_path / name).unlink()
+    assert files.have_changed()
+
+
+def test_data_and_state_are_none_of_it(tmp_path: Path) -> None:
+    """Data has its own watch, and the workspace's state changes all the time."""
+    files = ProjectFiles(tmp_path)
+    (tmp_path / ".ratchet").mkdir()
+    (tmp_path / ".ratchet" / "x.py").write_text("x")
+    (tmp_path / "rows.csv").write_text("x")
+    assert not files.have_changed()
