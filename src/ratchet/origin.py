@@ -25,7 +25,6 @@ class Origin(Record, frozen=True):
         correlation: Id of the root of the chain.
         key: Names this piece of work; ids of its events are derived from it. ``""`` gives fresh ids.
         trigger: What kind of thing set the work off.
-        depth: How many rules stand between the root and here.
     """
 
     actor: Actor
@@ -33,7 +32,6 @@ class Origin(Record, frozen=True):
     correlation: str = ""
     key: str = ""
     trigger: str = ""
-    depth: int = 0
 
 
 _current: ContextVar[Origin | None] = ContextVar("origin", default=None)
@@ -54,7 +52,7 @@ def use(origin: Origin) -> Iterator[Origin]:
         _current.reset(token)
 
 
-def following(event: Event, *, actor: Actor = ENGINE, key: str = "", depth: int = 0) -> Origin:
+def following(event: Event, *, actor: Actor = ENGINE, key: str = "") -> Origin:
     """Return the origin of what is done because of an event."""
     return Origin(
         actor=actor,
@@ -62,7 +60,6 @@ def following(event: Event, *, actor: Actor = ENGINE, key: str = "", depth: int 
         correlation=event.correlationid or event.id,
         key=key,
         trigger=event.trigger,
-        depth=depth,
     )
 
 

@@ -1,4 +1,4 @@
-"""A user's program that uses every public name, for pyright in its strict mode: ``make check`` reads it, nothing runs it.
+"""A user's program that uses every public name, for pyright in its strict mode: ``make check`` reads it, none runs it.
 
 Invariant: whoever writes such a program gets the types that are asserted here, and no error about what is ours.
 """

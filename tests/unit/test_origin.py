@@ -43,8 +43,8 @@ def test_another_thread_has_none() -> None:
 def test_following_names_event_and_chain() -> None:
     """What follows an event has it as its cause and shares its chain; a root's chain has its own name."""
     event = Event(type="run.finished", subject="s", id="e", correlationid="r", trigger="schedule")
-    assert origin.following(event, key="k", depth=2) == Origin(
-        actor=origin.ENGINE, cause="e", correlation="r", key="k", trigger="schedule", depth=2
+    assert origin.following(event, key="k") == Origin(
+        actor=origin.ENGINE, cause="e", correlation="r", key="k", trigger="schedule"
     )
     root = msgspec.structs.replace(event, correlationid="")
     assert origin.following(root, actor=origin.RULE) == Origin(

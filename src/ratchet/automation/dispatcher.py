@@ -84,7 +84,7 @@ class Dispatcher:
             problem = self._limit(rule, event)
         except BrokenCondition as error:
             problem = f"the condition {error}"
-        with origin.use(_origin(event, key=job, depth=0)), self._resources.database.write() as transaction:
+        with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
             if problem:
                 self._resources.ledger.append(transaction, _rule_event("rule.suppressed", rule, event, reason=problem))
                 return False
@@ -149,7 +149,7 @@ class Dispatcher:
         for number, call in enumerate(spec["calls"]):
 
             def perform(number: int = number, call: dict[str, Any] = call, cause: Event = last) -> dict[str, Any]:
-                source = _origin(cause, key=f"{spec['job']}:{number}", depth=0, actor=actor)
+                source = _origin(cause, key=f"{spec['job']}:{number}", actor=actor)
                 return self._perform(source, call["action"], call["parameters"], command)
 
             outcome = context.step(f"{number} {call['action']}", perform)
@@ -213,13 +213,13 @@ class Dispatcher:
 
     def record_outcome(self, rule: Rule, event: Event, kind: str, *, key: str, cause: str, **data: Any) -> None:
         """Append what came of an action of a rule."""
-        source = _origin(event, key=key, depth=0)
+        source = _origin(event, key=key)
         with origin.use(msgspec.structs.replace(source, cause=cause)):
             self._resources.ledger.record(_rule_event(kind, rule, event, **data))
 
     def fire(self, rule: Rule, event: Event, *, job: str) -> str:
         """Append that a rule fired, once, and return the event's id."""
-        with origin.use(_origin(event, key=job, depth=0)):
+        with origin.use(_origin(event, key=job)):
             return self._resources.ledger.record(_rule_event("rule.fired", rule, event))[0].id
 
     def perform_for_rule(
@@ -228,7 +228,7 @@ class Dispatcher:
         """Do one action of a rule."""
         led = self._resources.ledger.get(cause)
         assert led is not None, "a rule's actions follow from its firing"
-        return self._perform(_origin(led, key=key, depth=0), name, parameters, event)
+        return self._perform(_origin(led, key=key), name, parameters, event)
 
 
 class _Chain:
@@ -283,9 +283,9 @@ class _Chain:
         )
 
 
-def _origin(event: Event, *, key: str, depth: int, actor: Actor = origin.RULE) -> origin.Origin:
+def _origin(event: Event, *, key: str, actor: Actor = origin.RULE) -> origin.Origin:
     trigger = _TRIGGERS.get(event.type) or _by_stage(event)
-    followed = origin.following(event, actor=actor, key=key, depth=depth)
+    followed = origin.following(event, actor=actor, key=key)
     return msgspec.structs.replace(followed, trigger=trigger)
 
 

@@ -77,6 +77,7 @@ def say(part: "RenderableType", *, is_whole: bool = False) -> None:
     with console.capture() as captured:
         console.print(part, soft_wrap=is_whole)
     sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    sys.stdout.flush()
 
 
 def note(message: str) -> None:

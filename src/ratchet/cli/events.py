@@ -3,7 +3,8 @@
 Invariant: with ``--json`` each line is one event under the envelope's names, as it is exported everywhere.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,15 +63,20 @@ def events_command(
         if event:
             _show(session, workspace, _find(workspace, event))
             return
-        if limit is None and not session.as_json:
-            limit = DEFAULT_LIMIT
-        newest = list(workspace.ledger.read(types=names, pipeline=pipeline, newest_first=True, limit=limit))
         listing = _Listing(session, workspace)
-        listing.print(newest[::-1])
+        if limit is None and session.as_json:
+            # The whole ledger may be larger than memory: it is passed on as it is read.
+            listing.print(workspace.ledger.read(types=names, pipeline=pipeline))
+        else:
+            newest = workspace.ledger.read(
+                types=names, pipeline=pipeline, newest_first=True, limit=limit or DEFAULT_LIMIT
+            )
+            listing.print(list(newest)[::-1])
         if follow:
-            for one in _follow(workspace, names, pipeline, after=newest[0].seq if newest else 0):
-                listing.print([one])
-        elif not newest and not session.as_json:
+            with suppress(KeyboardInterrupt):
+                for one in _follow(workspace, names, pipeline, after=listing.last_seq):
+                    listing.print([one])
+        elif not listing.last_seq and not session.as_json:
             _print_nothing(types, pipeline)
 
 
@@ -124,8 +130,9 @@ class _Listing:
         self._zone = ZoneInfo(workspace.config.project.time_zone)
         self._actors = Actors(workspace)
         self._has_header = False
+        self.last_seq = 0
 
-    def print(self, events: "list[Event]") -> None:
+    def print(self, events: "Iterable[Event]") -> None:
         """Print some events."""
         from ratchet.cli import console
         from ratchet.store.ledger import to_export
@@ -133,9 +140,16 @@ class _Listing:
         if self._as_json:
             for event in events:
                 console.print_json_line(to_export(event))
+                self.last_seq = event.seq
             return
+        self._print_table(list(events))
+
+    def _print_table(self, events: "list[Event]") -> None:
+        from ratchet.cli import console
+
         if not events:
             return
+        self.last_seq = events[-1].seq
         made = console.table("#", "TIME", "TYPE", "SUBJECT", "BY")
         made.show_header = not self._has_header
         for column, (width, is_cut) in zip(made.columns, self._widths(), strict=True):

@@ -36,7 +36,9 @@ def init_command(_session: Session, folder: Path, as_json: bool) -> None:
 
     written = write_project(folder.resolve())
     if as_json:
-        console.print_json({"folder": folder.resolve(), "files": [str(path) for path in written], "pipeline": PIPELINE})
+        console.print_json(
+            {"folder": str(folder.resolve()), "files": [str(path) for path in written], "pipeline": PIPELINE}
+        )
         return
     abouts = {
         "ratchet.toml": "datasets, fitness functions, rules",

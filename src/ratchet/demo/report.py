@@ -75,7 +75,12 @@ def progress(start: datetime, end: datetime, *, quiet: bool) -> Iterator[Callabl
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn()]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+    ]
     total = (end - start).total_seconds()
     with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
         task = bar.add_task("2013-01-01", total=total)
@@ -128,9 +133,7 @@ def _month_ends(until: datetime) -> list[tuple[str, datetime]]:
 def _by_month(workspace: Workspace) -> dict[str, Counter[str]]:
     """Count what happened, by month of New York."""
     found: dict[str, Counter[str]] = {}
-    for event in workspace.ledger.read(
-        types=["run.finished", "traffic.shifted", "gate.evaluated", "command.issued"]
-    ):
+    for event in workspace.ledger.read(types=["run.finished", "traffic.shifted", "gate.evaluated", "command.issued"]):
         counter = found.setdefault(event.at.astimezone(NEW_YORK).strftime("%Y-%m"), Counter())
         if event.type == "run.finished" and event.data["outcome"] == "success":
             counter["training"] += 1
@@ -140,13 +143,13 @@ def _by_month(workspace: Workspace) -> dict[str, Counter[str]]:
             counter["refused"] += 1
         elif event.type == "command.issued" and event.actor_class == "human":
             counter["human"] += 1
-            counter[{"start_run": "training by hand", "promote": "deployment by hand"}.get(event.data["action"], "")] += 1
+            counter[
+                {"start_run": "training by hand", "promote": "deployment by hand"}.get(event.data["action"], "")
+            ] += 1
     return found
 
 
-def _month(
-    workspace: Workspace, name: str, end: datetime, compared: Any, events: dict[str, Counter[str]]
-) -> Month:
+def _month(workspace: Workspace, name: str, end: datetime, compared: Any, events: dict[str, Counter[str]]) -> Month:
     live, frozen = compared or (None, None)
     counted = events.get(name, Counter())
     return Month(
@@ -247,7 +250,11 @@ def _paragraph(figures: Figures) -> str:
             f"{figures.gain:.3f} of AUC in the monthly mean (95 % of resamples: {figures.gain_low:.3f} to "
             f"{figures.gain_high:.3f})."
         )
-    lost = [one.month for one in figures.months if one.live is not None and one.january is not None and one.live < one.january]
+    lost = [
+        one.month
+        for one in figures.months
+        if one.live is not None and one.january is not None and one.live < one.january
+    ]
     if lost:
         lines.append(f"It lost in {', '.join(lost)}.")
     lines.append(
@@ -257,4 +264,3 @@ def _paragraph(figures: Figures) -> str:
         + f". All of it stands in {figures.events:,} events of the ledger."
     )
     return " ".join(lines)
-

@@ -4,11 +4,10 @@ Invariant: the year is a list of moments made from the data and the scenario alo
 nothing, so a year that broke off goes on where its clock stood.
 """
 
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Any
@@ -72,7 +71,7 @@ class Moment:
 
     at: datetime
     name: str
-    do: Callable[[], None]
+    do: Callable[[], object]
 
 
 def write_project(folder: Path, *, seed: int, database: str = "") -> None:
@@ -134,7 +133,7 @@ class Story:
         day = START.date()
         while (midnight := _local(day)) <= until:
             if midnight > DEPLOYED_AT:
-                yield Moment(midnight, "outcomes", lambda day=day: self._send_outcomes(day))
+                yield Moment(midnight, "outcomes", partial(self._send_outcomes, day))
                 yield Moment(midnight + timedelta(minutes=45), "seal", self._seal)
             if day.weekday() == _MONDAY:
                 yield from self._monday(day)
@@ -145,17 +144,17 @@ class Story:
             yield Moment(_local(day, hour, minute), "schedule", _nothing)
         yield Moment(_local(day, 2), "new data", self._write_files)
         if self._scenario.trains_by_hand and _local(day) > ADOPTED_AT[1]:
-            yield Moment(_local(day, 3), "training by hand", lambda: self._train(f"monday/{day}"))
+            yield Moment(_local(day, 3), "training by hand", partial(self._train, f"monday/{day}"))
         else:
             yield Moment(_local(day, 3), "schedule", _nothing)
         if self._scenario.deploys_by_hand and _local(day) > ADOPTED_AT[2]:
-            yield Moment(_local(day, 9, 30), "deployment by hand", lambda: self._promote_newest(f"monday/{day}"))
+            yield Moment(_local(day, 9, 30), "deployment by hand", partial(self._promote_newest, f"monday/{day}"))
 
     def _hours(self, until: datetime) -> Iterator[Moment]:
         for hour in self._flights.hours_between(DEPLOYED_AT, min(until, END)):
             # A minute past, so that what people and schedules do at the full hour has been done.
             at = hour + timedelta(minutes=1)
-            yield Moment(at.astimezone(NEW_YORK), "requests", lambda hour=hour: self._airline.ask(hour))
+            yield Moment(at.astimezone(NEW_YORK), "requests", partial(self._airline.ask, hour))
 
     def _send_outcomes(self, day: date) -> None:
         start = max(_local(day - timedelta(days=1)), DEPLOYED_AT)
@@ -172,10 +171,10 @@ class Story:
     # ---- what people do
 
     def _people(self) -> Iterator[Moment]:
-        yield Moment(TRAINED_AT, "training by hand", lambda: self._train("january"))
-        yield Moment(DEPLOYED_AT, "deployment by hand", lambda: self._promote_newest("january"))
+        yield Moment(TRAINED_AT, "training by hand", partial(self._train, "january"))
+        yield Moment(DEPLOYED_AT, "deployment by hand", partial(self._promote_newest, "january"))
         for level in self._scenario.levels:
-            yield Moment(ADOPTED_AT[level], f"level {level}", lambda level=level: self._adopt(level))
+            yield Moment(ADOPTED_AT[level], f"level {level}", partial(self._adopt, level))
         if self._scenario.own_rule:
             yield Moment(OWN_RULE_AT, "own rule", self._write_own_rule)
 
@@ -215,9 +214,3 @@ def _nothing() -> None:
 
 def _local(day: date, hour: int = 0, minute: int = 0) -> datetime:
     return datetime.combine(day, time(hour, minute), NEW_YORK)
-
-
-def remove_project(folder: Path) -> None:
-    """Remove a demo that is not to be kept."""
-    with suppress(FileNotFoundError):
-        shutil.rmtree(folder)

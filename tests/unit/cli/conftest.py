@@ -123,14 +123,14 @@ def _write_history(workspace: Workspace, issued: Event) -> None:
         registry.put_release(transaction, _release())
     _record(workspace, "pipeline.declared", "returns", issued, pipeline="returns")
     queued = _record(workspace, "run.queued", good.id, issued, run_id=good.id)
-    finished = _record(workspace, "run.finished", good.id, queued, run_id=good.id, outcome="success")
-    gate = {"version": "returns@v2", "decision": "fail", "reason": "roc_auc at least 0.8000, got 0.7500"}
-    _record(workspace, "gate.evaluated", "returns@v2", finished, run_id=bad.id, **gate)
+    finished = _record(workspace, "run.finished", good.id, queued, run_id=good.id, outcome="success", candidate=True)
+    gate = {"version": "returns@v1", "decision": "pass", "reason": "", "suites": ["data", "quality"]}
+    _record(workspace, "gate.evaluated", "returns@v1", finished, run_id=good.id, **gate)
     alert = {"kind": "drift", "column": "price", "score": 0.31, "threshold": 0.2, "monitor": "returns/drift"}
     _record(workspace, "monitor.alert.raised", "returns/drift", finished, **alert)
 
 
-def _record(workspace: Workspace, kind: str, subject: str, cause: Event, **data: Any) -> Event:
+def _record(workspace: Workspace, kind: str, subject: str, cause: Event, /, **data: Any) -> Event:
     event = Event(type=kind, subject=subject, pipeline="returns", causationid=cause.id, data=data)
     return workspace.ledger.record(event)[0]
 

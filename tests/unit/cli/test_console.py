@@ -50,7 +50,9 @@ def test_duration(seconds: float | None, shown: str) -> None:
     assert console.duration(seconds) == shown
 
 
-@pytest.mark.parametrize(("age", "shown"), [(None, "never"), (3, "just now"), (90, "2 min ago"), (86400 * 3, "3 d ago")])
+@pytest.mark.parametrize(
+    ("age", "shown"), [(None, "never"), (3, "just now"), (90, "2 min ago"), (86400 * 3, "3 d ago")]
+)
 def test_ago(age: float | None, shown: str, now: None) -> None:
     """What was is told from now, by the domain's clock."""
     assert console.ago(None if age is None else NOW - timedelta(seconds=age)) == shown

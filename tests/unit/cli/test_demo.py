@@ -19,11 +19,12 @@ def test_options_reach_the_demo_and_its_code_comes_back(call: Call, monkeypatch:
 
     monkeypatch.setattr(command, "run_demo", fake)
     assert call("demo", "--until", "2013-02-01", "--keep", "year", "--seed", "4", "--json").code == 3
-    assert asked == {"keep": Path("year"), "until": "2013-02-01", "seed": 4, "as_json": True}
+    wanted = {"keep": Path("year"), "until": "2013-02-01", "seed": 4, "as_json": True}
+    assert asked == wanted | {"database": "", "scenario": "story"}
 
 
-def test_another_database_is_handed_over_where_it_is_named(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without ``--database`` the demo decides."""
+def test_another_database_is_handed_over(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``--database`` names one in place of the file."""
     asked: dict[str, Any] = {}
     monkeypatch.setattr(command, "run_demo", lambda **options: asked.update(options) or 0)
     call("demo", "--database", "postgresql://demo")

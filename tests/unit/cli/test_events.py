@@ -60,7 +60,7 @@ def test_an_event_can_be_named_by_its_number(call: Call) -> None:
     last = json.loads(call("events", "--limit", "1", "--json").out)
     found = json.loads(call("events", f"#{last['seq']}", "--json").out)
     assert found["event"] == last
-    assert [one["type"] for one in found["causes"]][0] == "command.issued"
+    assert found["causes"][0]["type"] == "command.issued"
     assert found["caused"] == []
 
 

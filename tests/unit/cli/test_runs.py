@@ -60,8 +60,14 @@ def test_an_unknown_parameter_is_answered_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("check", "text"),
     [
-        ({"name": "auc at least", "limit": 0.6, "value": 0.7, "outcome": "passed"}, "auc at least 0.6000: 0.7000, passed"),
-        ({"name": "auc at least", "limit": 0.6, "value": None, "outcome": "failed"}, "auc at least 0.6000: nothing, failed"),
+        (
+            {"name": "auc at least", "limit": 0.6, "value": 0.7, "outcome": "passed"},
+            "auc at least 0.6000: 0.7000, passed",
+        ),
+        (
+            {"name": "auc at least", "limit": 0.6, "value": None, "outcome": "failed"},
+            "auc at least 0.6000: nothing, failed",
+        ),
         ({"name": "auc", "limit": None, "value": 0.7, "reason": "no champion"}, "auc: does not apply (no champion)"),
         ({"name": "holdout", "outcome": "failed", "reason": "12 rows"}, "holdout: 12 rows"),
     ],
