@@ -1,6 +1,6 @@
 """Fails where a part that must not break is tested too little: ``python tests/coverage_floor.py .coverage.json``.
 
-Invariant: the floor counts statements and branches of each guarded part by itself, so that one part cannot lend to another.
+Invariant: the floor counts statements and branches of each guarded part by itself: none can lend to another.
 """
 
 import json

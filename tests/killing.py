@@ -38,6 +38,7 @@ class Record:
 
     kills: list[str] = field(default_factory=list)
     restarts: int = 0
+    finished_early: bool = False
 
 
 def plan(seed: int, *, timed: int, points: tuple[str, ...] = faults.POINTS) -> list[Kill]:
@@ -82,6 +83,7 @@ def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Rec
         token.unlink(missing_ok=True)
         record.restarts += 1
         if finished:
+            record.finished_early = True
             break
     run_demo(folder, until=until, seed=seed)
     return record

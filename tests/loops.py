@@ -323,10 +323,11 @@ class Stage:
         request: str = "r",
         visits: Sequence[float] | None = None,
         scores: Sequence[float] | None = None,
+        log: PredictionLog | None = None,
     ) -> list[str]:
         """Log answered requests of one row each, as an endpoint would, and return the prediction ids."""
         rows = projects.customers(count, seed=7)
-        log = PredictionLog(self.resources.serving, writer=clock.new_id())
+        kept, log = log, log or PredictionLog(self.resources.serving, writer=clock.new_id())
         with self.database.read() as connection:
             live = registry.live_release(connection, version.model)
         ids = []
@@ -353,7 +354,8 @@ class Stage:
                     scores=[float(scores[number]) if scores is not None else (first + number) / (first + count)],
                 )
             )
-        log.close()
+        if kept is None:
+            log.close()
         return ids
 
 

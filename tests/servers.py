@@ -44,7 +44,7 @@ class PostgresServer:
     def __enter__(self) -> Self:
         """Make the cluster and start the server."""
         # A short path: the name of a socket has at most 107 characters.
-        self._folder = Path(tempfile.mkdtemp(prefix="rt-pg-", dir="/tmp"))  # noqa: S108, see above
+        self._folder = Path(tempfile.mkdtemp(prefix="rt-pg-", dir="/tmp"))
         if self._account:
             account = pwd.getpwnam(self._account)
             os.chown(self._folder, account.pw_uid, account.pw_gid)

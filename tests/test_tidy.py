@@ -1,4 +1,4 @@
-"""What the house looks like, kept by a test: sizes, names, docstrings, a test beside each module, nothing left lying about.
+"""What the house looks like, kept by a test: sizes, names, docstrings, tests beside modules, nothing lying about.
 
 Invariant: an exemption is listed here with its reason, and one that is no longer needed fails.
 """

@@ -238,8 +238,8 @@ class StepTimeout(RatchetError):
     step: str
     limit_seconds: float
     template: ClassVar[str] = (
-        "'{step}' was stopped: it ran longer than {limit_seconds:g} s. Make it faster, or raise the limit: "
-        "@rt.step(timeout_seconds=...) or timeout_seconds under [limits] in ratchet.toml."
+        "'{step}' was stopped: it ran longer than {limit_seconds:g} s. Make it faster, or raise "
+        "timeout_seconds under [limits] in ratchet.toml."
     )
 
 
@@ -330,6 +330,17 @@ class NoData(RatchetError):
     source: str
     template: ClassVar[str] = (
         "Dataset '{dataset}' has no version yet: nothing was found at {source}. Put a file there and start again."
+    )
+
+
+@dataclass
+class NoTimeColumn(RatchetError):
+    """A dataset was asked for its latest moment and has no time column."""
+
+    dataset: str
+    template: ClassVar[str] = (
+        "Dataset '{dataset}' has no time column, so it has no latest moment. "
+        "Name one in ratchet.toml: time = 'COLUMN' under [dataset.{dataset}]."
     )
 
 

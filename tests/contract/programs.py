@@ -1,6 +1,6 @@
 """Programs that the contract tests run as processes of their own, to kill them or to let them collide.
 
-``python -m tests.contract.programs append URL WRITER COUNT`` appends events one by one.
+``python -m tests.contract.programs append URL WRITER COUNT FOLDER`` appends events once a file ``go`` is there.
 ``python -m tests.contract.programs carry-out URL FOLDER`` carries out jobs until it is killed.
 """
 
@@ -22,9 +22,13 @@ def react_with_nothing(_transaction: Connection, _events: Sequence[Event]) -> No
     """Stand in for a rule system that listens to nothing."""
 
 
-def append(url: str, writer: str, count: str) -> None:
+def append(url: str, writer: str, count: str, folder: str) -> None:
     """Append events of which every second has a key that the other writers use, too."""
     ledger = Ledger(Database(url), react_with_nothing)
+    ledger.last_seq()
+    (Path(folder) / f"{writer}.ready").touch()
+    while not (Path(folder) / "go").exists():
+        clock.sleep(0.001)
     for number in range(int(count)):
         source = "shared" if number % 2 else writer
         ledger.record(Event(type="custom.emitted", subject="s", source=source, id=f"{source}-{number}"))

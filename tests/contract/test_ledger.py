@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -21,6 +22,7 @@ from ratchet.store import ledger as ledger_module
 from ratchet.store import migrations, schema
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
+from tests.waiting import until
 
 ANNA = Actor(authtype="user", authid="anna")
 
@@ -86,11 +88,13 @@ class LedgerContract:
         assert [(event.seq, event.id) for event in ledger.read()] == [(1, "e1"), (2, "e2"), (3, "e3")]
         assert ledger.last_seq() == 3
 
-    def test_two_writer_processes_leave_no_gap_and_no_double(self, ledger: Ledger, url: str) -> None:
+    def test_two_writer_processes_leave_no_gap_and_no_double(self, ledger: Ledger, url: str, tmp_path: Path) -> None:
         """Two processes that append at once, partly the same keys, leave each key once and no gap."""
-        count = 60
+        count = 200
         command = [sys.executable, "-m", "tests.contract.programs", "append", url]
-        writers = [subprocess.Popen([*command, name, str(count)]) for name in ("left", "right")]
+        writers = [subprocess.Popen([*command, name, str(count), str(tmp_path)]) for name in ("left", "right")]
+        until(lambda: len(list(tmp_path.glob("*.ready"))) == 2, "both writers")
+        (tmp_path / "go").touch()
         assert [writer.wait() for writer in writers] == [0, 0]
         events = list(ledger.read())
         assert [event.seq for event in events] == list(range(1, len(events) + 1))

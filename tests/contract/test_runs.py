@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ratchet import clock
 from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
 from ratchet.store import migrations
@@ -170,6 +171,7 @@ class RunContract:
         def work(_context: JobContext, spec: dict[str, Any]) -> None:
             under_way.append(spec["name"])
             most.append(len(under_way))
+            clock.sleep(0.05)
             under_way.remove(spec["name"])
 
         host.launch(work, name="run")

@@ -13,6 +13,7 @@ import msgspec
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from rich.tree import Tree
 
     from ratchet.records import Event
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.2
 _DEPTH = 6
 _WIDTH = 12
+_GAP = 1
+_THEN = "then "
 _OWN_NAMES = ("engine", "rule")
 
 DEFAULT_LIMIT = 30
@@ -151,6 +154,7 @@ class _Listing:
             return
         self.last_seq = events[-1].seq
         made = console.table("#", "TIME", "TYPE", "SUBJECT", "BY")
+        made.padding = (0, _GAP, 0, 0)
         made.show_header = not self._has_header
         for column, (width, is_cut) in zip(made.columns, self._widths(), strict=True):
             column.width, column.no_wrap = width, True
@@ -168,8 +172,8 @@ class _Listing:
         """Return each column's width, and whether its values are cut; what is left goes to the subject."""
         from ratchet.cli.console import stdout
 
-        number, time, kind, by = 6, 16, 25, 10
-        subject = max(10, stdout().width - number - time - kind - by - 2 * 4)
+        number, time, kind, by = 6, 16, 25, 9
+        subject = max(10, stdout().width - number - time - kind - by - 4 * _GAP)
         return [(number, False), (time, False), (kind, True), (subject, True), (by, True)]
 
 
@@ -206,7 +210,7 @@ def _show(session: Session, workspace: "Workspace", event: "Event") -> None:
 
     causes = _causes(workspace, event)
     if session.as_json:
-        effects = [to_export(one) for one in _effects(workspace, event)]
+        effects = [to_export(one) for one in _Effects(workspace, event).all_of(event)]
         console.print_json({"event": to_export(event), "causes": [to_export(one) for one in causes], "caused": effects})
         return
     actors = Actors(workspace)
@@ -214,8 +218,11 @@ def _show(session: Session, workspace: "Workspace", event: "Event") -> None:
     if event.data:
         console.title("Data")
         console.say(console.facts((name, _value(one)) for name, one in event.data.items()))
-    console.title("Why it happened, and what it led to" if causes else "What it led to")
-    console.say(_tree(workspace, [*causes, event], actors))
+    if causes:
+        console.title("Why it happened")
+        console.say(_chain([*causes, event], actors))
+    console.title("What it led to")
+    console.say(_tree(workspace, event, actors) if workspace.ledger.caused_by(event.id) else "nothing")
 
 
 def _envelope(event: "Event", actors: Actors) -> list[tuple[str, Any]]:
@@ -262,36 +269,75 @@ def _causes(workspace: "Workspace", event: "Event") -> "list[Event]":
     return chain[::-1]
 
 
-def _effects(workspace: "Workspace", event: "Event") -> "Iterator[Event]":
-    """Yield all that an event led to, each after its cause."""
-    for one in workspace.ledger.caused_by(event.id):
-        yield one
-        yield from _effects(workspace, one)
+class _Effects:
+    """What events led to, each event told once: foreign records may name causes in a circle."""
+
+    def __init__(self, workspace: "Workspace", event: "Event") -> None:
+        self._ledger = workspace.ledger
+        self._told = {event.id}
+
+    def of(self, event: "Event") -> "list[Event]":
+        """Return the events whose cause is this one, but for those that were told before."""
+        found = [one for one in self._ledger.caused_by(event.id) if one.id not in self._told]
+        self._told.update(one.id for one in found)
+        return found
+
+    def all_of(self, event: "Event") -> "Iterator[Event]":
+        """Yield all that an event led to, each after its cause."""
+        waiting = self.of(event)[::-1]
+        while waiting:
+            one = waiting.pop()
+            yield one
+            waiting += self.of(one)[::-1]
 
 
-def _tree(workspace: "Workspace", chain: "list[Event]", actors: Actors) -> "Tree":
-    """Draw a chain of causes, its last event marked, and below that what it caused."""
+def _chain(chain: "list[Event]", actors: Actors) -> "Text":
+    """Write a chain of causes line by line: it may be long, and nothing branches off that matters here."""
+    from rich.text import Text
+
+    return Text("\n").join(
+        Text.assemble(
+            (_THEN if number else " " * len(_THEN), "dim"), _line(event, actors, is_marked=event is chain[-1])
+        )
+        for number, event in enumerate(chain)
+    )
+
+
+def _tree(workspace: "Workspace", event: "Event", actors: Actors) -> "Tree":
+    """Draw what an event led to; a branch is one event after another for as long as each led to one only."""
     from rich.tree import Tree
 
-    root = Tree(_line(chain[0], actors, is_marked=len(chain) == 1), guide_style="dim")
-    branch = root
-    for event in chain[1:]:
-        branch = branch.add(_line(event, actors, is_marked=event is chain[-1]))
-    _grow(branch, workspace, chain[-1], actors, depth=0)
+    effects = _Effects(workspace, event)
+    label, branches = _unbranched(effects, event, actors)
+    root = Tree(label, guide_style="dim")
+    _grow(root, effects, branches, actors, depth=0)
     return root
 
 
-def _grow(branch: "Tree", workspace: "Workspace", event: "Event", actors: Actors, *, depth: int) -> None:
-    effects = workspace.ledger.caused_by(event.id)
-    for one in effects[:_WIDTH]:
-        twig = branch.add(_line(one, actors, is_marked=False))
+def _unbranched(effects: _Effects, event: "Event", actors: Actors) -> "tuple[Text, list[Event]]":
+    """Return the lines of an event and of those that follow it singly, and what the last of them led to."""
+    lines = [event]
+    branches = effects.of(event)
+    while len(branches) == 1:
+        lines.append(branches[0])
+        branches = effects.of(branches[0])
+    label = _line(lines[0], actors, is_marked=False)
+    for one in lines[1:]:
+        label = label.append(f"\n{_THEN}", style="dim").append_text(_line(one, actors, is_marked=False))
+    return label, branches
+
+
+def _grow(branch: "Tree", effects: _Effects, events: "list[Event]", actors: Actors, *, depth: int) -> None:
+    for one in events[:_WIDTH]:
+        label, further = _unbranched(effects, one, actors)
+        twig = branch.add(label)
         if depth < _DEPTH:
-            _grow(twig, workspace, one, actors, depth=depth + 1)
-    if len(effects) > _WIDTH:
-        branch.add(f"and {len(effects) - _WIDTH} more; all of them with --json")
+            _grow(twig, effects, further, actors, depth=depth + 1)
+    if len(events) > _WIDTH:
+        branch.add(f"and {len(events) - _WIDTH} more; all of them with --json")
 
 
-def _line(event: "Event", actors: Actors, *, is_marked: bool) -> Any:
+def _line(event: "Event", actors: Actors, *, is_marked: bool) -> "Text":
     from rich.text import Text
 
     style = "bold" if is_marked else ""

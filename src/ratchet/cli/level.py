@@ -142,11 +142,8 @@ def _print_report(workspace: "Workspace", report: "LevelReport", *, is_explained
     from ratchet.cli import console
 
     top = report.levels[-1].level.id
-    head = Text.assemble(
-        (f"{report.pipeline}: level {report.label} of {top}, {report.name}", "bold"),
-        (f"   policy {report.policy}, {report.at:%Y-%m-%d %H:%M} UTC", "dim"),
-    )
-    console.say(head)
+    console.say(Text(f"{report.pipeline}: level {report.label} of {top}, {report.name}", style="bold"))
+    console.say(Text(f"policy '{report.policy}', {report.at:%Y-%m-%d %H:%M} UTC", style="dim"))
     if report.suffix:
         console.say(Text("g: more than half of the deployments waited for a required approval.", style="dim"))
     console.say("")
@@ -174,8 +171,8 @@ def _print_stages(report: "LevelReport") -> None:
 def _share(result: "CriterionResult") -> str:
     if not result.n:
         return "-"
-    bound = f", >= {result.lower_bound:.0%}" if result.lower_bound is not None else ""
-    return f"{result.k} of {result.n} ({result.k / result.n:.0%}{bound})"
+    bound = f" >={result.lower_bound:.0%}" if result.lower_bound is not None else ""
+    return f"{result.k}/{result.n} {result.k / result.n:.0%}{bound}"
 
 
 def _modes(profile: "StageProfile") -> str:

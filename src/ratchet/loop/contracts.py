@@ -4,7 +4,7 @@ Invariant: a file is read once; it is accepted as a whole or refused with the co
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ from ratchet.loop.frames import connect, quoted
 from ratchet.records import Record
 
 FORMATS = {".csv": "csv", ".parquet": "parquet"}
+# How DuckDB calls them, without precision and zone.
+_MOMENTS = ("DATE", "TIMESTAMP")
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_NUMBERS += ("FLOAT", "DOUBLE", "DECIMAL")
 
 
 class ColumnFacts(Record, frozen=True):
@@ -77,9 +81,20 @@ class Contract:
             )
         if facts.rows == 0:
             raise self._refuse(file, "it has 0 rows, at least 1 is needed", "Remove the file, or write it again.")
+        self._check_time(facts, file=file)
         for name, column in facts.columns.items():
             self._check_column(name, column, facts.rows, path=path, file=file)
         return facts
+
+    def _check_time(self, facts: FileFacts, *, file: str) -> None:
+        name = self._section.time
+        if name and not facts.columns[name].type.startswith(_MOMENTS) and facts.columns[name].present:
+            kind = facts.columns[name].type
+            problem = f"column '{name}' is {kind}, which must be a date or time (DATE or TIMESTAMP)"
+            raise self._refuse(file, problem, f"Write it as one, or name another column: time, {self._where()}.")
+
+    def _where(self) -> str:
+        return f"[dataset.{self._dataset}]"
 
     def _refuse(self, file: str, problem: str, remedy: str) -> DataRefused:
         return DataRefused(dataset=self._dataset, file=file, problem=problem, remedy=remedy)
@@ -107,6 +122,10 @@ class Contract:
 
     def _check_range(self, name: str, column: ColumnFacts, demanded: ColumnSection, *, file: str, section: str) -> None:
         remedy = f"Mend the values, or change the limit of {name} under {section}."
+        is_limited = demanded.at_least is not None or demanded.at_most is not None
+        if is_limited and column.present and not column.type.startswith(_NUMBERS):
+            problem = f"column '{name}' is {column.type}, which must be a number to be held against its limits"
+            raise self._refuse(file, problem, remedy)
         if demanded.at_least is not None and column.low is not None and float(column.low) < demanded.at_least:
             problem = f"column '{name}' goes down to {column.low}, at least {demanded.at_least:g} is allowed"
             raise self._refuse(file, problem, remedy)
@@ -172,7 +191,7 @@ def format_of(path: Path) -> str:
 
 
 def _iso(moment: Any) -> str:
-    if moment is None:
+    if not isinstance(moment, date):
         return ""
     if not isinstance(moment, datetime):
         return datetime(moment.year, moment.month, moment.day, tzinfo=UTC).isoformat()

@@ -5,7 +5,7 @@ never becomes part of one.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from ratchet import clock, origin
 from ratchet.config import DatasetSection
-from ratchet.errors import DataRefused, NoData, UnknownName
+from ratchet.errors import DataRefused, NoData, NoTimeColumn, UnknownName
 from ratchet.loop import registry
 from ratchet.loop.contracts import Contract, FileFacts, format_of, look, reader
 from ratchet.loop.frames import connect, quoted
@@ -26,7 +26,7 @@ from ratchet.store.artifacts import Artifacts, hash_file
 if TYPE_CHECKING:
     import pandas as pd
 
-LATER_PARTS_WIN = "part"
+LATER_PARTS_WIN = "ratchet_part"
 
 
 class Part(Record, frozen=True):
@@ -87,7 +87,13 @@ class Dataset:
         return dict(self._manifest.columns)
 
     def latest(self) -> datetime:
-        """Return the latest value of the time column (UTC)."""
+        """Return the latest value of the time column (UTC).
+
+        Raises:
+            NoTimeColumn: The dataset has none.
+        """
+        if not self._manifest.time:
+            raise NoTimeColumn(dataset=self._manifest.dataset)
         return datetime.fromisoformat(max(part.data_until for part in self._manifest.parts))
 
     def to_pandas(
@@ -200,12 +206,20 @@ def scan(resources: Resources, name: str) -> DatasetVersion | None:
         return _publish(resources, transaction, manifest, generated=False, new_files=new_files)
 
 
-def add_generated(resources: Resources, name: str, *, rows: Path, label: str) -> DatasetVersion:
+def add_generated(
+    resources: Resources,
+    name: str,
+    *,
+    rows: Path,
+    label: str,
+    alongside: Callable[[Connection], None] = lambda _transaction: None,
+) -> DatasetVersion:
     """Publish a version with rows that the loop made: the union with what was there, the latest of each key.
 
     Args:
         rows: A Parquet file.
         label: Names the part, the same at a repeat.
+        alongside: Called in the transaction that publishes.
     """
     section = _section(resources, name)
     with resources.database.read() as connection:
@@ -232,6 +246,7 @@ def add_generated(resources: Resources, name: str, *, rows: Path, label: str) ->
         )[0]
         current = origin.current()
         key = current.key if current else ""
+        alongside(transaction)
         with origin.use(origin.following(generated, key=key)):
             return _publish(resources, transaction, manifest, generated=True, new_files=0)
 

@@ -130,8 +130,11 @@ def join_feedback(resources: Resources, endpoint: str) -> Event | None:
     """Join outcomes that came since the last time to their predictions, inside an origin with a key.
 
     Returns:
-        ``feedback.joined``, or ``None`` where nothing has come.
+        ``feedback.joined``, or ``None`` where nothing has come; at a repeat with the same key the first one.
     """
+    known = resources.ledger.done_before("feedback.joined", endpoint)
+    if known is not None:
+        return known
     with resources.database.read() as connection:
         done = set(registry.state(connection, f"joined/{endpoint}", []))
         live = registry.live_release(connection, endpoint)
@@ -172,14 +175,19 @@ def joined_files(resources: Resources, endpoint: str) -> list[Path]:
 # ---- what outcomes say
 
 _LATEST_OUTCOMES = (
-    "SELECT prediction_id, outcome, * LIKE 'field_%' FROM "
-    "(SELECT *, filename FROM read_parquet([{files}], union_by_name=true, filename=true)) "
-    "QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY list_position([{files}], filename) DESC) = 1"
+    "SELECT COLUMNS(lambda name: name IN ('prediction_id', 'outcome') OR starts_with(name, 'field_')) "
+    "FROM read_parquet([{files}], union_by_name=true, filename=true, file_row_number=true) "
+    "QUALIFY row_number() OVER (PARTITION BY prediction_id "
+    "ORDER BY list_position([{files}], filename) DESC, file_row_number DESC) = 1"
 )
 
 
 def outcomes_query(paths: Sequence[Path]) -> str:
-    """Return SQL that gives the latest outcome of each prediction; files are in the order in which they came."""
+    """Return SQL that gives the latest outcome of each prediction.
+
+    Args:
+        paths: In the order in which they came; of two outcomes in one file the one that stands below is the later.
+    """
     return _LATEST_OUTCOMES.format(files=", ".join(f"'{path}'" for path in paths))
 
 

@@ -115,6 +115,10 @@ def _record(
     measured: dict[str, Any],
 ) -> list[Event]:
     name = f"{endpoint}/{measured['monitor']}"
+    known = resources.ledger.done_before("monitor.evaluated", name)
+    if known is not None:
+        # Evaluated by an attempt that broke off: it must not count as a window before itself.
+        return [known, *(one for one in resources.ledger.caused_by(known.id) if one.type.startswith("monitor.alert."))]
     enough = measured["rows"] >= section.minimum_rows and measured["value"] is not None
     over = enough and measured["value"] > measured["threshold"]
     past = list(

@@ -4,9 +4,11 @@ Invariant: a prediction that was answered is in exactly one segment, whatever wa
 in the ledger, and usage is counted from the segment, so that a repeated request counts once.
 """
 
-import hashlib
+import fcntl
+import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,17 +53,36 @@ class Segment(Record, frozen=True):
 
 def tend(resources: Resources) -> list[Segment]:
     """Bring new frames to Parquet and seal the days that are over; done now and then by the control plane."""
-    collect(resources)
-    today = (clock.now() - GRACE).astimezone(zone(resources)).date()
-    sealed = []
-    for endpoint, day in _open_days(resources):
-        if date.fromisoformat(day) < today:
-            sealed.append(_seal(resources, endpoint, day))
-    return sealed
+    with _turn(resources):
+        _collect(resources)
+        today = (clock.now() - GRACE).astimezone(zone(resources)).date()
+        sealed: list[Segment] = []
+        for endpoint, day in _open_days(resources):
+            if date.fromisoformat(day) < today:
+                sealed += _seal(resources, endpoint, day)
+        return sealed
 
 
 def collect(resources: Resources) -> int:
     """Bring the endpoint's new frames to Parquet and return how many there were."""
+    with _turn(resources):
+        return _collect(resources)
+
+
+@contextmanager
+def _turn(resources: Resources) -> Iterator[None]:
+    """Wait for one's turn: outcomes that come in collect as well as the heartbeat, and in other processes."""
+    folder = resources.folder / "predictions"
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _collect(resources: Resources) -> int:
     total = 0
     for file in spool_files(resources.serving):
         name = f"spool/{file.path.name}"
@@ -141,34 +162,43 @@ def _typed(values: list[Any]) -> Any:
 # ---- sealing
 
 
-def _seal(resources: Resources, endpoint: str, day: str) -> Segment:
-    folder = _folder(resources, endpoint)
-    parts = sorted((folder / "open" / day).glob("*.parquet"))
-    name = _free_name(resources, f"{endpoint}/{day}", parts)
-    known = segment(resources, name)
-    if known is None:
-        known = _write_segment(resources, endpoint, day, name=name, parts=parts)
-        faults.point("segment.before_removal")
-    for part in parts:
-        part.unlink()
-    (folder / "open" / day).rmdir()
-    return known
-
-
-def _free_name(resources: Resources, name: str, parts: list[Path]) -> str:
-    """Return the segment's name, with a number where frames came after the day was sealed."""
-    covered = hashlib.sha256("/".join(part.name for part in parts).encode()).hexdigest()
-    number = 1
-    while True:
-        candidate = name if number == 1 else f"{name}-{number}"
-        with resources.database.read() as connection:
-            taken = registry.state(connection, f"segment/{candidate}")
-        if taken in (None, covered):
-            if taken is None:
-                with resources.database.write() as transaction:
-                    registry.put_state(transaction, f"segment/{candidate}", covered)
-            return candidate
+def _seal(resources: Resources, endpoint: str, day: str) -> list[Segment]:
+    """Seal a day's parts and return the segments; those that came after the day was sealed make one of their own."""
+    folder = _folder(resources, endpoint) / "open" / day
+    left = {part.name for part in folder.glob("*.parquet")}
+    sealed = []
+    number = 0
+    while left:
         number += 1
+        name = f"{endpoint}/{day}" if number == 1 else f"{endpoint}/{day}-{number}"
+        # What a segment consists of is settled before it is written: an attempt that broke off is taken up as it was.
+        covered = _claim_parts(resources, name, left)
+        parts = [folder / part for part in covered if part in left]
+        left.difference_update(covered)
+        if not parts:
+            continue
+        known = segment(resources, name)
+        if known is None:
+            known = _write_segment(resources, endpoint, day, name=name, parts=parts)
+            faults.point("segment.before_removal")
+        sealed.append(known)
+        for part in parts:
+            part.unlink()
+    for leftover in folder.iterdir():
+        # Half a file of a process that was killed while it wrote; nobody writes here during our turn.
+        leftover.unlink()
+    folder.rmdir()
+    return sealed
+
+
+def _claim_parts(resources: Resources, name: str, left: set[str]) -> list[str]:
+    """Return the names of the parts that a segment consists of: those settled before, or all that are left."""
+    with resources.database.write() as transaction:
+        covered: list[str] | None = registry.state(transaction, f"segment/{name}")
+        if covered is None:
+            covered = sorted(left)
+            registry.put_state(transaction, f"segment/{name}", covered)
+    return covered
 
 
 def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, parts: list[Path]) -> Segment:

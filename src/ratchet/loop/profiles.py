@@ -63,7 +63,8 @@ def _with_bins(one: dict[str, str], values: Any) -> ColumnProfile:
         order = np.lexsort((names, -counts))[:TOP_VALUES]
         return ColumnProfile(name=one["name"], kind="category", values=tuple(str(name) for name in names[order]))
     numbers = np.asarray(values, dtype=float)
-    numbers = numbers[~np.isnan(numbers)]
+    # An infinite value would make an edge that no JSON file can hold; it is counted all the same.
+    numbers = numbers[np.isfinite(numbers)]
     quantiles = np.linspace(0, 1, NUMBER_BINS + 1)[1:-1]
     edges = np.unique(np.quantile(numbers, quantiles)) if len(numbers) else np.array([])
     return ColumnProfile(name=one["name"], kind="number", edges=tuple(float(edge) for edge in edges))
@@ -99,8 +100,8 @@ def population_stability_index(expected: Sequence[float], actual: Sequence[float
     """Measure how far a feature's distribution has moved since training.
 
     Args:
-        expected: Counts or shares at training time, shape ``(bins,)``.
-        actual: Counts or shares in the window, shape ``(bins,)``.
+        expected: Counts at training time, shape ``(bins,)``.
+        actual: Counts in the window, shape ``(bins,)``.
 
     Returns:
         Index in nats, 0 when equal, never negative: the sum of the two relative entropies.

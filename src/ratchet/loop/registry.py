@@ -41,6 +41,12 @@ def put_run(transaction: Connection, run: Run) -> None:
     _put(transaction, schema.run, {"id": run.id}, values)
 
 
+def add_run(transaction: Connection, run: Run) -> None:
+    """Write a new run's row; one that is there stays as it is."""
+    if transaction.execute(select(schema.run.c.id).where(schema.run.c.id == run.id)).first() is None:
+        put_run(transaction, run)
+
+
 def run(database: Database, run_id: str) -> Run:
     """Return a run by its id, or by the beginning of one.
 

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ratchet.config import SampleSection
 from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.loop import datasets, feedback, predictions, registry
@@ -25,7 +27,7 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
     """Draw a sample from the segments that were sealed since the last one, inside an origin with a key.
 
     Returns:
-        ``sample.taken``, or ``None`` where nothing new was sealed.
+        ``sample.taken``, or ``None`` where nothing new was sealed; at a repeat with the same key the first one.
 
     Raises:
         ConfigInvalid: The strategy is not one of ours.
@@ -38,9 +40,12 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
             remedy=f"Use one of {', '.join(STRATEGIES)}.",
         )
     endpoint = endpoint_of(resources, pipeline)
+    known = resources.ledger.done_before("sample.taken", endpoint)
+    if known is not None:
+        return known
     with resources.database.read() as connection:
-        last = registry.state(connection, f"sampled/{endpoint}", "")
-    fresh = [one for one in predictions.segments(resources, endpoint) if one.name > last and one.rows]
+        done = set(registry.state(connection, f"sampled/{endpoint}", []))
+    fresh = [one for one in predictions.segments(resources, endpoint) if one.name not in done and one.rows]
     if not fresh:
         return None
     rows = _draw(resources, fresh, section)
@@ -60,7 +65,7 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
                 },
             ),
         )[0]
-        registry.put_state(transaction, f"sampled/{endpoint}", fresh[-1].name)
+        registry.put_state(transaction, f"sampled/{endpoint}", sorted(done | {one.name for one in fresh}))
         waiting = registry.state(transaction, f"samples/{endpoint}", [])
         registry.put_state(transaction, f"samples/{endpoint}", [*waiting, taken.data["artifact_digest"]])
     return taken
@@ -84,7 +89,9 @@ def _draw(resources: Resources, segments: list[predictions.Segment], section: Sa
     paths = [resources.folder / one.file for one in segments]
     with connect() as connection:
         query = predictions.rows_query(paths)
-        return connection.sql(f"SELECT * FROM ({query}) ORDER BY {order} LIMIT {section.rows}").df()  # noqa: S608
+        # Without what was measured: the same predictions make the same sample, byte for byte.
+        chosen = f"SELECT * EXCLUDE (latency_us) FROM ({query}) ORDER BY {order} LIMIT {section.rows}"  # noqa: S608
+        return connection.sql(chosen).df()
 
 
 def _store(resources: Resources, rows: Any) -> str:
@@ -98,13 +105,17 @@ def build_dataset(resources: Resources, pipeline: str) -> Event | None:
     """Make rows of sampled predictions whose outcome was joined, and publish them as a new version of the dataset.
 
     Returns:
-        ``dataset.version.published``, or ``None`` where no sampled prediction has an outcome yet.
+        ``dataset.version.published``, or ``None`` where no sampled prediction has an outcome yet; at a repeat with the
+        same key the first one.
 
     Raises:
         UnknownName: The pipeline was not declared or has no dataset.
     """
     endpoint = endpoint_of(resources, pipeline)
     dataset = _dataset_of(resources, pipeline)
+    generated = resources.ledger.done_before("dataset.generated", dataset)
+    if generated is not None:
+        return next(iter(resources.ledger.caused_by(generated.id)), generated)
     with resources.database.read() as connection:
         samples = registry.state(connection, f"samples/{endpoint}", [])
         known = registry.latest_dataset_version(connection, dataset)
@@ -116,11 +127,14 @@ def build_dataset(resources: Resources, pipeline: str) -> Event | None:
         path = Path(folder) / "rows.parquet"
         if not _join(resources, columns, samples=samples, outcomes=outcomes, target=path):
             return None
-        label = derive_id(*samples)
-        version = datasets.add_generated(resources, dataset, rows=path, label=label)
-    with resources.database.write() as transaction:
-        waiting = registry.state(transaction, f"samples/{endpoint}", [])
-        registry.put_state(transaction, f"samples/{endpoint}", [one for one in waiting if one not in samples])
+
+        def use_up(transaction: Connection) -> None:
+            waiting = registry.state(transaction, f"samples/{endpoint}", [])
+            registry.put_state(transaction, f"samples/{endpoint}", [one for one in waiting if one not in samples])
+
+        version = datasets.add_generated(
+            resources, dataset, rows=path, label=derive_id(*samples), alongside=use_up
+        )
     return resources.ledger.get(version.event_id)
 
 

@@ -65,7 +65,8 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
     )
     with resources.database.write() as transaction:
         queued = _append(resources, transaction, run, "run.queued", {}, event_id=run.queued_event)
-        registry.put_run(transaction, run) if queued.data["run_id"] == run.id else None
+        # At a repeat the run may be under way already, and its row far ahead.
+        registry.add_run(transaction, run)
         resources.runs.enqueue(transaction, "run", f"run:{run.id}", {"run_id": run.id})
     return queued
 

@@ -141,6 +141,15 @@ class Ledger:
         with self._database.read() as connection:
             return _find(connection, source, event_id)
 
+    def done_before(self, kind: str, subject: str) -> Event | None:
+        """Return the event that an earlier attempt at the work in force has appended, or ``None``.
+
+        Work is done again when its process was killed between the commit and the record of the step; what it reads has
+        changed meanwhile, by itself or by others, so it must know the first attempt by its event.
+        """
+        source = origin.current()
+        return self.get(derive_id(source.key, kind, subject)) if source and source.key else None
+
     def find_in(self, transaction: Connection, event_id: str) -> Event | None:
         """Return a native event by its id, as a transaction that is under way sees it."""
         return _find(transaction, NATIVE_SOURCE, event_id)

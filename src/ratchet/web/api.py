@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ratchet import errors
-from ratchet.automation.actions import ACTIONS, action
+from ratchet.automation.actions import action
 from ratchet.catalogue import event_type, wire_name
 from ratchet.errors import BodyTooLarge, LedgerConflict, RatchetError, RequestInvalid, UnknownName
 from ratchet.loop import credentials, feedback, registry

@@ -17,6 +17,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 6, 34, 34
 _TICKS = 4
 _LABELS_AT_MOST = 13
 _OFFSET = 5.0
+MISSING = "\u2013"  # a dash, as people write it
 _MARKS = ("circle", "square", "triangle")
 
 
@@ -83,7 +84,9 @@ def line_chart(labels: Sequence[str], series: Sequence[Series], *, title: str, d
         parts += _marks(plot, one, number, labels)
     parts.append(_legend(series))
     if not known:
-        parts.append(f'<text class="empty" x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">no evidence yet</text>')
+        parts.append(
+            f'<text class="empty" x="{WIDTH / 2}" y="{HEIGHT / 2}" text-anchor="middle">no evidence yet</text>'
+        )
     return _drawing(parts, title=title, description=description)
 
 
@@ -109,7 +112,7 @@ def bar_chart(labels: Sequence[str], bars: Series, *, title: str, description: s
                 f'<rect class="bar" x="{middle - width / 2:.1f}" y="{where:.1f}" width="{width:.1f}" '
                 f'height="{plot.y(0.0) - where:.1f}"><title>{escape(labels[column])}: {value:g}</title></rect>'
             )
-        text = "–" if value is None else f"{value:g}"
+        text = MISSING if value is None else f"{value:g}"
         parts.append(f'<text class="value" x="{middle:.1f}" y="{where - 4:.1f}" text-anchor="middle">{text}</text>')
     return _drawing(parts, title=title, description=description)
 

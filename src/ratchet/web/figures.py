@@ -12,10 +12,8 @@ from markupsafe import Markup
 from ratchet.loop.feedback import PeriodMetric
 from ratchet.measure.policies import Policy
 from ratchet.records import Record
-from ratchet.web.charts import Series, bar_chart, line_chart, step_chart
+from ratchet.web.charts import MISSING, Series, bar_chart, line_chart, step_chart
 from ratchet.web.measurements import LevelPoint
-
-_MISSING = "–"
 
 
 class Figure(Record, frozen=True):
@@ -56,10 +54,10 @@ def levels(points: Mapping[str, Sequence[LevelPoint]], pipeline: str, policies: 
     top = max((level.id for policy in policies if policy.name in points for level in policy.levels), default=4)
     latest = "; ".join(f"{name}: {found[-1].label}" for name, found in points.items() if found)
     summary = f"At the end of each month, and now. {latest}." if latest else "Nothing has happened yet."
-    drawing = step_chart([_label(m) for m in months], series, title=f"Level of {pipeline}", description=summary, top=top)
-    rows = [
-        (_label(month), *(found[place].label for found in points.values())) for place, month in enumerate(months)
-    ]
+    drawing = step_chart(
+        [_label(m) for m in months], series, title=f"Level of {pipeline}", description=summary, top=top
+    )
+    rows = [(_label(month), *(found[place].label for found in points.values())) for place, month in enumerate(months)]
     return Figure(
         name="levels",
         title="Level over time",
@@ -71,9 +69,7 @@ def levels(points: Mapping[str, Sequence[LevelPoint]], pipeline: str, policies: 
     )
 
 
-def quality(
-    found: Sequence[tuple[PeriodMetric, float | None]] | None, pipeline: str, *, problem: str = ""
-) -> Figure:
+def quality(found: Sequence[tuple[PeriodMetric, float | None]] | None, pipeline: str, *, problem: str = "") -> Figure:
     """Return the live metric by month beside that of the first version on the same predictions."""
     name, title = "quality", "Live metric against the first version"
     if problem:
@@ -95,7 +91,7 @@ def quality(
             _label(month),
             _metric(live[place]),
             _metric(frozen[place]),
-            f"{by_month[month][0].labelled:,} of {by_month[month][0].predictions:,}" if month in by_month else _MISSING,
+            f"{by_month[month][0].labelled:,} of {by_month[month][0].predictions:,}" if month in by_month else MISSING,
         )
         for place, month in enumerate(months)
     ]
@@ -144,7 +140,7 @@ def _link(**values: str) -> str:
 
 
 def _metric(value: float | None) -> str:
-    return _MISSING if value is None else f"{value:.3f}"
+    return MISSING if value is None else f"{value:.3f}"
 
 
 def _label(month: str) -> str:

@@ -1,15 +1,13 @@
 """The ledger as pages show it: lists from a place downwards, and chains of causes.
 
-Invariant: what is listed is read by index, whatever the size of the ledger; a chain that breaks or turns in a circle is
+Invariant: a page shows each event once, however the ledger grows meanwhile; a chain that breaks or turns in a circle is
 shown as far as it goes.
 """
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
 from ratchet.records import NATIVE_SOURCE, Event, Record
-from ratchet.store.schema import ledger as table
 
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
@@ -60,25 +58,22 @@ def events_below(
         subject: Only this subject, where given.
         limit: At most so many.
     """
-    query = select(table.c.seq).order_by(table.c.seq.desc()).limit(limit + 1)
-    conditions = [
-        (before, table.c.seq < before),
-        (types, table.c.type.in_(types or [])),
-        (pipeline, table.c.pipeline == pipeline),
-        (subject, table.c.subject == subject),
-    ]
-    for is_given, condition in conditions:
-        if is_given:
-            query = query.where(condition)
-    with workspace.database.read() as connection:
-        places = list(connection.execute(query).scalars())
-    shown = places[:limit]
-    if not shown:
-        return Page(events=(), older=0)
-    found = workspace.ledger.read(
-        after=shown[-1] - 1, types=types or (), pipeline=pipeline, subject=subject, limit=len(shown)
+    ledger = workspace.ledger
+    if not (types or pipeline or subject):
+        # Places are dense, so that any page of the whole ledger is found at once.
+        end = min(before, ledger.last_seq() + 1) if before else ledger.last_seq() + 1
+        start = max(0, end - 1 - limit)
+        shown = list(ledger.read(after=start, limit=end - 1 - start))
+        return Page(events=tuple(reversed(shown)), older=shown[0].seq if shown and start else 0)
+    newest = ledger.read(
+        types=types or (),
+        pipeline=pipeline,
+        subject=subject,
+        newest_first=True,
+        limit=None if before else limit + 1,
     )
-    return Page(events=tuple(reversed(list(found))), older=shown[-1] if len(places) > limit else 0)
+    found = list(islice((event for event in newest if not before or event.seq < before), limit + 1))
+    return Page(events=tuple(found[:limit]), older=found[limit - 1].seq if len(found) > limit else 0)
 
 
 def find(workspace: "Workspace", event_id: str, *, source: str = "") -> Event | None:

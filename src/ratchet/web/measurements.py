@@ -196,9 +196,7 @@ def stage_marks(report: LevelReport, policy: Policy) -> tuple[StageMark, ...]:
     return tuple(marks)
 
 
-def _line(
-    history: History, snapshot: Snapshot, name: str, declared: dict[str, Any], policy: Policy
-) -> PipelineLine:
+def _line(history: History, snapshot: Snapshot, name: str, declared: dict[str, Any], policy: Policy) -> PipelineLine:
     report = measure_level(history, name, policy, as_of=snapshot.at)
     return PipelineLine(
         name=name,

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from sqlalchemy import func, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -21,13 +20,13 @@ from starlette.routing import Route
 from ratchet import clock
 from ratchet.catalogue import EVENT_TYPES, event_type
 from ratchet.errors import CredentialRefused, RatchetError, RequestInvalid, UnknownName
-from ratchet.loop import backtests, credentials, registry
+from ratchet.loop import backtests, credentials
 from ratchet.loop.feedback import PeriodMetric
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.store import schema
 from ratchet.web import api, auth, figures, ledger_pages
 from ratchet.web.background import Answer, Background
+from ratchet.web.charts import MISSING
 from ratchet.web.figures import Figure
 from ratchet.web.measurements import EVIDENCE_TYPES, LevelPoint, Measurements, Overview
 from ratchet.web.refusals import LinkSpent
@@ -65,9 +64,7 @@ class Pages:
         self._measurements = Measurements(workspace)
         self._measuring = Background("measure")
         self._backtesting = Background("backtest")
-        self._templates = Environment(
-            loader=PackageLoader("ratchet.web"), autoescape=True, undefined=StrictUndefined
-        )
+        self._templates = Environment(loader=PackageLoader("ratchet.web"), autoescape=True, undefined=StrictUndefined)
         self._templates.filters |= {"age": age, "number": number, "part": lambda text: quote(text, safe="")}
         self._templates.globals |= {"query": query, "evidence_types": EVIDENCE_TYPES}
 
@@ -146,7 +143,7 @@ class Pages:
         focus = request.query_params.get("pipeline") or next(iter(self._workspace.pipelines()), "")
         focus = focus or (lines[0].name if lines else "")
         levels, quality = self._levels(focus, policy, until=until), self._quality(focus)
-        answers = [answer, levels, quality]
+        answers: list[Answer[Any]] = [answer, levels, quality]
         newest = ledger_pages.events_below(self._workspace, limit=LATEST_EVENTS)
         return self._draw(
             request,
@@ -266,19 +263,17 @@ class Pages:
             return Answer(value=[], is_current=True)
         return self._backtesting.ask(
             endpoint,
-            self._answered(endpoint),
+            self._answered(pipeline, endpoint),
             lambda: backtests.compare(self._workspace.resources, endpoint),
             until=0.0,
         )
 
-    def _answered(self, endpoint: str) -> tuple[int, int, str]:
-        """Return what the metrics of an endpoint depend on: sealed days, batches of outcomes, the first version."""
-        with self._workspace.database.read() as connection:
-            counts = [
-                connection.execute(select(func.count()).where(table.c.endpoint == endpoint)).scalar_one()
-                for table in (schema.segment, schema.outcome_batch)
-            ]
-        return int(counts[0]), int(counts[1]), backtests.first_version(self._workspace.resources, endpoint)
+    def _answered(self, pipeline: str, endpoint: str) -> tuple[int, str]:
+        """Return what the metrics of an endpoint depend on: sealed days, joined outcomes, the first version."""
+        types = ["prediction_log.segment.sealed", "feedback.joined"]
+        newest = ledger_pages.events_below(self._workspace, types=types, pipeline=pipeline, limit=1).events
+        place = newest[0].seq if newest else 0
+        return place, backtests.first_version(self._workspace.resources, endpoint)
 
     def _moment(self) -> tuple[int, str]:
         """Return what the measure depends on: the place in the ledger, and the minute, as ages grow."""
@@ -312,7 +307,9 @@ class Pages:
 
     def _event_lines(self, events: Sequence[Event]) -> list[EventLine]:
         names = {event.authid: self._who(event) for event in events}
-        return [EventLine(event=one, text=sentence(one, who=names[one.authid]), who=names[one.authid]) for one in events]
+        return [
+            EventLine(event=one, text=sentence(one, who=names[one.authid]), who=names[one.authid]) for one in events
+        ]
 
     def _who(self, event: Event) -> str:
         if event.authtype == "system":
@@ -364,7 +361,7 @@ def age(days: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Return a number with thousands set apart; a dash where there is none."""
-    return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
+    return MISSING if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def query(**values: Any) -> str:
@@ -389,12 +386,13 @@ def _is_whole(request: Request, name: str) -> bool:
 def _verdict(line: EventLine, quality: Event | None) -> dict[str, Any]:
     """Return a gate's verdict as the page writes it; payloads from elsewhere may lack anything."""
     metrics = (quality.data.get("metrics") if quality else None) or {}
+    shown = [f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, int | float)]
     return {
         "line": line,
         "version": str(line.event.data.get("version") or line.event.subject),
         "is_passed": line.event.data.get("decision") == "pass",
         "reason": str(line.event.data.get("reason") or ""),
-        "metrics": ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, int | float)),
+        "metrics": ", ".join(shown),
     }
 
 

@@ -63,13 +63,14 @@ def _monitored(event: Event, data: dict[str, Any], _who: str) -> str:
 
 
 def _usage(event: Event, data: dict[str, Any], _who: str) -> str:
-    return f"{data.get('rows', '?')} predictions of {data.get('version') or event.subject} for {data.get('caller') or '?'}"
+    version, caller = data.get("version") or event.subject, data.get("caller") or "?"
+    return f"{data.get('rows', '?')} predictions of {version} for {caller}"
 
 
 def _rows(verb: str) -> Callable[[Event, dict[str, Any], str], str]:
     def write(event: Event, data: dict[str, Any], _who: str) -> str:
         rows = data.get("rows", data.get("row_count"))
-        return f"{'Rows' if rows is None else f'{rows} rows'} {verb} {event.subject}"
+        return f"{f'{rows:,} rows' if isinstance(rows, int) else 'Rows'} {verb} {event.subject}"
 
     return write
 
@@ -130,7 +131,7 @@ _SENTENCES: dict[str, Callable[[Event, dict[str, Any], str], str]] = {
     "monitor.alert.cleared": _plain("The alert {subject} is over"),
     "sample.taken": _rows("sampled from"),
     "feedback.joined": _rows("of outcomes joined for"),
-    "cost.recorded": _plain("{qty} {unit} of {resource} in step {step}"),
+    "cost.recorded": _plain("The step {step} took {qty} {unit} ({resource})"),
     "level.policy.published": _plain("The level policy '{subject}' was published"),
     "credential.issued": _plain("A token was issued: {subject}"),
     "credential.revoked": _plain("The token {subject} was revoked"),

@@ -50,9 +50,21 @@ def test_misspelt_type_is_answered_with_the_nearest(call: Call) -> None:
 def test_one_event_stands_between_its_causes_and_what_it_caused(call: Call) -> None:
     """The chain goes up to the root and down to what followed."""
     queued = json.loads(call("events", "--type", "run.queued", "--json").out)
-    tree = call("events", queued["id"]).out.partition("Why it happened, and what it led to")[2].splitlines()
-    kinds = [line.split("#")[1].split()[1] for line in tree if "#" in line]
-    assert kinds == ["command.issued", "run.queued", "run.finished", "gate.evaluated", "monitor.alert.raised"]
+    shown = call("events", queued["id"]).out
+    causes, _, effects = shown.partition("Why it happened")[2].partition("What it led to")
+    assert kinds_of(causes) == ["command.issued", "run.queued"]
+    assert kinds_of(effects) == ["run.queued", "run.finished", "gate.evaluated", "monitor.alert.raised"]
+
+
+def kinds_of(tree: str) -> list[str]:
+    """Return the types that stand in a chain or tree, from above."""
+    return [line.partition("#")[2].split()[1] for line in tree.splitlines() if "#" in line]
+
+
+def test_what_led_to_nothing_says_so(call: Call) -> None:
+    """The end of a chain is no empty space."""
+    last = json.loads(call("events", "--limit", "1", "--json").out)
+    assert call("events", last["id"]).out.endswith("What it led to\nnothing\n")
 
 
 def test_an_event_can_be_named_by_its_number(call: Call) -> None:

@@ -49,7 +49,7 @@ def test_each_stage_has_its_line(call: Call) -> None:
     """K of n, the share and its lower bound, within 80 columns."""
     lines = call("level", "returns").out.splitlines()
     train = next(line for line in lines if line.startswith("train "))
-    assert "0 of 1 (0%, >= 0%)" in train
+    assert "0/1 0% >=0%" in train
     assert all(len(line) <= 80 for line in lines)
 
 

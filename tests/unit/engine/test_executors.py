@@ -179,7 +179,7 @@ def test_leaving_python_is_an_error(session: Callable[..., Session]) -> None:
 
 def test_missing_entry_is_an_error(session: Callable[..., Session]) -> None:
     """An entry that does not exist is reported as what it is."""
-    with pytest.raises(StepFailed, match="AttributeError.*no_such_body"):
+    with pytest.raises(StepFailed, match=r"AttributeError.*no_such_body"):
         session("no_such_body").converse(Recorder())
 
 

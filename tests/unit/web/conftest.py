@@ -51,7 +51,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 def _issue(workspace: Workspace) -> dict[str, str]:
     kinds: tuple[Kind, ...] = ("person", "system", "undeclared")
-    tokens = {}
+    tokens: dict[str, str] = {}
     for kind in kinds:
         credential = Credential(name=f"the-{kind}", kind=kind, system="towers" if kind == "system" else "")
         with workspace.by_command("issue_token", {"name": credential.name}, subject=credential.name):

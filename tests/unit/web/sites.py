@@ -67,7 +67,7 @@ def year(*, pipeline: str = "flight-delay", seed: int = 7, busy: int = 1) -> lis
         seed: For the numbers.
         busy: Callers a day; each is an event.
     """
-    return _Year(pipeline, random.Random(seed), busy=busy).build()  # noqa: S311, numbers to look at
+    return _Year(pipeline, random.Random(seed), busy=busy).build()
 
 
 class _Year:
@@ -114,7 +114,9 @@ class _Year:
         for number in range(self.busy):
             rows = self.chance.randint(400, 900)
             data: dict[str, Any] = {"endpoint": self.builder.pipeline, "version": "live", "caller": f"tower-{number}"}
-            self.builder.add("usage.recorded", self.builder.pipeline, {**data, "rows": rows, "count": rows}, cause=cause)
+            self.builder.add(
+                "usage.recorded", self.builder.pipeline, {**data, "rows": rows, "count": rows}, cause=cause
+            )
 
     def _watch(self, week: int) -> None:
         builder = self.builder

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ratchet.web.charts import Series, bar_chart, line_chart, nice_ticks, step_chart
+from ratchet.web.charts import MISSING, Series, bar_chart, line_chart, nice_ticks, step_chart
 
 MONTHS = ("Nov 2025", "Dec 2025", "Jan 2026", "Feb 2026")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -49,7 +49,7 @@ def test_bars_carry_their_numbers() -> None:
     bars = Series(name="n", values=(3.0, 0.0, None, 1.0))
     drawing = bar_chart(MONTHS, bars, title="t", description="d")
     assert len(_classed(drawing, "bar", "rect")) == 2
-    assert [one.text for one in _classed(drawing, "value", "text")] == ["3", "0", "–", "1"]
+    assert [one.text for one in _classed(drawing, "value", "text")] == ["3", "0", MISSING, "1"]
 
 
 def test_series_differ_without_colour() -> None:
