@@ -14,8 +14,8 @@ _HEAD = """# Command line
 
 Written by `make docs` from the help of each command; do not edit it by hand.
 
-The exit code is 0 where a command did what was asked, 1 where it was refused or failed, and 2 where it was not understood.
-With `--json` a command prints JSON on its standard output and nothing else. A command finds its project from the current
+The exit code is 0 where a command did what was asked, 1 where it was refused or failed, 2 where it was not understood.
+With `--json` a command prints JSON on its standard output and nothing else. It finds its project from the current
 folder upwards, or takes it from `--workspace DIR`.
 """
 

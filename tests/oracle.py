@@ -1,4 +1,4 @@
-"""Independent oracle: automation levels from an exported ledger, from MEASURE.md 1-2.8 and the payload shapes alone."""
+"""Independent oracle: automation levels from an exported ledger, written from the definition of levels alone."""
 import json
 import sys
 import tomllib

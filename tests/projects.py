@@ -107,7 +107,9 @@ def customers(count: int = 600, *, start: datetime = START, first: int = 0, seed
     )
 
 
-def write_project(folder: Path, *, settings: str = SETTINGS, code: str = CODE, data: pd.DataFrame | None = None) -> Path:
+def write_project(
+    folder: Path, *, settings: str = SETTINGS, code: str = CODE, data: pd.DataFrame | None = None
+) -> Path:
     """Write the project: settings, pipeline and one data file; returns the folder."""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     (folder / "ratchet.toml").write_text(settings)

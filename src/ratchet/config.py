@@ -153,9 +153,12 @@ def load(folder: Path) -> Config:
     """
     path = folder / FILE_NAME
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise WorkspaceNotFound(folder=str(folder)) from error
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConfigInvalid(where=f"{path}:{line}", problem="not UTF-8 text.", remedy="Save it as UTF-8.") from error
     config = parse(text, path=path)
     _check_time_zones(config, text=text, path=path)
     return config
@@ -177,6 +180,7 @@ def parse(text: str, *, path: Path) -> Config:
         return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         problem, _, at = str(error).partition(" - at `$")
+        at = _named(at, values)
         where = f"{path}:{line_of(text, at.rstrip('`'))}"
         raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(at.rstrip("`"))) from error
 
@@ -185,6 +189,11 @@ def line_of(text: str, at: str) -> int:
     """Return the line of a place such as ``.rule[1].cron`` in a TOML text, or the nearest one above it."""
     lines = text.splitlines()
     current = 0
+    table = re.match(r"\.(dataset|monitor|sample)\.([\w-]+)", at)
+    if table:
+        header = re.compile(rf"\[\s*{table.group(1)}\s*\.\s*\"?{re.escape(table.group(2))}\"?\s*[\].]")
+        current = next((number for number, line in enumerate(lines) if header.match(line.strip())), 0)
+        at = at[table.end() :]
     for part in re.findall(r"\.([\w-]+)|\[(\d+)\]|\[\.\.\.\]", at):
         current = _advance(lines, current, name=part[0], index=part[1], path=at)
     return current + 1
@@ -203,21 +212,35 @@ def _advance(lines: list[str], start: int, *, name: str, index: str, path: str) 
     return start
 
 
+_KINDS: dict[str, Any] = {
+    "project": Project,
+    "limits": LimitSection,
+    "dataset": DatasetSection,
+    "fitness": FitnessSection,
+    "monitor": MonitorSection,
+    "sample": SampleSection,
+    "rule": RuleSection,
+}
+
+
 def _remedy(at: str) -> str:
-    section: Any = Config
     names = re.findall(r"\.([\w-]+)", at)
-    kinds = {
-        "project": Project,
-        "limits": LimitSection,
-        "dataset": DatasetSection,
-        "fitness": FitnessSection,
-        "monitor": MonitorSection,
-        "sample": SampleSection,
-        "rule": RuleSection,
-    }
-    if names:
-        section = kinds.get(names[0], Config)
+    section = _KINDS.get(names[0], Config) if names else Config
     return f"Allowed here: {', '.join(section.__struct_fields__)}."
+
+
+def _named(at: str, values: dict[str, Any]) -> str:
+    """Return a place with the name of the section in it: msgspec only says that it is in one of them."""
+    found = re.match(r"\.([\w-]+)\[\.\.\.\]", at)
+    if not found:
+        return at
+    kind = found.group(1)
+    for name, section in values[kind].items():
+        try:
+            msgspec.convert(section, _KINDS[kind])
+        except msgspec.ValidationError:
+            return f".{kind}.{name}{at[found.end() :]}"
+    return at
 
 
 def _check_time_zones(config: Config, *, text: str, path: Path) -> None:

@@ -22,6 +22,13 @@ class RatchetError(Exception):
 
     template: ClassVar[str] = ""
 
+    def __init_subclass__(cls) -> None:
+        """Keep the hash of an exception: a dataclass that compares by fields would lose it."""
+        cls.__hash__ = RatchetError._hash  # type: ignore[method-assign]
+
+    def _hash(self) -> int:
+        return hash((type(self), str(self)))
+
     def __post_init__(self) -> None:
         """Keep the message as the exception's argument, for logs that print ``args``."""
         self.args = (str(self),)
@@ -101,6 +108,15 @@ class ConfigInvalid(RatchetError):
 
 
 @dataclass
+class DayInvalid(RatchetError):
+    """An option that names a day does not."""
+
+    option: str
+    value: str
+    template: ClassVar[str] = "{option} is '{value}', which is no day. Write it as 2013-04-30."
+
+
+@dataclass
 class DemoDiffers(RatchetError):
     """A folder holds a demo that was started differently."""
 
@@ -134,7 +150,9 @@ class UnknownEventType(RatchetError):
 
     type: str
     closest: str
-    template: ClassVar[str] = "Unknown event type '{type}'. Did you mean '{closest}'? `ratchet events --types` lists all."
+    template: ClassVar[str] = (
+        "Unknown event type '{type}'. Did you mean '{closest}'? `ratchet events --types` lists all."
+    )
 
 
 @dataclass
@@ -291,6 +309,18 @@ class RunCancelled(RatchetError):
 
 
 @dataclass
+class RunOver(RatchetError):
+    """Somebody wanted to cancel a run that has ended."""
+
+    run_id: str
+    outcome: str
+    template: ClassVar[str] = (
+        "Run {run_id} is over ({outcome}) and cannot be cancelled; only one that is queued or running can. "
+        "What it registered is not released by itself: leave it, or roll back with ratchet rollback."
+    )
+
+
+@dataclass
 class NotSettled(RatchetError):
     """Something was still under way when patience ended."""
 
@@ -378,9 +408,7 @@ class ReleaseRefused(RatchetError):
     endpoint: str
     version: str
     reason: str
-    template: ClassVar[str] = (
-        "Endpoint '{endpoint}' refused {version}: {reason} What was live before goes on serving."
-    )
+    template: ClassVar[str] = "Endpoint '{endpoint}' refused {version}: {reason} What was live before goes on serving."
 
 
 @dataclass

@@ -23,7 +23,7 @@ from ratchet.automation.rules import RuleSet
 from ratchet.engine.executors import Zygotes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.engine.runs import DurableRuns
-from ratchet.errors import DataRefused, NotSettled, UnknownName
+from ratchet.errors import DataRefused, NotSettled, RatchetError, UnknownName
 from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, retention, training
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving import claim
@@ -88,6 +88,7 @@ class Workspace:
         self._history = History()
         self._folding = threading.Lock()
         self._measured_until = 0
+        self._tidy_at = 0.0
         self._prepare_engine()
 
     def __enter__(self) -> "Workspace":
@@ -191,10 +192,13 @@ class Workspace:
         raise NotSettled(limit_seconds=timeout_seconds, waiting="the endpoint process; see .ratchet/logs/endpoint.log")
 
     def heartbeat(self) -> None:
-        """Do what is due now: new data, sealed days, ticks of the clock."""
+        """Do what is due now: new data, sealed days, ticks of the clock; and once an hour, tidy up."""
         predictions.tend(self.resources)
         self.look_for_data()
         self.clockwork.tick(clock.now())
+        if self.is_executor and clock.monotonic() >= self._tidy_at:
+            self._tidy_at = clock.monotonic() + TIDY_SECONDS
+            self.tidy()
 
     def look_for_data(self) -> None:
         """Publish a new version of each dataset whose files have changed; a refused file is in the ledger."""
@@ -208,16 +212,6 @@ class Workspace:
         if message not in self._said:
             self._said.add(message)
             sys.stderr.write(f"{message}\n")
-
-    def run_forever(self, stop: threading.Event) -> None:
-        """Beat until told to stop, and tidy up once an hour."""
-        tidy_at = clock.monotonic()
-        while not stop.is_set():
-            self.heartbeat()
-            if clock.monotonic() >= tidy_at:
-                self.tidy()
-                tidy_at = clock.monotonic() + TIDY_SECONDS
-            stop.wait(HEARTBEAT_SECONDS)
 
     def tidy(self) -> None:
         """Let go of what nothing needs: old orphans among the artifacts, rows of finished jobs."""
@@ -395,7 +389,7 @@ class Workspace:
 
     def adopt(
         self,
-        level: int,
+        which: int | str,
         pipeline: str,
         *,
         actor: Actor | None = None,
@@ -406,7 +400,7 @@ class Workspace:
         """Write the presets of a level into ``ratchet.toml`` and put them in force.
 
         Args:
-            level: Whose presets.
+            which: The level whose presets are meant, or the name of one preset.
             pipeline: What they act on.
             enabled: Whether they are switched on.
             leave_out: An action; presets that use it are not written.
@@ -421,7 +415,7 @@ class Workspace:
         """
         declaration = projects.pipeline(self.resources, pipeline)
         dataset = next(iter(declaration.datasets.values()), "")
-        blocks = rules.preset_text(level, pipeline=pipeline, model=declaration.model, dataset=dataset)
+        blocks = rules.preset_text(which, pipeline=pipeline, model=declaration.model, dataset=dataset)
         present = {rule.name for rule in self.config.rule}
         added = [text for name, text in blocks if name not in present and not (leave_out and leave_out in text)]
         if not enabled:
@@ -432,8 +426,15 @@ class Workspace:
             path = self.project / config.FILE_NAME
             before = path.read_text()
             write_durably(path, f"{before.rstrip()}\n\n{chr(10).join(added)}".encode())
-            self.reload()
-        self.sync(actor=actor)
+            try:
+                self.reload()
+                self.sync(actor=actor)
+            except RatchetError:
+                write_durably(path, before.encode())
+                self.reload()
+                raise
+        else:
+            self.sync(actor=actor)
         return "\n".join(added)
 
     def reload(self) -> None:

@@ -114,9 +114,6 @@ class ArtifactContract:
         assert list(artifacts.all()) == []
         assert not list(artifacts.folder.glob(".incoming-*"))
 
-    @pytest.mark.xfail(
-        reason="write_durably leaves .NAME.PID-ID files on a shelf; all() lists them, collect() misses them"
-    )
     def test_leftover_of_a_killed_write_is_no_artifact(self, artifacts: Artifacts) -> None:
         """What a process leaves behind that was killed while it wrote bytes is not listed, and is collected."""
         artifacts.write(CONTENT)

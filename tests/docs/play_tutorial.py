@@ -27,7 +27,8 @@ def play(folder: Path, last: int) -> None:
                 continue
             script += [line for command in text.splitlines() for line in _as_script(command)]
     command = ["bash", "-c", "\n".join(script)]
-    subprocess.run(command, cwd=folder, env={**os.environ, "COLUMNS": "100"}, check=True)
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path, "COLUMNS": "100"}, check=True)
 
 
 def _as_script(command: str) -> list[str]:

@@ -142,7 +142,6 @@ def test_missing_key_is_named() -> None:
     ],
     ids=["of the second dataset", "of the second monitor"],
 )
-@pytest.mark.xfail(reason="msgspec says [...] for names: line_of takes the first section of the kind")
 def test_wrong_value_in_a_named_section_names_its_line(right: str, wrong: str) -> None:
     """A wrong value in one of several named sections is found in that one."""
     text = WHOLE.replace(right, wrong)
@@ -170,7 +169,6 @@ def test_load_reads_the_file(tmp_path: Path) -> None:
         config.load(tmp_path / "nowhere")
 
 
-@pytest.mark.xfail(raises=UnicodeDecodeError, reason="load() lets the decoder's error through")
 def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     """A file in another encoding is refused in our words."""
     (tmp_path / config.FILE_NAME).write_bytes(b'[project]\nname = "M\xfcnchen"\n')

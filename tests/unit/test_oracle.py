@@ -1,4 +1,4 @@
-"""The oracle (tests/oracle.py) on hand-made ledgers: the acceptance cases of MEASURE.md 2.8 for the native types."""
+"""The oracle (tests/oracle.py) on hand-made ledgers: the acceptance cases of the definition of levels."""
 
 import importlib.util
 import json

@@ -31,9 +31,9 @@ class Action(Record, frozen=True):
     about: str
 
 
-def _start_run(resources: Resources, _event: Event, parameters: dict[str, Any]) -> Event:
+def _start_run(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
     chosen = {name: value for name, value in parameters.items() if name not in ("pipeline", "because")}
-    return training.start_run(resources, parameters["pipeline"], chosen)
+    return training.start_run(resources, _pipeline(event, parameters), chosen)
 
 
 def _promote(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
@@ -48,8 +48,8 @@ def _rollback(resources: Resources, event: Event, parameters: dict[str, Any]) ->
     return releases.rollback(resources, str(endpoint), because_of=event.id)
 
 
-def _monitor(resources: Resources, _event: Event, parameters: dict[str, Any]) -> Event | None:
-    events = monitoring.evaluate(resources, parameters["pipeline"])
+def _monitor(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event | None:
+    events = monitoring.evaluate(resources, _pipeline(event, parameters))
     return events[-1] if events else None
 
 

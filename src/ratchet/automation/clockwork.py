@@ -4,7 +4,7 @@ Invariant: a slot of a rule is one event, named after rule and slot; after a pau
 is ticked, with how late it is.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from croniter import croniter
@@ -46,7 +46,7 @@ class Clockwork:
         due = self._next_due.get(rule.digest)
         if due is not None and now < due:
             return None
-        name = f"clock/{rule.digest}"
+        name = rules.clock_state(rule)
         event = None
         with self._resources.database.write() as transaction:
             seen = registry.state(transaction, name)
@@ -69,12 +69,26 @@ def next_slot(cron: str, time_zone: str, *, after: datetime) -> datetime:
 
 
 def latest_slot(cron: str, time_zone: str, *, after: datetime, until: datetime) -> datetime | None:
-    """Return the last slot of a schedule in ``(after, until]``, or ``None``."""
+    """Return the last slot of a schedule in ``(after, until]``, in its time zone, or ``None``.
+
+    Where clocks are set back, a schedule with an hour of its own has one slot, at the first of the two times of that
+    name; one that runs every hour has a slot in both.
+
+    Source: P. Vixie, cron(8), on changes of the clocks.
+    """
     zone = ZoneInfo(time_zone)
-    schedule = croniter(cron, until.astimezone(zone))
-    slot: datetime = until if croniter.match(cron, until.astimezone(zone)) else schedule.get_prev(datetime)
-    slot = slot.replace(second=0, microsecond=0)
-    return slot if after < slot <= until else None
+    local = until.astimezone(zone)
+    slot: datetime = local if croniter.match(cron, local) else croniter(cron, local).get_prev(datetime)
+    # Through UTC, which tells the second of two equal times from the first.
+    slot = slot.replace(second=0, microsecond=0).astimezone(UTC).astimezone(zone)
+    if slot.fold and _has_its_hour(cron):
+        slot = slot.replace(fold=0)
+    return slot if after < slot.astimezone(UTC) <= until else None
+
+
+def _has_its_hour(cron: str) -> bool:
+    fields = cron.split()
+    return "*" not in fields[1] if len(fields) > 1 else cron != "@hourly"
 
 
 def _tick(rule: Rule, slot: datetime, now: datetime) -> Event:

@@ -5,15 +5,17 @@ Invariant: a condition sees the event and numbers about the pipeline, can change
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
 import msgspec
 
 from ratchet import clock
 from ratchet.loop import registry
 from ratchet.loop.resources import Resources
 from ratchet.records import Event
+
+if TYPE_CHECKING:
+    import cel
 
 VARIABLES = ("event", "kpi")
 KPIS = ("data_age_days", "train_age_days")
@@ -31,6 +33,8 @@ def compile_condition(text: str) -> "cel.Program":
     Raises:
         BrokenCondition: It is no CEL, or names an unknown variable.
     """
+    import cel  # with its command line it takes a third of a second to load
+
     try:
         program = cel.compile(text)
     except ValueError as error:
@@ -53,7 +57,7 @@ def holds(text: str, event: Event, kpi: dict[str, float]) -> bool:
     values = msgspec.to_builtins(event)
     try:
         result: Any = compile_condition(text).execute({"event": values, "kpi": kpi})
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         reason = f"has no value for {error}" if isinstance(error, KeyError) else str(error)
         raise BrokenCondition(reason) from error
     if not isinstance(result, bool):

@@ -78,15 +78,20 @@ class Dispatcher:
 
     def _consider(self, rule: Rule, event: Event, chosen: RuleSet) -> bool:
         job = f"act:{derive_id(rule.digest, event.source, event.id)}"
+        if self._resources.ledger.get(derive_id(job, "rule.fired", rule.name)) is not None:
+            # Decided by an attempt that broke off; whatever the limits and numbers are by now, it has fired.
+            return True
+        held = True
         try:
             if not conditions.holds(rule.when, event, self._kpis(rule, event)):
                 return False
             problem = self._limit(rule, event)
         except BrokenCondition as error:
-            problem = f"the condition {error}"
+            held, problem = False, f"the condition {error}"
         with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
             if problem:
-                self._resources.ledger.append(transaction, _rule_event("rule.suppressed", rule, event, reason=problem))
+                suppressed = _rule_event("rule.suppressed", rule, event, reason=problem, condition_result=held)
+                self._resources.ledger.append(transaction, suppressed)
                 return False
             if rule.calls:
                 self._resources.ledger.append(transaction, _rule_event("rule.fired", rule, event))
@@ -306,7 +311,7 @@ def _rule_event(kind: str, rule: Rule, event: Event, **data: Any) -> Event:
             "rule_id": rule.name,
             "digest": rule.digest,
             "origin": rule.origin,
-            "condition_result": kind != "rule.suppressed" or "condition" not in str(data.get("reason", "")),
+            "condition_result": True,
             "trigger_event": event.id,
             **data,
         },

@@ -127,6 +127,8 @@ def _from_section(section: RuleSection, settings: config.Config, place: _Place) 
     _check_event(section, place)
     _check_condition(section.when, place)
     calls = tuple(_call(one, place) for one in (section.do if isinstance(section.do, list) else [section.do]))
+    if not calls:
+        raise place.error("do", f"rule '{section.name}' does nothing.", f"Name one of {', '.join(ACTIONS)}.")
     zone = (section.time_zone or settings.project.time_zone) if section.cron else ""
     pipelines = {str(call.parameters["pipeline"]) for call in calls if "pipeline" in call.parameters}
     meaning = {
@@ -185,13 +187,16 @@ def _check_condition(text: str, place: _Place) -> None:
 
 
 def _call(value: Any, place: _Place) -> Call:
-    if isinstance(value, str):
-        name, parameters = value, {}
-    elif isinstance(value, dict) and len([key for key in value if key in ACTIONS]) == 1:
-        name = next(key for key in value if key in ACTIONS)
-        parameters = {key: one for key, one in value.items() if key != name} | {ACTIONS[name].main: value[name]}
+    if not isinstance(value, dict):
+        name, parameters = str(value), {}
     else:
-        name, parameters = str(next(iter(value), "")) if isinstance(value, dict) else str(value), {}
+        named = [key for key in value if key in ACTIONS]
+        if len(named) > 1:
+            problem = f"{' and '.join(named)} stand in one pair of braces, which takes one action."
+            raise place.error("do", problem, "Write a list: do = [{ ... }, { ... }]")
+        name = named[0] if named else str(next(iter(value), ""))
+        parameters = {key: one for key, one in value.items() if key != name}
+        parameters |= {ACTIONS[name].main: value[name]} if named else {}
     if name not in ACTIONS:
         raise place.error("do", f"unknown action '{name}'.", f"Use one of {', '.join(ACTIONS)}.")
     return Call(action=name, parameters=parameters)
@@ -235,6 +240,9 @@ def _from_python(declaration: RuleDeclaration, settings: config.Config) -> Rule:
             compile_condition(declaration.when)
     except (UnknownEventType, BrokenCondition) as error:
         raise ConfigInvalid(where=place, problem=f"{error}.", remedy="Mend the @rt.rule line.") from error
+    if declaration.on == TICK:
+        problem = f"a rule in Python has no 'cron', so no {TICK} is for it."
+        raise ConfigInvalid(where=place, problem=problem, remedy="Give a [[rule]] in ratchet.toml the schedule.")
     meaning = {"on": declaration.on, "when": declaration.when, "code": declaration.code}
     return Rule(
         name=declaration.name,
@@ -257,16 +265,18 @@ def _from_python(declaration: RuleDeclaration, settings: config.Config) -> Rule:
 # ---- adopting presets
 
 
-def preset_text(level: int, *, pipeline: str, model: str, dataset: str) -> list[tuple[str, str]]:
-    """Return the presets of one level as names and blocks of TOML.
+def preset_text(which: int | str, *, pipeline: str, model: str, dataset: str) -> list[tuple[str, str]]:
+    """Return the presets of one level, or one preset by its name, as names and blocks of TOML.
 
     Raises:
-        UnknownName: No preset belongs to this level.
+        UnknownName: No preset belongs to this level, or has this name.
     """
-    chosen = [preset for preset in presets() if preset.level == level]
+    chosen = [preset for preset in presets() if which == preset.name or (preset.level and which == preset.level)]
     if not chosen:
         known = sorted({f"level-{preset.level}" for preset in presets() if preset.level})
-        raise UnknownName(kind="set of presets", name=f"level-{level}", known=", ".join(known))
+        known += [preset.name for preset in presets()]
+        name = f"level-{which}" if isinstance(which, int) else which
+        raise UnknownName(kind="set of presets", name=name, known=", ".join(known))
     return [_block(preset, pipeline=pipeline, model=model, dataset=dataset) for preset in chosen]
 
 
@@ -319,10 +329,18 @@ def put_in_force(resources: Resources, rules: list[Rule]) -> RuleSet:
         for name in [*after, *(name for name in before if name not in after)]:
             for kind in _changes(before.get(name), after.get(name)):
                 resources.ledger.append(transaction, _event(kind, after.get(name) or before[name]))
+                if kind in ("rule.created", "rule.enabled"):
+                    # It counts from now on: what it would have done while it was off is nobody's wish.
+                    registry.put_state(transaction, clock_state(after[name]), None)
         registry.put_state(transaction, f"rules/{chosen.digest}", msgspec.to_builtins(chosen))
         registry.put_state(transaction, CURRENT, chosen.digest)
         _write_rows(transaction, rules)
     return chosen
+
+
+def clock_state(rule: Rule) -> str:
+    """Return the name under which the clockwork keeps until when it has ticked for a rule."""
+    return f"clock/{rule.digest}"
 
 
 def _changes(before: Rule | None, after: Rule | None) -> list[str]:

@@ -160,34 +160,36 @@ def _find(workspace: "Workspace", name: str) -> "Rule":
 @rules_command.command(
     "adopt",
     short_help="Write the shipped rules of a level into ratchet.toml.",
-    epilog=examples("ratchet rules adopt level-1 --dry-run", "ratchet rules adopt level-2 --pipeline returns"),
+    epilog=examples(
+        "ratchet rules adopt level-1 --dry-run",
+        "ratchet rules adopt level-2 --pipeline returns",
+        "ratchet rules adopt train-daily",
+    ),
 )
-@click.argument("level", metavar="level-N")
+@click.argument("which", metavar="level-N|PRESET")
 @click.option("--pipeline", default="", help="The pipeline that they act on; needed where there are several.")
 @click.option("--dry-run", is_flag=True, help="Print the change and make none.")
 @with_session
-def adopt_command(session: Session, *, level: str, pipeline: str, dry_run: bool) -> None:
-    """Write the shipped rules of a level into ratchet.toml, and put them in force.
+def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool) -> None:
+    """Write the shipped rules of a level, or one of them, into ratchet.toml, and put them in force.
 
     They are yours from then on: read, change or switch them off there. Rules that are there already are left alone.
     """
     from ratchet.cli import console
 
-    found = re.fullmatch(r"(?:level-)?(\d)", level)
-    if found is None:
-        raise click.BadParameter(f"'{level}' is no level. Write level-1, level-2 or level-3.", param_hint="level-N")
+    found = re.fullmatch(r"(?:level-)?(\d)", which)
     with session.workspace() as workspace:
         workspace.sync()
         chosen = pipeline or _only_pipeline(workspace)
         path = workspace.project / "ratchet.toml"
         before = path.read_text()
-        added = workspace.adopt(int(found[1]), chosen, dry_run=dry_run)
+        added = workspace.adopt(int(found[1]) if found else which, chosen, dry_run=dry_run)
         names = [rule["name"] for rule in tomllib.loads(added).get("rule", [])]
         if session.as_json:
             console.print_json({"pipeline": chosen, "added": names, "text": added, "is_written": not dry_run})
             return
         if not added:
-            console.say(f"All rules of level {found[1]} are in {path.name} already; nothing was changed.")
+            console.say(f"All of {which} is in {path.name} already; nothing was changed.")
         else:
             after = f"{before.rstrip()}\n\n{added}" if dry_run else path.read_text()
             _print_diff(before, after, name=path.name)
@@ -195,7 +197,7 @@ def adopt_command(session: Session, *, level: str, pipeline: str, dry_run: bool)
             console.say(
                 f"\n{rules} would be added; nothing was written." if dry_run else f"\n{rules} added, and in force."
             )
-        if not dry_run:
+        if found and not dry_run:
             _print_reach(workspace, chosen, level=int(found[1]))
 
 

@@ -19,7 +19,7 @@ from ratchet.demo import report
 from ratchet.demo.flights import Flights, prepare
 from ratchet.demo.outside import Airline
 from ratchet.demo.story import DEPLOYED_AT, END, NEW_YORK, PIPELINE, SCENARIOS, START, Story, write_project
-from ratchet.errors import DemoDiffers, EventInvalid
+from ratchet.errors import DayInvalid, DemoDiffers
 from ratchet.workspace import CLOCK_FILE, Workspace
 
 DEFAULT_FOLDER = "ratchet-demo"
@@ -83,9 +83,7 @@ def _end(until: str | None) -> datetime:
     try:
         day = datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=NEW_YORK)
     except ValueError as error:
-        raise EventInvalid(
-            field="--until", problem=f"is '{until}', not a day", remedy="Write it as 2013-04-30."
-        ) from error
+        raise DayInvalid(option="--until", value=until) from error
     # Three hours into the next day: then the last day's outcomes have come and its log is sealed.
     return min(END, day + timedelta(days=1, hours=3))
 

@@ -258,7 +258,7 @@ def _paragraph(figures: Figures) -> str:
     if lost:
         lines.append(f"It lost in {', '.join(lost)}.")
     lines.append(
-        f"The loop closed {figures.closures} times from an alert to live traffic with no person in it. "
+        f"The loop closed {'once' if figures.closures == 1 else f'{figures.closures} times'} from an alert to live traffic with no person in it. "
         f"{figures.flights:,} flights were predicted over HTTP"
         + (f", {figures.coverage:.1%} of them have an outcome" if figures.coverage else "")
         + f". All of it stands in {figures.events:,} events of the ledger."

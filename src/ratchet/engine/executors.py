@@ -75,6 +75,7 @@ class Zygotes:
         self._wanted: queue.Queue[threading.Event | None] = queue.Queue()
         self._keeper: threading.Thread | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._started: threading.Event | None = None
         self._control: socket.socket | None = None
         self._exits: dict[int, int] = {}
 
@@ -128,13 +129,17 @@ class Zygotes:
                 self._wanted.put(None)
                 self._keeper.join()
                 self._keeper = None
+            # One that was being started when the first call came.
+            self._stop_process()
 
     def _ensure_running(self) -> None:
+        if self._started is not None:
+            # One that is being started is waited for, not started again.
+            assert self._started.wait(START_SECONDS), "a zygote loads its modules within a minute"
         if self.pid is None:
             self._stop_process()
             self._request_start()
-        started = self._started
-        assert started.wait(START_SECONDS), "a zygote loads its modules within a minute"
+            self._ensure_running()
 
     def _request_start(self) -> None:
         # PR_SET_PDEATHSIG follows the thread that forks, not the process: one thread that lives as long as we do
@@ -142,7 +147,7 @@ class Zygotes:
         if self._keeper is None:
             self._keeper = threading.Thread(target=self._keep, name="zygote-keeper", daemon=True)
             self._keeper.start()
-        if self._process is None:
+        if self._started is None:
             self._started = threading.Event()
             self._wanted.put(self._started)
 
@@ -186,6 +191,7 @@ class Zygotes:
             self._process.kill()
             self._process.wait()
             self._process = None
+        self._started = None
 
 
 class Session:

@@ -7,6 +7,7 @@ running that was started here.
 import fcntl
 import os
 import signal
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -22,6 +23,11 @@ _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
 _STOP_SECONDS = 8.0
 
+# struct flock of fcntl(2) on 64-bit Linux: type, whence, start, length, pid. Locks of an open file description belong
+# to whoever holds the descriptor, threads included, and can be asked for without being taken.
+_FLOCK = struct.Struct("hhqqi4x")
+_WHOLE_FILE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+
 
 class WorkspaceLock:
     """The right to carry out a workspace's jobs, held until ``release`` or the end of the process.
@@ -35,11 +41,10 @@ class WorkspaceLock:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+        except (BlockingIOError, PermissionError) as error:
             holder = os.pread(self._descriptor, 32, 0).decode().strip()
             os.close(self._descriptor)
             raise WorkspaceInUse(path=str(path.parent), pid=int(holder or 0)) from error
@@ -54,12 +59,16 @@ class WorkspaceLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether some process runs the workspace."""
+    """Tell whether some process runs the workspace; asking takes nothing, so that it keeps nobody from starting."""
     try:
-        WorkspaceLock(path).release()
-    except WorkspaceInUse:
-        return True
-    return False
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    finally:
+        os.close(descriptor)
+    return bool(_FLOCK.unpack(found)[0] != fcntl.F_UNLCK)
 
 
 @dataclass
@@ -129,9 +138,16 @@ class Supervisor:
             return
         watched.log.parent.mkdir(parents=True, exist_ok=True)
         with watched.log.open("ab") as log:
-            watched.process = subprocess.Popen(  # noqa: S603, our own command lines
-                list(watched.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            try:
+                watched.process = subprocess.Popen(  # noqa: S603, our own command lines
+                    list(watched.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            except OSError as error:
+                # The others must go on being watched; the next try comes later, as after a death.
+                log.write(f"{watched.name} cannot be started: {error}\n".encode())
+                watched.not_before = now + watched.pause
+                watched.pause = min(watched.pause * 2, _LONGEST_PAUSE_SECONDS)
+                return
         watched.starts += 1
 
     def _stop_all(self) -> None:

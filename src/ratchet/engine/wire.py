@@ -19,6 +19,10 @@ class PeerGone(Exception):
     """The process at the other end closed the connection."""
 
 
+class FrameTooLarge(PeerGone, ValueError):
+    """The other side announced more than a frame may have; user code runs there, so it is not believed."""
+
+
 def send(connection: socket.socket, frame: Frame) -> None:
     """Send one frame.
 
@@ -38,9 +42,12 @@ def receive(connection: socket.socket) -> Frame:
 
     Raises:
         PeerGone: The other side closed before a whole frame came.
+        FrameTooLarge: It announced more than a frame may have.
         TimeoutError: The socket's timeout ran out before a frame began.
     """
     (length,) = _LENGTH.unpack(_exactly(connection, _LENGTH.size, started=False))
+    if length > LIMIT_BYTES:
+        raise FrameTooLarge
     frame: Frame = msgspec.json.decode(_exactly(connection, length, started=True))
     return frame
 

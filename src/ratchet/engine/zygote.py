@@ -35,6 +35,8 @@ def main(arguments: list[str]) -> None:
             message, descriptors, _flags, _address = socket.recv_fds(control, 64, 1, socket.MSG_DONTWAIT)
         except BlockingIOError:
             continue
+        except OSError:
+            os._exit(0)  # the parent is gone or has closed its end: nobody is left to fork for
         if not message:
             os._exit(0)
         _fork(control, descriptors[0])
@@ -64,7 +66,8 @@ def _reap(control: socket.socket) -> None:
             return
         if not pid:
             return
-        control.send(json.dumps({"pid": pid, "exit": os.waitstatus_to_exitcode(status)}).encode())
+        with contextlib.suppress(OSError):
+            control.send(json.dumps({"pid": pid, "exit": os.waitstatus_to_exitcode(status)}).encode())
 
 
 if __name__ == "__main__":

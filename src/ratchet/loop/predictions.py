@@ -275,8 +275,11 @@ def _record_segment(
     pipeline = _pipeline_of(transaction, made)
     causes = [str(row["traffic_id"]) for row in usage if row["traffic_id"]]
     cause = causes[-1] if causes else default_cause
+    if not cause:
+        # Only requests that were refused before anything had ever served: they are nobody's traffic.
+        return
     data = {name: value for name, value in msgspec.to_builtins(made).items() if name not in ("counts", "file", "name")}
-    with origin.use(origin.Origin(actor=origin.ENGINE, cause=cause)):
+    with origin.use(_because_of(resources, transaction, cause)):
         resources.ledger.append(
             transaction,
             Event(
@@ -288,10 +291,16 @@ def _record_segment(
             ),
         )
     for row in usage:
-        with origin.use(origin.Origin(actor=origin.ENGINE, cause=str(row["traffic_id"] or cause))):
+        with origin.use(_because_of(resources, transaction, str(row["traffic_id"] or cause))):
             resources.ledger.append(transaction, _usage_event(made, row, pipeline))
     record = msgspec.json.encode(made).decode()
     transaction.execute(insert(schema.segment), {"name": made.name, "endpoint": made.endpoint, "record": record})
+
+
+def _because_of(resources: Resources, transaction: Connection, event_id: str) -> origin.Origin:
+    shifted = resources.ledger.find_in(transaction, event_id)
+    assert shifted is not None, "an endpoint answers only after its traffic was shifted"
+    return origin.following(shifted)
 
 
 def _usage_event(made: Segment, row: dict[str, Any], pipeline: str) -> Event:

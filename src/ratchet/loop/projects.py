@@ -13,7 +13,7 @@ from ratchet.errors import UnknownName
 from ratchet.loop import registry, snapshots
 from ratchet.loop.pipelines import PipelineDeclaration, Project
 from ratchet.loop.resources import Resources
-from ratchet.records import Event, derive_id, digest_of
+from ratchet.records import Event
 
 
 def current(resources: Resources) -> tuple[str, Project]:
@@ -33,7 +33,7 @@ def current(resources: Resources) -> tuple[str, Project]:
 
 
 def declare(resources: Resources, project: Project) -> None:
-    """Record pipelines that are new or have changed; inside an origin that names the command behind it."""
+    """Record pipelines that are new or have changed; inside an origin with a key, which names the command behind it."""
     with resources.database.write() as transaction:
         known: dict[str, Any] = registry.state(transaction, "pipelines", {})
         found = {one.name: msgspec.to_builtins(one) for one in project.pipelines}
@@ -81,7 +81,6 @@ def _declared(name: str, values: dict[str, Any]) -> Event:
     return Event(
         type="pipeline.declared",
         subject=name,
-        id=derive_id("pipeline", name, digest_of(values)),
         pipeline=name,
         team=values["owner"],
         data={

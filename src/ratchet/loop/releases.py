@@ -17,6 +17,7 @@ from ratchet.errors import (
     NothingToRollBack,
     RatchetError,
     ReleaseRefused,
+    RoutesInvalid,
     RoutesNotAcknowledged,
 )
 from ratchet.loop import credentials, fitness, registry
@@ -64,7 +65,15 @@ def promote(resources: Resources, version_name: str, *, bypass: str = "") -> Eve
         raise GateNotPassed(version=version.name, environment=fitness.PRODUCTION, reason=reason)
     if run.gate == "pass":
         bypass = ""
-    return _deploy(resources, version, previous=live.model_version if live else "", strategy="replace", bypass=bypass)
+    with _turn:
+        deployment = _Deployment(
+            resources,
+            version,
+            previous=live.model_version if live else "",
+            strategy="replace",
+            identity=derive_id(_key(), "deployment", version.name),
+        )
+        return deployment.carry_out(bypass=bypass)
 
 
 def rollback(resources: Resources, endpoint: str, *, because_of: str = "") -> Event:
@@ -77,38 +86,39 @@ def rollback(resources: Resources, endpoint: str, *, because_of: str = "") -> Ev
         NothingToRollBack: There is no earlier one.
         ReleaseRefused, NoEndpointProcess: As for ``promote``.
     """
+    identity = derive_id(_key(), "rollback", endpoint)
+    with _turn:
+        bad, good = _way_back(resources, endpoint, identity)
+        with resources.database.read() as connection:
+            version = registry.model_version(connection, good)
+        deployment = _Deployment(resources, version, previous=bad, strategy="rollback", identity=identity)
+        return deployment.carry_out(because_of=because_of)
+
+
+def _way_back(resources: Resources, endpoint: str, identity: str) -> tuple[str, str]:
+    """Return what serves and what served before; for a rollback that is done again, as it was at the first attempt."""
+    requested = resources.ledger.get(derive_id(identity, "deployment.requested"))
+    if requested is not None:
+        return requested.data["prev_version"], requested.data["model_version"]
     with resources.database.read() as connection:
         past = registry.releases(connection, endpoint=endpoint, statuses=("live", "replaced"))
         live = registry.live_release(connection, endpoint)
-        earlier = [one for one in past if live and one.model_version == live.previous]
-        if live is None or not earlier:
-            raise NothingToRollBack(endpoint=endpoint)
-        version = registry.model_version(connection, earlier[-1].model_version)
-    return _deploy(
-        resources, version, previous=live.model_version, strategy="rollback", bypass="", because_of=because_of
-    )
+    earlier = [one for one in past if live and one.model_version == live.previous]
+    if live is None or not earlier:
+        raise NothingToRollBack(endpoint=endpoint)
+    return live.model_version, earlier[-1].model_version
+
+
+def _key() -> str:
+    source = origin.current()
+    assert source is not None, "a deployment is made inside an origin"
+    assert source.key, "a deployment is made inside an origin with a key"
+    return source.key
 
 
 def _gate_reason(resources: Resources, version: ModelVersion) -> str:
     events = resources.ledger.read(types=["gate.evaluated"], subject=version.name, newest_first=True, limit=1)
     return next((str(event.data["reason"]) for event in events), "")
-
-
-def _deploy(
-    resources: Resources, version: ModelVersion, *, previous: str, strategy: str, bypass: str, because_of: str = ""
-) -> Event:
-    source = origin.current()
-    assert source is not None, "a deployment is made inside an origin"
-    assert source.key, "a deployment is made inside an origin with a key"
-    with _turn:
-        deployment = _Deployment(
-            resources,
-            version,
-            previous=previous,
-            strategy=strategy,
-            identity=derive_id(source.key, "deployment", version.name),
-        )
-        return deployment.carry_out(bypass=bypass, because_of=because_of)
 
 
 class _Deployment:
@@ -124,7 +134,7 @@ class _Deployment:
         self._traffic_id = derive_id(identity, "traffic.shifted")
         self._previous = self._first_previous(previous)
 
-    def carry_out(self, *, bypass: str, because_of: str) -> Event:
+    def carry_out(self, *, bypass: str = "", because_of: str = "") -> Event:
         requested = self._append("deployment.requested", {})
         if bypass:
             requested = self._bypass(requested, bypass)
@@ -192,18 +202,26 @@ class _Deployment:
         release = self._release("desired")
         with self._resources.database.write() as transaction:
             registry.put_release(transaction, release)
-        generation = publish_routes(self._resources, desired=self._id)
-        faults.point("routes.written")
         endpoint = self._version.model
-        try:
-            found = wait_acknowledged(self._resources.serving, generation, timeout_seconds=ACKNOWLEDGE_SECONDS)
-        except RoutesNotAcknowledged as error:
-            self._withdraw()
-            raise NoEndpointProcess(endpoint=endpoint, limit_seconds=ACKNOWLEDGE_SECONDS) from error
-        if endpoint in found.refused:
-            self._withdraw()
-            raise ReleaseRefused(endpoint=endpoint, version=self._version.name, reason=found.refused[endpoint])
+        is_routed = False
+        while not is_routed:
+            generation = publish_routes(self._resources, desired=self._id)
+            faults.point("routes.written")
+            try:
+                found = wait_acknowledged(self._resources.serving, generation, timeout_seconds=ACKNOWLEDGE_SECONDS)
+            except RoutesNotAcknowledged as error:
+                self._withdraw()
+                raise NoEndpointProcess(endpoint=endpoint, limit_seconds=ACKNOWLEDGE_SECONDS) from error
+            if endpoint in found.refused:
+                self._withdraw()
+                raise ReleaseRefused(endpoint=endpoint, version=self._version.name, reason=found.refused[endpoint])
+            # Somebody who issued a token meanwhile wrote routes without this release: what was acknowledged is theirs.
+            is_routed = self._is_routed()
         faults.point("routes.acknowledged")
+
+    def _is_routed(self) -> bool:
+        route = read_routes(self._resources.serving).endpoints.get(self._version.model)
+        return route is not None and route.releases[0].deployment_id == self._id
 
     def _withdraw(self) -> None:
         with self._resources.database.write() as transaction:
@@ -303,10 +321,19 @@ def publish_routes(resources: Resources, *, desired: str = "") -> int:
                     chosen[release.endpoint] = release
         endpoints = {name: _route(transaction, release) for name, release in chosen.items()}
         tokens = credentials.callers(transaction)
-    # A database that was restored from a backup is behind the file that endpoints follow.
-    generation = max(generation, read_routes(resources.serving).generation + 1)
-    write_routes(resources.serving, RouteTable(generation=generation, endpoints=endpoints, tokens=tokens))
+        # A database that was restored from a backup is behind the file that endpoints follow.
+        generation = max(generation, _last_generation(resources) + 1)
+        # Written inside the transaction: of two who publish at once the later one has seen what the earlier one wrote.
+        write_routes(resources.serving, RouteTable(generation=generation, endpoints=endpoints, tokens=tokens))
     return generation
+
+
+def _last_generation(resources: Resources) -> int:
+    try:
+        return read_routes(resources.serving).generation
+    except RoutesInvalid:
+        # A damaged file says nothing about generations, and being replaced is its only cure.
+        return 0
 
 
 def _route(connection: Connection, release: Release) -> EndpointRoute:

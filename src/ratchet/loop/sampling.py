@@ -132,9 +132,7 @@ def build_dataset(resources: Resources, pipeline: str) -> Event | None:
             waiting = registry.state(transaction, f"samples/{endpoint}", [])
             registry.put_state(transaction, f"samples/{endpoint}", [one for one in waiting if one not in samples])
 
-        version = datasets.add_generated(
-            resources, dataset, rows=path, label=derive_id(*samples), alongside=use_up
-        )
+        version = datasets.add_generated(resources, dataset, rows=path, label=derive_id(*samples), alongside=use_up)
     return resources.ledger.get(version.event_id)
 
 

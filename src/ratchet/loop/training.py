@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from ratchet import clock, origin
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.engine.runs import JobContext
-from ratchet.errors import NondeterministicPipeline, ParameterUnknown, RatchetError, RunCancelled
+from ratchet.errors import NondeterministicPipeline, ParameterUnknown, RatchetError, RunCancelled, RunOver
 from ratchet.loop import datasets, fitness, projects, registry
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
@@ -100,10 +100,13 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
 
     Raises:
         UnknownName: No such run.
+        RunOver: It has ended by itself.
     """
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
         finished = _finish(resources, transaction, run, outcome="cancelled", error=str(RunCancelled(run_id=run.id)))
+    if finished.data["outcome"] != "cancelled":
+        raise RunOver(run_id=run.id, outcome=finished.data["outcome"])
     resources.runs.cancel(f"run:{run.id}")
     return finished
 
@@ -120,6 +123,8 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
     run_id = spec["run_id"]
     context.step("start", lambda: _start(resources, run_id))
     run = registry.run(resources.database, run_id)
+    if run.status == "cancelled":
+        return "cancelled"
     costs: list[dict[str, Any]] = []
     try:
         result = _converse(resources, context, run, costs)
@@ -131,15 +136,24 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
         return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, costs)))
     if result["candidate"] is None:
         return str(context.step("finish", lambda: _succeed(resources, run_id, costs)))
-    scores = context.step("score", lambda: _score(resources, run, result["candidate"]))
+    return _to_the_gate(resources, context, run, result["candidate"], costs)
+
+
+def _to_the_gate(
+    resources: Resources, context: JobContext, run: Run, candidate: dict[str, Any], costs: list[dict[str, Any]]
+) -> str:
+    scores = context.step("score", lambda: _score(resources, run, candidate))
     if "error" in scores:
-        return str(context.step("fail", lambda: _fail(resources, run_id, scores["error"], "", costs)))
-    context.step("register", lambda: _register(resources, run_id, result["candidate"], scores["profile"], costs))
-    return str(context.step("gate", lambda: _judge(resources, run_id, scores)))
+        return str(context.step("fail", lambda: _fail(resources, run.id, scores["error"], "", costs)))
+    if not context.step("register", lambda: _register(resources, run.id, candidate, scores, costs)):
+        return "cancelled"
+    return str(context.step("gate", lambda: _judge(resources, run.id, scores)))
 
 
 def _start(resources: Resources, run_id: str) -> None:
     run = registry.run(resources.database, run_id)
+    if run.status != "queued":
+        return
     with resources.database.write() as transaction:
         _append(resources, transaction, run, "run.started", {})
         registry.put_run(transaction, msgspec.structs.replace(run, status="running", started_at=clock.now()))
@@ -202,14 +216,16 @@ def _succeed(resources: Resources, run_id: str, costs: list[dict[str, Any]]) -> 
 
 
 def _register(
-    resources: Resources, run_id: str, candidate: dict[str, Any], profile: str, costs: list[dict[str, Any]]
-) -> None:
-    """Finish a run and register its candidate, in one transaction."""
+    resources: Resources, run_id: str, candidate: dict[str, Any], scores: dict[str, Any], costs: list[dict[str, Any]]
+) -> bool:
+    """Finish a run and register its candidate, in one transaction; not where somebody has cancelled it meanwhile."""
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
         if registry.model_version_of_run(transaction, run_id) is not None:
-            return
+            return True
         finished = _finish(resources, transaction, run, outcome="success", costs=costs, candidate=candidate)
+        if finished.data["outcome"] != "success":
+            return False
         declaration = _declaration(transaction, run.pipeline)
         version = ModelVersion(
             model=declaration["model"],
@@ -219,8 +235,8 @@ def _register(
             artifact=candidate["model"]["sha256"],
             storer=candidate["model"]["storer"],
             inputs=tuple(candidate["inputs"]),
-            output="probability",
-            profile=profile,
+            output=scores["output"],
+            profile=scores["profile"],
             holdout=candidate["holdout"]["sha256"],
             label=candidate["label"],
             data_until=_data_until(transaction, run),
@@ -229,6 +245,7 @@ def _register(
         )
         registry.add_model_version(transaction, version)
         _append_version_events(resources, transaction, run, version, finished)
+    return True
 
 
 def _append_version_events(
@@ -305,6 +322,10 @@ def _finish(
     costs: list[dict[str, Any]] | None = None,
     candidate: dict[str, Any] | None = None,
 ) -> Event:
+    """End a run, once: one that has ended already stays as it is, and its first end is returned."""
+    over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
+    if over is not None:
+        return over
     data = {"outcome": outcome, "candidate": candidate is not None, **({"error": error} if error else {})}
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
     finished = _append(resources, transaction, run, "run.finished", data, cause=cause)

@@ -1,4 +1,4 @@
-"""What was completed in each stage: the changes that transitions are made of (MEASURE.md 2.1).
+"""What was completed in each stage: the changes that transitions are made of.
 
 Invariant: repeating a change adds nothing, whoever repeats it: the earliest of the same work is the one that counts.
 """

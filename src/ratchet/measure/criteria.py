@@ -1,4 +1,4 @@
-"""Whether a criterion of a level is met, from the evidence of one pipeline (MEASURE.md 2.4).
+"""Whether a criterion of a level is met, from the evidence of one pipeline.
 
 Invariant: too little evidence is "insufficient", never a share of 0, and each verdict names what it rests on.
 """
@@ -210,7 +210,7 @@ def _judge_closure(evidence: PipelineEvidence, criterion: Criterion, _level: Lev
     """Judge how often the loop closed by itself."""
     found = len(evidence.closures())
     sentence = (
-        f"The loop from alert or labels to live traffic closed {found} times with no person in it, "
+        f"The loop from alert or labels to live traffic closed {_times(found)} with no person in it, "
         f"and {criterion.min} times is asked for."
     )
     return _judge_count(criterion, found, sentence)
@@ -268,7 +268,8 @@ def _reached(share: float, theta: float) -> Status:
 
 def _sentence(criterion: Criterion, things: str, *, k: int, n: int, days: int) -> str:
     if n < criterion.n_min:
-        return f"There are {n} {things} within {days} days, and at least {criterion.n_min} are needed to say anything."
+        seen = f"there was 1 {things.removesuffix('s')}" if n == 1 else f"there were {n} {things}"
+        return f"Within {days} days {seen}, and at least {criterion.n_min} are needed to say anything."
     claim = {
         "init": "were started by automation",
         "exec": "ran without a hand in them once started",
@@ -279,3 +280,7 @@ def _sentence(criterion: Criterion, things: str, *, k: int, n: int, days: int) -
 
 def _rule_id(event: Event) -> str:
     return str(event.data.get("rule_id") or event.subject)
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

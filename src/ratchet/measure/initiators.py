@@ -1,4 +1,4 @@
-"""Who started a transition, and in which mode it ran (MEASURE.md 2.2 and 2.3).
+"""Who started a transition, and in which mode it ran.
 
 Invariant: a name never decides, only credentials and causes do; and where anything on the way from a transition to
 its start is unknown, the start is unknown, which never counts as automation.

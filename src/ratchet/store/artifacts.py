@@ -91,7 +91,8 @@ class Artifacts:
     def all(self) -> Iterator[str]:
         """List the artifacts by sha256, sorted."""
         for shelf in sorted(self.folder.glob("[0-9a-f][0-9a-f]")):
-            yield from sorted(entry.name for entry in shelf.iterdir())
+            # A name that begins with a dot is what a killed write left behind.
+            yield from sorted(entry.name for entry in shelf.iterdir() if not entry.name.startswith("."))
 
     def collect(self, named: set[str], *, older_than_seconds: float) -> list[str]:
         """Remove old files that nothing names and return their sha256; call it under the workspace's lock."""
@@ -102,7 +103,7 @@ class Artifacts:
             if sha256 not in named and path.stat().st_mtime < limit:
                 path.unlink()
                 removed.append(sha256)
-        for leftover in self.folder.glob(".incoming-*"):
+        for leftover in (*self.folder.glob(".incoming-*"), *self.folder.glob("??/.*")):
             if leftover.stat().st_mtime < limit:
                 leftover.unlink()
         return removed

@@ -19,7 +19,13 @@ from ratchet.errors import NestedWrite
 
 POOL_SIZE = 24
 WRITE_LOCK = 0x5261746368657401
-SQLITE_SETTINGS = ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+SQLITE_SETTINGS = (
+    "busy_timeout=30000",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "recursive_triggers=ON",
+)
 _POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=60000"
 
 _writing: ContextVar[bool] = ContextVar("writing", default=False)

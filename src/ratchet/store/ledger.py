@@ -91,7 +91,7 @@ class Ledger:
                 present = _insert(transaction, complete, body=body)
                 self._react(transaction, [present])
                 return present, True
-            if present.data == complete.data:
+            if _is_same(transaction, present, complete):
                 return present, False
             self.append(transaction, _conflict(complete, present))
         raise LedgerConflict(source=complete.source, event_id=complete.id)
@@ -102,6 +102,7 @@ class Ledger:
         self,
         *,
         after: int = 0,
+        before: int | None = None,
         types: Sequence[str] = (),
         pipeline: str = "",
         subject: str = "",
@@ -112,6 +113,7 @@ class Ledger:
 
         Args:
             after: Only events with a higher sequence number.
+            before: Only events with a lower one, where given.
             types: Only these short names, where given.
             pipeline: Only this pipeline, where given.
             subject: Only this subject, where given.
@@ -124,6 +126,8 @@ class Ledger:
         left = limit
         while left is None or left > 0:
             page = query.where(ledger.c.seq > after)
+            if before is not None:
+                page = page.where(ledger.c.seq < before)
             if position is not None:
                 page = page.where(ledger.c.seq < position if newest_first else ledger.c.seq > position)
             size = _PAGE if left is None else min(_PAGE, left)
@@ -272,6 +276,14 @@ def _decode(seq: int, envelope: bytes, body: bytes | None) -> Event:
     fields["data"] = _OBJECT.decode(body) if body is not None else {}
     fields["seq"] = seq
     return msgspec.convert(fields, Event)
+
+
+def _is_same(connection: Connection, present: Event, event: Event) -> bool:
+    """Tell whether an event that is delivered again is the one that is there; of an erased one nothing is known."""
+    if (present.type, present.subject) != (event.type, event.subject):
+        return False
+    kept = connection.execute(select(payload.c.seq).where(payload.c.seq == present.seq)).first()
+    return kept is None or present.data == event.data
 
 
 def _conflict(event: Event, present: Event) -> Event:

@@ -9,8 +9,9 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +96,43 @@ def _is_json(value: Any) -> bool:
 def _dump_frame(frame: "pd.DataFrame") -> bytes:
     import duckdb
 
+    problem = _why_not_parquet(frame)
+    if problem:
+        raise NoStorer(type=f"pandas.DataFrame with {problem}", known=_KNOWN_FRAMES)
+
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder, duckdb.connect() as connection:
         path = Path(folder) / "frame.parquet"
         connection.execute("SET threads = 1")
         connection.from_df(frame).write_parquet(str(path), compression="zstd")
         return path.read_bytes()
+
+
+_KNOWN_FRAMES = (
+    "a data frame with a plain index (reset_index), names of text that differ by more than case, and columns of "
+    "numbers, truth values, times or text"
+)
+
+
+def _why_not_parquet(frame: "pd.DataFrame") -> str:
+    """Say what of a frame would come back changed, or nothing."""
+    import pandas as pd
+
+    if frame.index.name is not None or frame.columns.name is not None or isinstance(frame.index, pd.MultiIndex):
+        return "a named index"
+    names = list(frame.columns)
+    if not names:
+        return "no columns"
+    if not all(isinstance(name, str) for name in names):
+        return f"a column named {next(name for name in names if not isinstance(name, str))!r}, which is no text"
+    if len({name.casefold() for name in names}) < len(names):
+        return "two columns of one name"
+    for name in names:
+        kind = frame[name].dtype
+        if isinstance(kind, pd.CategoricalDtype) or getattr(kind, "kind", "O") == "c":
+            return f"column '{name}' of type {kind}"
+        if kind == object and len({type(value) for value in frame[name].dropna()}) > 1:
+            return f"column '{name}' of mixed types"
+    return ""
 
 
 def _load_frame(content: bytes) -> "pd.DataFrame":
@@ -157,37 +190,54 @@ def _refuse_untrusted(content: bytes) -> list[str]:
 def reproducible_skops(content: bytes) -> bytes:
     """Rewrite a skops file so that the same model gives the same bytes.
 
-    skops names members after memory addresses and stamps them with the time; both are replaced: addresses by their
-    order in the schema, the time by a fixed one.
+    skops names parts after memory addresses and stamps them with the time; parts are numbered in the order of the
+    schema instead, arrays are named after their content, and the time is a fixed one.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
+        members = {name: _without_padding(name, archive.read(name)) for name in archive.namelist()}
     schema = json.loads(members.pop("schema.json"))
-    names: dict[str, str] = {}
-    _renumber(schema, identities={}, names=names, members=members)
+    renamed: dict[str, bytes] = {}
+    _number_parts(schema, counter=count(1), members=members, renamed=renamed)
     output = io.BytesIO()
     with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
-        for old, new in names.items():
-            archive.writestr(zipfile.ZipInfo(new, _FIXED_DATE), members[old], zipfile.ZIP_DEFLATED)
+        for name in sorted(renamed):
+            archive.writestr(zipfile.ZipInfo(name, _FIXED_DATE), renamed[name], zipfile.ZIP_DEFLATED)
         text = json.dumps(schema, separators=(",", ":"))
         archive.writestr(zipfile.ZipInfo("schema.json", _FIXED_DATE), text, zipfile.ZIP_DEFLATED)
     return output.getvalue()
 
 
-def _renumber(node: Any, *, identities: dict[int, int], names: dict[str, str], members: dict[str, bytes]) -> None:
+def _without_padding(name: str, content: bytes) -> bytes:
+    """Return an array's file with zeros between its fields: there lies whatever the memory held."""
+    if not name.endswith(".npy"):
+        return content
+    import numpy as np
+
+    array = _load_array(content)
+    if array.dtype.names is None:
+        return content
+    clean = np.zeros_like(array)
+    for field in array.dtype.names:
+        clean[field] = array[field]
+    return _dump_array(clean)
+
+
+def _number_parts(node: Any, *, counter: Iterator[int], members: dict[str, bytes], renamed: dict[str, bytes]) -> None:
     if isinstance(node, list):
         for item in node:
-            _renumber(item, identities=identities, names=names, members=members)
+            _number_parts(item, counter=counter, members=members, renamed=renamed)
     if not isinstance(node, dict):
         return
     if isinstance(node.get("__id__"), int):
-        node["__id__"] = identities.setdefault(node["__id__"], len(identities) + 1)
+        # Each part gets a number of its own: which parts are one object in memory differs once a model was loaded.
+        node["__id__"] = next(counter)
     name = node.get("file")
     if isinstance(name, str) and name in members:
-        node["file"] = names.setdefault(name, f"{len(names) + 1}{Path(name).suffix}")
+        node["file"] = f"{fingerprint(members[name])[:32]}{Path(name).suffix}"
+        renamed[node["file"]] = members[name]
     for key, value in node.items():
         if key not in ("__id__", "file"):
-            _renumber(value, identities=identities, names=names, members=members)
+            _number_parts(value, counter=counter, members=members, renamed=renamed)
 
 
 _STORERS: list[Storer] = [

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from ratchet.demo.command import run_demo
-from ratchet.errors import DemoDiffers, EventInvalid
+from ratchet.errors import DayInvalid, DemoDiffers
 
 
 def test_a_day_that_is_none_is_refused(tmp_path: Path) -> None:
     """The message names the option, the value and the form that is needed."""
-    with pytest.raises(EventInvalid, match=r"'--until' is 'April', not a day. Write it as 2013-04-30"):
+    with pytest.raises(DayInvalid, match=r"--until is 'April', which is no day. Write it as 2013-04-30"):
         run_demo(keep=tmp_path / "demo", until="April")
 
 

@@ -282,7 +282,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.xfail(reason="a fork while the first zygote is being started starts a second one and drops the first")
 def test_starting_early_starts_one_zygote() -> None:
     """A fork that comes while the zygote loads waits for it, and does not start another one."""
     found = subprocess.run([sys.executable, "-c", EARLY], check=True, capture_output=True, text=True)

@@ -84,7 +84,6 @@ def test_lock_is_not_inherited(lock: Path) -> None:
     child.communicate()
 
 
-@pytest.mark.xfail(reason="is_locked takes the lock for a moment: whoever starts just then is refused")
 def test_asking_does_not_take(lock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asking whether somebody runs a workspace never keeps anybody from running it."""
     refused: list[WorkspaceInUse] = []
@@ -156,9 +155,6 @@ def test_stubborn_process_is_killed(supervisor: Supervisor, tmp_path: Path, monk
     assert not is_alive(pid)
 
 
-@pytest.mark.xfail(
-    reason="an error in the looking thread ends it: nothing is watched any more, and stop() kills nothing"
-)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_command_that_cannot_start_does_not_end_the_watch(supervisor: Supervisor, tmp_path: Path) -> None:
     """A program that is missing does not keep the others from being watched and stopped."""

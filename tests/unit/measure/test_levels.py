@@ -35,7 +35,7 @@ def test_two_trainings_are_insufficient() -> None:
     assert (report.level, status(report, "train")) == (0, "insufficient")
     assert report.explanation == (
         "Level 1 (Training automated) is not reached: "
-        "There are 2 trainings within 180 days, and at least 3 are needed to say anything."
+        "Within 180 days there were 2 trainings, and at least 3 are needed to say anything."
     )
 
 
