@@ -12,6 +12,10 @@ def _rebuild(kind: type["RatchetError"], values: dict[str, Any]) -> "RatchetErro
     return kind(**values)
 
 
+def _hash_by_message(error: "RatchetError") -> int:
+    return hash((type(error), str(error)))
+
+
 @dataclass
 class RatchetError(Exception):
     """The base of all errors that a user can do something about.
@@ -24,10 +28,7 @@ class RatchetError(Exception):
 
     def __init_subclass__(cls) -> None:
         """Keep the hash of an exception: a dataclass that compares by fields would lose it."""
-        cls.__hash__ = RatchetError._hash  # type: ignore[method-assign]
-
-    def _hash(self) -> int:
-        return hash((type(self), str(self)))
+        cls.__hash__ = _hash_by_message  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         """Keep the message as the exception's argument, for logs that print ``args``."""

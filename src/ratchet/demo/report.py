@@ -255,10 +255,11 @@ def _paragraph(figures: Figures) -> str:
         for one in figures.months
         if one.live is not None and one.january is not None and one.live < one.january
     ]
+    times = "once" if figures.closures == 1 else f"{figures.closures} times"
     if lost:
         lines.append(f"It lost in {', '.join(lost)}.")
     lines.append(
-        f"The loop closed {'once' if figures.closures == 1 else f'{figures.closures} times'} from an alert to live traffic with no person in it. "
+        f"The loop closed {times} from an alert to live traffic with no person in it. "
         f"{figures.flights:,} flights were predicted over HTTP"
         + (f", {figures.coverage:.1%} of them have an outcome" if figures.coverage else "")
         + f". All of it stands in {figures.events:,} events of the ledger."

@@ -18,8 +18,8 @@ from ratchet.records import Record
 FORMATS = {".csv": "csv", ".parquet": "parquet"}
 # How DuckDB calls them, without precision and zone.
 _MOMENTS = ("DATE", "TIMESTAMP")
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_NUMBERS += ("FLOAT", "DOUBLE", "DECIMAL")
+_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_NUMBERS = (*_INTEGERS, "FLOAT", "DOUBLE", "DECIMAL")
 
 
 class ColumnFacts(Record, frozen=True):

@@ -120,18 +120,21 @@ def _why_not_parquet(frame: "pd.DataFrame") -> str:
     if frame.index.name is not None or frame.columns.name is not None or isinstance(frame.index, pd.MultiIndex):
         return "a named index"
     names = list(frame.columns)
-    if not names:
-        return "no columns"
-    if not all(isinstance(name, str) for name in names):
-        return f"a column named {next(name for name in names if not isinstance(name, str))!r}, which is no text"
+    strange = [name for name in names if not isinstance(name, str)]
+    if not names or strange:
+        return f"a column named {strange[0]!r}, which is no text" if strange else "no columns"
     if len({name.casefold() for name in names}) < len(names):
         return "two columns of one name"
-    for name in names:
-        kind = frame[name].dtype
-        if isinstance(kind, pd.CategoricalDtype) or getattr(kind, "kind", "O") == "c":
-            return f"column '{name}' of type {kind}"
-        if kind == object and len({type(value) for value in frame[name].dropna()}) > 1:
-            return f"column '{name}' of mixed types"
+    return next((problem for name in names if (problem := _why_not_column(frame[name]))), "")
+
+
+def _why_not_column(column: "pd.Series") -> str:
+    import pandas as pd
+
+    if isinstance(column.dtype, pd.CategoricalDtype) or getattr(column.dtype, "kind", "O") == "c":
+        return f"column '{column.name}' of type {column.dtype}"
+    if pd.api.types.is_object_dtype(column.dtype) and len({type(value) for value in column.dropna()}) > 1:
+        return f"column '{column.name}' of mixed types"
     return ""
 
 
@@ -216,10 +219,14 @@ def _without_padding(name: str, content: bytes) -> bytes:
     array = _load_array(content)
     if array.dtype.names is None:
         return content
-    clean = np.zeros_like(array)
+    clean = np.zeros(array.shape, array.dtype)  # not zeros_like, which leaves the gaps as they are
     for field in array.dtype.names:
         clean[field] = array[field]
-    return _dump_array(clean)
+    buffer = io.BytesIO()
+    # Not np.save: it copies through a buffer that has gaps of its own.
+    np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(clean))
+    buffer.write(clean.tobytes())
+    return buffer.getvalue()
 
 
 def _number_parts(node: Any, *, counter: Iterator[int], members: dict[str, bytes], renamed: dict[str, bytes]) -> None:

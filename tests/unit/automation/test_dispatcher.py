@@ -1,0 +1,321 @@
+"""From an event to the actions that rules want: once, in order, with a chain of causes that ends at the event."""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ratchet import clock, config
+from ratchet.automation import rules
+from ratchet.automation.actions import ACTIONS, Action
+from ratchet.errors import NothingToRollBack
+from ratchet.loop import projects as declared
+from ratchet.loop.resources import Resources
+from ratchet.records import Event
+from tests import projects
+from tests.loops import BrokenOff, Stage, once
+
+Make = Callable[..., Stage]
+
+
+def _note(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
+    subject = str(parameters.get("text", "note"))
+    return resources.ledger.record(Event(type="custom.emitted", subject=subject, pipeline=event.pipeline))[0]
+
+
+def _fail(_resources: Resources, _event: Event, _parameters: dict[str, Any]) -> Event:
+    raise NothingToRollBack(endpoint="churn")
+
+
+def _crash(_resources: Resources, _event: Event, _parameters: dict[str, Any]) -> Event:
+    message = "a fault of ours"
+    raise ValueError(message)
+
+
+@pytest.fixture(autouse=True)
+def _actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add actions that leave a note, do nothing, fail, and crash."""
+    for name, perform in {"note": _note, "nothing": lambda *_: None, "fail": _fail, "crash": _crash}.items():
+        made = Action(name=name, stage="train", main="text", perform=perform, about="For tests.")
+        monkeypatch.setitem(ACTIONS, name, made)
+
+
+@pytest.fixture
+def ruled(make_stage: Make, simulated: None) -> Iterator[Callable[[str], Stage]]:
+    """Make a stage on which rules are in force."""
+
+    def make(text: str, *, settings: str = projects.SETTINGS) -> Stage:
+        stage = make_stage(settings=settings + text, reacts=True)
+        put(stage)
+        return stage
+
+    yield make
+
+
+def put(stage: Stage, *, key: str = "put") -> None:
+    """Put the rules of the settings in force, and those in Python."""
+    projects_found = declared.current(stage.resources)[1]
+    path = stage.resources.project / config.FILE_NAME
+    found = rules.read(stage.resources.config, projects_found, path=path)
+    with stage.command(key):
+        rules.put_in_force(stage.resources, found)
+
+
+def rule(name: str, do: str, *, on: str = "monitor.alert.raised", when: str = "") -> str:
+    """Return the text of a rule."""
+    condition = f'when = "{when}"\n' if when else ""
+    return f'\n[[rule]]\nname = "{name}"\non = "{on}"\n{condition}do = {do}\n'
+
+
+def alert(stage: Stage, key: str = "alert", **data: Any) -> Event:
+    """Append an alert, caused by a command."""
+    with stage.command(key):
+        return stage.ledger.record(
+            Event(type="monitor.alert.raised", subject="churn/drift", pipeline="churn", data={"score": 0.3, **data})
+        )[0]
+
+
+def since(stage: Stage, event: Event) -> list[Event]:
+    """Return what was appended after an event."""
+    return list(stage.ledger.read(after=event.seq))
+
+
+def test_a_rule_fires_and_its_action_is_done(ruled: Callable[..., Stage]) -> None:
+    """The firing follows from the event, what the action does from the firing; all done by the rule."""
+    stage = ruled(rule("tell", '{ note = "hello" }'))
+    event = alert(stage)
+    stage.runs.work()
+    fired, note, succeeded = since(stage, event)
+    assert (fired.type, fired.subject, fired.causationid) == ("rule.fired", "tell", event.id)
+    assert fired.data["trigger_event"] == event.id
+    assert (note.subject, note.causationid) == ("hello", fired.id)
+    assert (succeeded.type, succeeded.causationid) == ("rule.action.succeeded", fired.id)
+    assert (succeeded.data["action"], succeeded.data["position"]) == ("note", 0)
+    assert {one.actor_class for one in (fired, note, succeeded)} == {"automation"}
+    assert {one.correlationid for one in (fired, note, succeeded)} == {event.correlationid}
+    assert fired.trigger == note.trigger == "metric"
+
+
+def test_nobody_reacts_to_what_no_rule_listens_to(ruled: Callable[..., Stage]) -> None:
+    """No job is enqueued for it; nor for a rule that is switched off."""
+    stage = ruled(rule("off", '"note"') + "enabled = false\n" + rule("other", '"note"', on="run.finished"))
+    alert(stage)
+    assert stage.runs.jobs == {}
+
+
+def test_a_condition_that_is_false_leaves_no_trace(ruled: Callable[..., Stage]) -> None:
+    """Only what happens is in the ledger."""
+    stage = ruled(rule("tell", '"note"', when="event.data.score > 0.5"))
+    event = alert(stage)
+    stage.runs.work()
+    assert since(stage, event) == []
+
+
+def test_a_condition_that_breaks_suppresses_its_rule_only(ruled: Callable[..., Stage]) -> None:
+    """The reason is in the ledger, and the next rule fires."""
+    stage = ruled(
+        rule("broken", '"note"', when="event.data.missing > 1")
+        + rule("divides", '"note"', when="1 / 0 > 1")
+        + rule("whole", '"note"')
+    )
+    event = alert(stage)
+    stage.runs.work()
+    suppressed = stage.events("rule.suppressed")
+    assert [one.subject for one in suppressed] == ["broken", "divides"]
+    assert "missing" in suppressed[0].data["reason"]
+    assert suppressed[0].data["condition_result"] is False
+    assert suppressed[0].causationid == event.id
+    assert [one.subject for one in stage.events("rule.fired")] == ["whole"]
+
+
+def test_a_condition_sees_the_age_of_what_serves(ruled: Callable[..., Stage]) -> None:
+    """The numbers are those of the event's pipeline."""
+    stage = ruled(rule("old", '"note"', when="kpi.train_age_days > 2.0"))
+    stage.declare()
+    stage.make_live(stage.add_version())
+    alert(stage, "fresh")
+    stage.runs.work()
+    assert stage.events("rule.fired") == []
+    clock.advance(clock.now() + timedelta(days=3))
+    alert(stage, "later")
+    stage.runs.work()
+    assert len(stage.events("rule.fired")) == 1
+
+
+def test_redelivery_does_nothing_twice(ruled: Callable[..., Stage]) -> None:
+    """A pruned job that runs again finds everything done."""
+    stage = ruled(rule("tell", '[{ note = "one" }, { note = "two" }]'))
+    alert(stage)
+    done = stage.runs.work()
+    before = stage.ledger.last_seq()
+    for job in done:
+        stage.runs.again(job)
+    assert stage.ledger.last_seq() == before
+    assert stage.runs.pending() == []
+
+
+@pytest.mark.parametrize("step", ["decide", "fire", "0 note", "1 note"])
+def test_whatever_breaks_off_the_chain_is_the_same(ruled: Callable[..., Stage], step: str) -> None:
+    """Killed behind any step, before it is recorded."""
+    stage = ruled(rule("tell", '[{ note = "one" }, { note = "two" }]'))
+    event = alert(stage)
+    with pytest.raises(BrokenOff):
+        stage.runs.work(break_off=once(step))
+    stage.runs.work()
+    found = since(stage, event)
+    assert [one.type for one in found] == [
+        "rule.fired",
+        "custom.emitted",
+        "rule.action.succeeded",
+        "custom.emitted",
+        "rule.action.succeeded",
+    ]
+    assert found[3].causationid == found[1].id
+
+
+def test_a_decision_that_is_made_again_stays(ruled: Callable[..., Stage]) -> None:
+    """Killed behind the decision that just reached the limit: it has fired, so it is not suppressed as well."""
+    settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 1\n"
+    stage = ruled(rule("tell", '"note"'), settings=settings)
+    alert(stage)
+    with pytest.raises(BrokenOff):
+        stage.runs.work(break_off=once("decide"))
+    stage.runs.work()
+    assert len(stage.events("rule.fired")) == 1
+    assert stage.events("rule.suppressed") == []
+    assert len(stage.events("custom.emitted")) == 1
+
+
+def test_rules_cannot_fire_without_end(ruled: Callable[..., Stage]) -> None:
+    """More often than the limit within an hour is suppressed, with number and limit; the next hour is another."""
+    settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 3\n"
+    stage = ruled(rule("tell", '"note"'), settings=settings)
+    for number in range(5):
+        alert(stage, f"alert {number}")
+        stage.runs.work()
+    assert len(stage.events("rule.fired")) == 3
+    reasons = [one.data["reason"] for one in stage.events("rule.suppressed")]
+    assert reasons == ["it fired 3 times within the hour, at most 3 may be"] * 2
+    assert stage.events("rule.suppressed")[0].data["condition_result"] is True
+    clock.advance(clock.now() + timedelta(hours=2))
+    alert(stage, "next hour")
+    stage.runs.work()
+    assert len(stage.events("rule.fired")) == 4
+
+
+def test_rules_that_drive_one_another_come_to_an_end(ruled: Callable[..., Stage]) -> None:
+    """A rule that reacts to its own doing stops at the limit of depth."""
+    settings = projects.SETTINGS + "\n[limits]\nrule_depth = 4\n"
+    stage = ruled(rule("echo", '{ note = "again" }', on="custom.emitted"), settings=settings)
+    with stage.command("first"):
+        stage.ledger.record(Event(type="custom.emitted", subject="first"))
+    stage.runs.work()
+    assert len(stage.events("rule.fired")) == 4
+    (suppressed,) = stage.events("rule.suppressed")
+    assert suppressed.data["reason"] == "4 rules have driven one another already, at most 4 may"
+
+
+def test_actions_of_a_list_follow_one_another(ruled: Callable[..., Stage]) -> None:
+    """Each is caused by the last event of the one before; one that did nothing is passed over."""
+    stage = ruled(rule("tell", '[{ note = "one" }, "nothing", { note = "two" }]'))
+    event = alert(stage)
+    stage.runs.work()
+    fired, one, _, nothing, two, last = since(stage, event)
+    assert (nothing.type, nothing.data["action"], nothing.data["position"]) == ("rule.action.succeeded", "nothing", 1)
+    assert (one.causationid, two.causationid) == (fired.id, one.id)
+    assert last.causationid == fired.id
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"), [("fail", "has no earlier release"), ("crash", "ValueError: a fault of ours")]
+)
+def test_a_list_stops_at_a_failure(ruled: Callable[..., Stage], bad: str, reason: str) -> None:
+    """What was to follow is not done; the reason is in the ledger, and the job is over."""
+    stage = ruled(rule("tell", f'[{{ note = "one" }}, "{bad}", {{ note = "two" }}]'))
+    event = alert(stage)
+    jobs = stage.runs.work()
+    assert [one.type for one in since(stage, event)] == [
+        "rule.fired",
+        "custom.emitted",
+        "rule.action.succeeded",
+        "rule.action.failed",
+    ]
+    (failed,) = stage.events("rule.action.failed")
+    assert reason in failed.data["error"]
+    assert failed.data["position"] == 1
+    assert reason in stage.runs.jobs[jobs[-1]].result["error"]
+
+
+def test_the_rules_that_count_are_those_at_the_time_of_the_event(ruled: Callable[..., Stage]) -> None:
+    """An event that waited while rules were changed is for the old ones."""
+    stage = ruled(rule("old", '{ note = "old" }'))
+    alert(stage)
+    stage.configure(projects.SETTINGS + rule("new", '{ note = "new" }'))
+    put(stage, key="change")
+    stage.runs.work()
+    assert [one.subject for one in stage.events("custom.emitted")] == ["old"]
+    alert(stage, "second")
+    stage.runs.work()
+    assert [one.subject for one in stage.events("custom.emitted")] == ["old", "new"]
+
+
+def test_a_tick_is_a_schedule_and_a_dataset_is_data(ruled: Callable[..., Stage]) -> None:
+    """What set a chain off is carried along."""
+    stage = ruled(rule("tell", '"note"', on="dataset.version.published"))
+    stage.ledger.record(Event(type="dataset.version.published", subject="customers@v1"))
+    stage.runs.work()
+    assert stage.events("rule.fired")[0].trigger == "data"
+    tick = '\n[[rule]]\nname = "nightly"\non = "clock.ticked"\ncron = "0 3 * * *"\ndo = "note"\n'
+    stage.configure(projects.SETTINGS + tick)
+    put(stage, key="change")
+    stage.ledger.record(Event(type="clock.ticked", subject="nightly"))
+    stage.runs.work()
+    assert stage.events("rule.fired")[1].trigger == "schedule"
+
+
+# ---- commands
+
+
+def issue(stage: Stage, *calls: tuple[str, dict[str, Any]]) -> Event:
+    """Give a command as the workspace does: the event and its job."""
+    with stage.command("do") as source:
+        command = stage.ledger.get(source.cause)
+    assert command is not None
+    spec = {
+        "source": command.source,
+        "id": command.id,
+        "calls": [{"action": name, "parameters": parameters} for name, parameters in calls],
+        "job": f"act:{command.id}",
+    }
+    with stage.database.write() as transaction:
+        stage.runs.enqueue(transaction, "act", f"act:{command.id}", spec)
+    return command
+
+
+def test_a_command_is_done_in_the_name_of_who_gave_it(ruled: Callable[..., Stage]) -> None:
+    """What follows from it is a person's doing."""
+    stage = ruled("")
+    command = issue(stage, ("note", {"text": "one"}), ("note", {"text": "two"}))
+    stage.runs.work()
+    one, two = stage.events("custom.emitted")
+    assert (one.causationid, two.causationid) == (command.id, one.id)
+    assert one.actor_class == "human"
+    assert stage.runs.jobs[f"act:{command.id}"].result == {"event": two.id, "error": ""}
+
+
+def test_a_command_that_fails_says_why(ruled: Callable[..., Stage]) -> None:
+    """And does not go on."""
+    stage = ruled("")
+    command = issue(stage, ("fail", {}), ("note", {}))
+    stage.runs.work()
+    assert "has no earlier release" in stage.runs.jobs[f"act:{command.id}"].result["error"]
+    assert stage.events("custom.emitted") == []
+
+
+def test_an_unknown_action_is_named(ruled: Callable[..., Stage]) -> None:
+    """As an error of the command."""
+    stage = ruled("")
+    command = issue(stage, ("dance", {}))
+    stage.runs.work()
+    assert "No action named 'dance'. Known: start_run" in stage.runs.jobs[f"act:{command.id}"].result["error"]
