@@ -356,17 +356,19 @@ class Workspace:
         chosen = self.policies()
         digest = digest_of([msgspec.to_builtins(found), msgspec.to_builtins(project), [one.digest for one in chosen]])
         with self.database.read() as connection:
-            known = registry.state(connection, "project")
-            if known == digest:
+            if registry.state(connection, "project") == digest:
                 return rules.in_force(connection)
+            # Files that are again as they were before are a change as well: each gets a key of its own.
+            turn = int(registry.state(connection, "project/turn", 0))
         with self.by_command(
-            "sync", {"files": digest}, subject=self.config.project.name, actor=actor, key=f"sync/{known}/{digest}"
+            "sync", {"files": digest}, subject=self.config.project.name, actor=actor, key=f"sync/{turn}/{digest}"
         ):
             projects.declare(self.resources, project)
             self._publish(chosen)
             in_force = rules.put_in_force(self.resources, found)
         with self.database.write() as transaction:
             registry.put_state(transaction, "project", digest)
+            registry.put_state(transaction, "project/turn", turn + 1)
         return in_force
 
     def _publish(self, chosen: list[Policy]) -> None:
@@ -381,7 +383,6 @@ class Workspace:
                         Event(
                             type="level.policy.published",
                             subject=policy.name,
-                            id=derive_id(name, policy.digest),
                             data=data,
                         ),
                     )

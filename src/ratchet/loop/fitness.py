@@ -48,7 +48,7 @@ def score(resources: Resources, *, pipeline: str, candidate: dict[str, Any]) -> 
 
     Returns:
         ``metrics`` of the candidate, ``champion`` with its name and metrics or ``None``, ``rows``, ``problems`` of
-        the holdout, and ``profile``: the sha256 of what monitoring compares with.
+        the holdout, ``output``: what its scores are, and ``profile``: the sha256 of what monitoring compares with.
 
     Raises:
         RatchetError: The model cannot be measured.
@@ -243,6 +243,7 @@ def measure(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
         "champion": _champion_metrics(artifacts, spec["champion"], holdout, truth, spec["metrics"]),
         "rows": len(holdout),
         "problems": problems,
+        "output": output_of(model),
         "profile": artifacts.write(msgspec.json.encode(profile)),
     }
 
@@ -275,6 +276,11 @@ def _champion_metrics(
     model = storers.load(version.storer, artifacts.read(version.artifact))
     rows = holdout[[one["name"] for one in version.inputs]]
     return {"name": version.name, "metrics": _metrics(model, rows, truth, names)}
+
+
+def output_of(model: Any) -> str:
+    """Return what a model's scores are: ``probability`` of the second class, or ``prediction`` of a number."""
+    return "probability" if hasattr(model, "predict_proba") else "prediction"
 
 
 def predict(model: Any, rows: Any) -> Any:

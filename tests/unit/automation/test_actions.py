@@ -8,7 +8,7 @@ import pytest
 from ratchet import clock
 from ratchet.automation.actions import ACTIONS, action
 from ratchet.catalogue import EVENT_TYPES
-from ratchet.errors import GateNotPassed, NoData, NothingToRollBack, RunOver, UnknownName
+from ratchet.errors import GateNotPassed, NoData, NothingToRollBack, UnknownName
 from ratchet.loop import predictions
 from ratchet.records import Event
 from tests import projects
@@ -35,7 +35,7 @@ def test_every_action_belongs_to_a_stage_and_says_what_it_does() -> None:
 
 def test_an_unknown_action_names_those_that_there_are() -> None:
     """All of them."""
-    with pytest.raises(UnknownName, match="No action named 'strat_run'. Known: start_run, promote"):
+    with pytest.raises(UnknownName, match=r"No action named 'strat_run'. Known: start_run, promote"):
         action("strat_run")
 
 
@@ -114,4 +114,3 @@ def test_without_data_a_run_is_refused(stage: Stage) -> None:
     (stage.resources.project / "data" / "2026-01.parquet").unlink()
     with pytest.raises(NoData):
         perform(stage, "start_run", {})
-    assert RunOver.template

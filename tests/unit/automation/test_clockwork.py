@@ -1,4 +1,4 @@
-"""Cron slots: each once, in the rule's time zone, over both changes of the clocks, and only the latest after a pause."""
+"""Cron slots: each once, in the rule's time zone, over both changes of the clocks; after a pause only the latest."""
 
 import subprocess
 import sys

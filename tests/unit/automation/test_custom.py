@@ -13,13 +13,13 @@ from ratchet.records import Event
 from tests import projects
 from tests.loops import BrokenOff, Stage, once
 
-CODE = '''import ratchet as rt
+CODE = """import ratchet as rt
 
 
 @rt.rule(on="monitor.alert.raised", when="event.data.score > 0.1")
 def react(event: rt.Event, loop: rt.Loop) -> None:
 {0}
-'''
+"""
 
 
 class FakeChild:

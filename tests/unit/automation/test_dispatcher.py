@@ -1,6 +1,6 @@
 """From an event to the actions that rules want: once, in order, with a chain of causes that ends at the event."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -42,7 +42,7 @@ def _actions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def ruled(make_stage: Make, simulated: None) -> Iterator[Callable[[str], Stage]]:
+def ruled(make_stage: Make, simulated: None) -> Callable[..., Stage]:
     """Make a stage on which rules are in force."""
 
     def make(text: str, *, settings: str = projects.SETTINGS) -> Stage:
@@ -50,7 +50,7 @@ def ruled(make_stage: Make, simulated: None) -> Iterator[Callable[[str], Stage]]
         put(stage)
         return stage
 
-    yield make
+    return make
 
 
 def put(stage: Stage, *, key: str = "put") -> None:

@@ -1,4 +1,4 @@
-"""What a file must be like to become part of a dataset: accepted as a whole, or refused with column, value and limit."""
+"""What a file must be like to become part of a dataset: taken as a whole, or refused with column, value and limit."""
 
 import re
 from collections.abc import Callable
@@ -107,7 +107,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     """Half a file, or a text with the wrong name, is named and not taken."""
     path = write(tmp_path, projects.customers(20))
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(DataRefused, match="it cannot be read.*Write it again"):
+    with pytest.raises(DataRefused, match=r"it cannot be read.*Write it again"):
         Contract("customers", section()).examine(path, file="rows.parquet")
 
 

@@ -185,7 +185,7 @@ def test_a_dataset_without_files_or_section_is_refused(stage: Stage) -> None:
     """One message says where to put a file, the other which datasets there are."""
     with pytest.raises(NoData, match=r"data/\*\.parquet"):
         datasets.latest(stage.resources, "customers")
-    with pytest.raises(UnknownName, match="No dataset named 'others'. Known: customers"):
+    with pytest.raises(UnknownName, match=r"No dataset named 'others'. Known: customers"):
         datasets.scan(stage.resources, "others")
 
 

@@ -112,7 +112,7 @@ def test_without_a_champion_the_comparison_is_recorded_as_not_applicable(stage: 
 
 
 def test_a_verdict_keeps_what_it_was_made_from(stage: Stage) -> None:
-    """Values, limits, the champion's numbers and the rows; the gate follows from the suites, the suites from the version."""
+    """Values, limits, the champion's numbers and the rows; the gate follows from the suites, these from the version."""
     version = stage.add_version(gate="")
     measured = scores({"roc_auc": 0.8}, roc_auc=0.81)
     _, gate = judge(stage, version, measured, section(at_least=0.6, champion=0.01))
@@ -237,7 +237,7 @@ def test_a_model_that_does_not_give_numbers_fails_its_smoke_test(stage: Stage) -
     inputs = tuple(one for one in version.inputs if one["name"] != "plan")
     import msgspec
 
-    with pytest.raises(StepFailed, match="."):
+    with pytest.raises(StepFailed, match=r"."):
         fitness.smoke(stage.resources, msgspec.structs.replace(version, inputs=inputs))
 
 
@@ -250,3 +250,4 @@ def test_a_model_with_classes_gives_the_second_ones_probability() -> None:
     classifier, regressor = LogisticRegression().fit(rows, left), LinearRegression().fit(rows, left)
     assert np.allclose(fitness.predict(classifier, rows), classifier.predict_proba(rows)[:, 1])
     assert np.allclose(fitness.predict(regressor, rows), regressor.predict(rows))
+    assert [fitness.output_of(one) for one in (classifier, regressor)] == ["probability", "prediction"]

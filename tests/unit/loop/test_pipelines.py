@@ -1,6 +1,6 @@
 """How a pipeline is written and carried out: plain functions outside a run, recorded and replayed steps inside."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,13 @@ def chance() -> list[float]:
     """Draw from both generators."""
     import random
 
-    return [random.random(), float(np.random.rand())]  # noqa: NPY002, what libraries use when nobody gave them a seed
+    return [random.random(), float(np.random.rand())]
 
 
 @pytest.fixture(autouse=True)
-def _fresh_calls() -> Iterator[None]:
+def _fresh_calls() -> None:
     """Begin each test without calls."""
     calls.names.clear()
-    yield
 
 
 @pytest.fixture
@@ -243,7 +242,7 @@ def test_a_rule_declares_itself() -> None:
 
 def test_an_unknown_function_names_those_that_there_are() -> None:
     """Of the kind that was asked for."""
-    with pytest.raises(UnknownName, match="No rule named 'x'. Known: none"):
+    with pytest.raises(UnknownName, match=r"No rule named 'x'. Known: none"):
         pipelines.find_function("rule", "x")
 
 

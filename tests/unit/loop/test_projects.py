@@ -78,5 +78,5 @@ def test_what_is_new_or_has_changed_is_declared(project: Stage) -> None:
 def test_a_pipeline_is_found_by_its_name(project: Stage) -> None:
     """The message of an unknown one lists those that there are."""
     assert declared.pipeline(project.resources, "churn").model == "churn"
-    with pytest.raises(UnknownName, match="No pipeline named 'chrun'. Known: churn"):
+    with pytest.raises(UnknownName, match=r"No pipeline named 'chrun'. Known: churn"):
         declared.pipeline(project.resources, "chrun")

@@ -84,7 +84,7 @@ def test_without_a_passed_gate_nothing_is_promoted(stage: Stage, served: FakeEnd
     version = stage.add_version(gate=gate)
     before = stage.ledger.last_seq()
     with pytest.raises(
-        GateNotPassed, match="Cannot promote churn@v1 to production: its gate was not evaluated.*bypass"
+        GateNotPassed, match=r"Cannot promote churn@v1 to production: its gate was not evaluated.*bypass"
     ):
         promote(stage, version)
     assert stage.types(after=before) == ["command.issued"]
@@ -144,7 +144,7 @@ def test_a_rollback_that_is_done_again_stays_back(stage: Stage, served: FakeEndp
 def test_without_an_earlier_version_there_is_no_way_back(stage: Stage, served: FakeEndpoint) -> None:
     """Neither from the first version nor from none."""
     for _ in range(2):
-        with pytest.raises(NothingToRollBack, match="'churn' has no earlier release.*Promote"):
+        with pytest.raises(NothingToRollBack, match=r"'churn' has no earlier release.*Promote"):
             roll_back(stage)
         if not live(stage):
             promote(stage, stage.add_version())

@@ -196,8 +196,8 @@ def test_a_build_that_is_done_again_returns_the_first_event(stage: Stage, versio
 
 def test_without_prediction_or_dataset_there_is_nothing_to_build(stage: Stage, simulated: None, tmp_path: Path) -> None:
     """A pipeline that was not declared, or that takes no dataset, is named."""
-    with pytest.raises(UnknownName, match="No pipeline named 'churn'. Known: none yet"):
+    with pytest.raises(UnknownName, match=r"No pipeline named 'churn'. Known: none yet"):
         build(stage, "undeclared")
     stage.declare(dataset="")
-    with pytest.raises(UnknownName, match="takes no rt.Dataset"):
+    with pytest.raises(UnknownName, match=r"takes no rt.Dataset"):
         build(stage, "no dataset")

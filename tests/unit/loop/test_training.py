@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from ratchet.errors import NoData, ParameterUnknown, RunOver, UnknownName
-from ratchet.loop import registry, training
 from ratchet.loop import projects as declared
+from ratchet.loop import registry, training
 from ratchet.records import Event, Run
 from tests import projects
 from tests.loops import BrokenOff, Stage, once
@@ -161,9 +161,9 @@ def test_a_run_may_end_without_a_candidate(make_project: Callable[..., Stage]) -
 def test_parameters_are_checked_before_anything_is_queued(make_project: Callable[..., Stage]) -> None:
     """The message lists those that the pipeline takes."""
     stage = make_project()
-    with pytest.raises(ParameterUnknown, match="no parameter 'depth'. It takes: strength"):
+    with pytest.raises(ParameterUnknown, match=r"no parameter 'depth'. It takes: strength"):
         start(stage, depth=3)
-    with stage.command("other"), pytest.raises(UnknownName, match="No pipeline named 'value'. Known: churn"):
+    with stage.command("other"), pytest.raises(UnknownName, match=r"No pipeline named 'value'. Known: churn"):
         training.start_run(stage.resources, "value")
     assert stage.runs.jobs == {}
     assert "run.queued" not in stage.types()

@@ -1,7 +1,7 @@
 """The endpoint's root: what it needs to start, and what it refuses to start on."""
 
-import socket
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
