@@ -105,7 +105,8 @@ def _until_killed(server: "subprocess.Popen[bytes]", kill: Kill, token: Path, re
         server.kill()
     server.wait()
     assert server.stderr is not None, "the error stream is a pipe"
-    errors = server.stderr.read().decode()
+    with server.stderr:
+        errors = server.stderr.read().decode()
     assert server.returncode in (0, -signal.SIGKILL), f"the demo failed by itself: {errors[-3000:]}"
     return server.returncode == 0
 

@@ -38,6 +38,7 @@ PYTHON = [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "be
 
 # Modules without a test file of their own under tests/unit, and where they are tested instead.
 TESTED_ELSEWHERE = {
+    "__main__.py": "tests/e2e/test_cli.py",
     "store/ledger.py": "tests/contract/test_ledger.py",
     "store/schema.py": "tests/contract/test_ledger.py",
     "store/database.py": "tests/contract/test_ledger.py",

@@ -247,7 +247,7 @@ class StepFailed(RatchetError):
     error_type: str
     message: str
     traceback: str = ""
-    template: ClassVar[str] = "Step '{step}' failed: {error_type}: {message}"
+    template: ClassVar[str] = "Step '{step}' failed: {error_type}: {message} (its traceback is in .ratchet/logs)"
 
 
 @dataclass

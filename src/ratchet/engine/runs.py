@@ -206,7 +206,7 @@ class DurableRuns:
         removed = 0
         while True:
             finished = self._client().list_workflows(
-                status=["SUCCESS", "ERROR", "CANCELLED"],
+                status=["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
                 completed_before=limit,
                 limit=500,
                 load_input=False,

@@ -12,7 +12,7 @@ import msgspec
 from ratchet.engine.child import Child
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.loop import feedback, fitness, predictions, registry
-from ratchet.loop.frames import connect, write_parquet
+from ratchet.loop.frames import connect, listed, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import ModelVersion, Record
 from ratchet.store import storers
@@ -163,7 +163,7 @@ def _paired(resources: Resources, endpoint: str, *, first: str) -> list[_PairedM
     if not version or not outcomes or not paths:
         return []
     local = f"time AT TIME ZONE '{resources.config.project.time_zone}'"
-    replayed = ", ".join(f"'{path}'" for path in replay(resources, version))
+    replayed = listed(replay(resources, version))
     answered = predictions.rows_query(paths, f"prediction_id, score AS live, {local} AS local")
     with connect() as connection:
         rows = connection.sql(

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from ratchet import clock, faults
 from ratchet.errors import UnknownPrediction
 from ratchet.loop import predictions, registry
-from ratchet.loop.frames import connect, write_parquet
+from ratchet.loop.frames import connect, listed, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import Actor, Event, Record, derive_id
 from ratchet.store import schema
@@ -113,7 +113,7 @@ def _refuse_unknown(resources: Resources, endpoint: str, wanted: list[str]) -> N
         paths = predictions.files(resources, endpoint, since=since)
         if missing and paths:
             with connect() as connection:
-                names = ", ".join(f"'{path}'" for path in paths)
+                names = listed(paths)
                 query = (
                     f"SELECT prediction_id FROM read_parquet([{names}], union_by_name=true) "  # noqa: S608, our names
                     "WHERE prediction_id IN (SELECT unnest(?))"
@@ -188,7 +188,7 @@ def outcomes_query(paths: Sequence[Path]) -> str:
     Args:
         paths: In the order in which they came; of two outcomes in one file the one that stands below is the later.
     """
-    return _LATEST_OUTCOMES.format(files=", ".join(f"'{path}'" for path in paths))
+    return _LATEST_OUTCOMES.format(files=listed(paths))
 
 
 # The area under the curve is the share of pairs that are in order, ties counting half: rank sums, as in Mann and
@@ -273,10 +273,10 @@ def _make_scored(
     connection.execute(f"CREATE TEMP TABLE answered AS {rows}")
     score, join = "answered.score", ""
     if scores:
-        names = ", ".join(f"'{path}'" for path in scores)
+        names = listed(scores)
         join = f"JOIN read_parquet([{names}]) other USING (prediction_id)"
         score = "other.score"
     connection.execute(
-        f"CREATE TEMP TABLE scored AS SELECT period, {score} AS score, outcome, prediction_id FROM answered {join} "  # noqa: S608
+        f"CREATE TEMP TABLE scored AS SELECT period, {score} AS score, outcome, prediction_id FROM answered {join} "  # noqa: S608, names are ours or quoted
         f"LEFT JOIN ({outcomes_query(outcomes)}) USING (prediction_id)"
     )

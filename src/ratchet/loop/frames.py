@@ -4,6 +4,7 @@ Invariant: a Parquet file appears whole or not at all, and times are UTC.
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -35,6 +36,11 @@ def quoted(name: str) -> str:
     """Return a name as an SQL identifier."""
     escaped = name.replace('"', '""')
     return f'"{escaped}"'
+
+
+def listed(paths: Iterable[Path]) -> str:
+    """Return paths as the inside of an SQL list of texts."""
+    return ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
 
 
 def write_parquet(target: Path, table: Any) -> None:

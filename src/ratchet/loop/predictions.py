@@ -19,7 +19,7 @@ from sqlalchemy import Connection, insert, select
 
 from ratchet import clock, faults, origin
 from ratchet.loop import profiles, registry
-from ratchet.loop.frames import connect, quoted, write_parquet
+from ratchet.loop.frames import connect, listed, quoted, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving.log import Frame, read_frames, spool_files
 from ratchet.records import Event, Record, derive_id
@@ -227,7 +227,7 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
 
 
 def _first_of_each(parts: list[Path]) -> str:
-    files = ", ".join(f"'{part}'" for part in parts)
+    files = listed(parts)
     return (
         "CREATE TEMP TABLE rows AS SELECT * FROM "  # noqa: S608, names that we made
         f"read_parquet([{files}], union_by_name=true) "
@@ -358,7 +358,7 @@ def files(resources: Resources, endpoint: str, *, since: datetime | None = None)
 
 def rows_query(paths: list[Path], columns: str = "*") -> str:
     """Return SQL that gives each prediction in these files once."""
-    names = ", ".join(f"'{path}'" for path in paths)
+    names = listed(paths)
     return (
         f"SELECT {columns} FROM read_parquet([{names}], union_by_name=true) "  # noqa: S608, names that we made
         "WHERE prediction_id IS NOT NULL QUALIFY row_number() OVER (PARTITION BY prediction_id ORDER BY time) = 1"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from ratchet.config import SampleSection
 from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.loop import datasets, feedback, predictions, registry
-from ratchet.loop.frames import connect, quoted, write_parquet
+from ratchet.loop.frames import connect, listed, quoted, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, derive_id
 
@@ -90,7 +90,7 @@ def _draw(resources: Resources, segments: list[predictions.Segment], section: Sa
     with connect() as connection:
         query = predictions.rows_query(paths)
         # Without what was measured: the same predictions make the same sample, byte for byte.
-        chosen = f"SELECT * EXCLUDE (latency_us) FROM ({query}) ORDER BY {order} LIMIT {section.rows}"  # noqa: S608
+        chosen = f"SELECT * EXCLUDE (latency_us) FROM ({query}) ORDER BY {order} LIMIT {section.rows}"  # noqa: S608, names are ours or quoted
         return connection.sql(chosen).df()
 
 
@@ -149,10 +149,10 @@ def _join(
     resources: Resources, dataset: datasets.Dataset, *, samples: list[str], outcomes: list[Path], target: Path
 ) -> int:
     """Write the dataset's columns of all sampled predictions with an outcome, and return how many there are."""
-    files = ", ".join(f"'{resources.artifacts.checked_path(one)}'" for one in samples)
+    files = listed(resources.artifacts.checked_path(one) for one in samples)
     with connect() as connection:
         connection.execute(
-            f"CREATE TEMP TABLE joined AS SELECT * FROM read_parquet([{files}], union_by_name=true) "  # noqa: S608
+            f"CREATE TEMP TABLE joined AS SELECT * FROM read_parquet([{files}], union_by_name=true) "  # noqa: S608, names are ours or quoted
             f"JOIN ({feedback.outcomes_query(outcomes)}) USING (prediction_id)"
         )
         have = {str(row[0]) for row in connection.execute("DESCRIBE joined").fetchall()}
@@ -161,7 +161,7 @@ def _join(
             f"CAST({one.rpartition(' AS ')[0]} AS {dataset.columns[name]}) AS {quoted(name)}"
             for name, one in zip(dataset.columns, chosen, strict=True)
         )
-        rows = connection.sql(f"SELECT {typed} FROM joined ORDER BY prediction_id").df()  # noqa: S608
+        rows = connection.sql(f"SELECT {typed} FROM joined ORDER BY prediction_id").df()  # noqa: S608, names are ours or quoted
     if len(rows):
         write_parquet(target, rows)
     return len(rows)

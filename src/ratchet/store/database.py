@@ -5,6 +5,7 @@ called inside it.
 """
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,10 +15,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from ratchet import faults
+from ratchet import clock, faults
 from ratchet.errors import NestedWrite
 
 POOL_SIZE = 24
+_KNOWS_SUBSECONDS = (3, 42)
 WRITE_LOCK = 0x5261746368657401
 SQLITE_SETTINGS = (
     "busy_timeout=30000",
@@ -109,5 +111,8 @@ def _make_engine(url: str) -> Engine:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     # Handing an engine to DBOS drops what it would have set itself, so all of it is set here.
     connection.isolation_level = "IMMEDIATE"
+    if sqlite3.sqlite_version_info < _KNOWS_SUBSECONDS:
+        # From Python 3.12 on DBOS asks for unixepoch('subsec'), of which an older SQLite makes NULL.
+        connection.create_function("unixepoch", -1, lambda *_: clock.real_seconds())
     for setting in SQLITE_SETTINGS:
         connection.execute(f"PRAGMA {setting}")

@@ -128,7 +128,7 @@ def test_a_failed_run_keeps_what_it_used(make_project: Callable[..., Stage]) -> 
     stage.runs.work("run")
     run = row(stage, queued)
     assert run.status == "failed"
-    assert run.error == "Step 'train' failed: ValueError: no luck"
+    assert run.error == "Step 'train' failed: ValueError: no luck (its traceback is in .ratchet/logs)"
     assert run.inputs == {"customers": "customers@v1"}
     assert stage.resources.artifacts.read(run.snapshot)
     assert stage.events("run.finished")[0].data["error"] == run.error

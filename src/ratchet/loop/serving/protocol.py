@@ -336,7 +336,7 @@ def _read_values(tensor: Tensor, *, expected: str, rows: int, endpoint: str) -> 
 def _decode_data(tensor: Tensor, *, endpoint: str) -> list[Any]:
     raw = bytes(tensor.data)
     try:
-        if len(tensor.shape) == 2 and raw[1:].lstrip().startswith(b"["):  # noqa: PLR2004 (rows and columns)
+        if len(tensor.shape) == 2 and raw[1:].lstrip().startswith(b"["):  # noqa: PLR2004, rows and columns
             return [value for (value,) in _NESTED[tensor.datatype].decode(raw)]
         return _FLAT[tensor.datatype].decode(raw)
     except (msgspec.MsgspecError, ValueError) as error:
