@@ -188,9 +188,8 @@ def truncate(path: Path) -> None:
 def newer_schema(site: Site) -> Refusal:
     """Open a workspace that a later version has written, by the command line."""
     folder = site.workspace.project.parent / "newer"
-    with Workspace(projects.write_project(folder)) as other:
-        with other.database.write() as transaction:
-            transaction.exec_driver_sql("INSERT INTO schema_version (version) VALUES (99)")
+    with Workspace(projects.write_project(folder)) as other, other.database.write() as transaction:
+        transaction.exec_driver_sql("INSERT INTO schema_version (version) VALUES (99)")
     database = folder / ".ratchet" / "ratchet.db"
     before = database.read_bytes()
     found = command_line(folder, "runs")
