@@ -61,7 +61,7 @@ class Ledger:
     def chain(self, event):
         """List an event and its causes, up to the root or to BROKEN."""
         path = [event]
-        while ref := path[-1].get("trigger_event") or path[-1].get("causationid"):
+        while ref := path[-1].get("causationid") or path[-1].get("trigger_event"):
             cause = self.index.get((path[-1]["source"], ref)) or self.index.get(("ratchet", ref), BROKEN)
             path.append(BROKEN if cause in path else cause)
         return path

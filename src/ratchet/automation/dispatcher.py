@@ -88,6 +88,10 @@ class Dispatcher:
             problem = self._limit(rule, event)
         except BrokenCondition as error:
             held, problem = False, f"the condition {error}"
+        except Exception as error:  # noqa: BLE001, the border of the worker
+            # A fault of ours must be seen, and must not keep the other rules from firing.
+            _log.exception("rule %s could not be considered", rule.name)
+            problem = f"{type(error).__name__}: {error}"
         with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
             if problem:
                 suppressed = _rule_event("rule.suppressed", rule, event, reason=problem, condition_result=held)

@@ -5,8 +5,10 @@ all its events follow from the event that queued it.
 """
 
 import hashlib
+import logging
 import os
 import platform
+import traceback
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +26,7 @@ from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
 
+_log = logging.getLogger(__name__)
 _LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet")
 _COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
 
@@ -121,21 +124,26 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
         How it ended: ``pass`` or ``fail`` at the gate, ``success`` without candidate, ``failed`` or ``cancelled``.
     """
     run_id = spec["run_id"]
-    context.step("start", lambda: _start(resources, run_id))
-    run = registry.run(resources.database, run_id)
-    if run.status == "cancelled":
-        return "cancelled"
     costs: list[dict[str, Any]] = []
     try:
-        result = _converse(resources, context, run, costs)
+        context.step("start", lambda: _start(resources, run_id))
+        run = registry.run(resources.database, run_id)
+        return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, costs)
     except RunCancelled:
         return "cancelled"
     except RatchetError as error:
-        message = str(error)
-        trace = getattr(error, "traceback", "")
-        return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, costs)))
+        message, trace = str(error), getattr(error, "traceback", "")
+    except Exception as error:  # noqa: BLE001, the border of the worker
+        # A fault of ours must end the run visibly, not leave it running for ever.
+        _log.exception("run %s failed", run_id)
+        message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
+    return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, costs)))
+
+
+def _body_and_gate(resources: Resources, context: JobContext, run: Run, costs: list[dict[str, Any]]) -> str:
+    result = _converse(resources, context, run, costs)
     if result["candidate"] is None:
-        return str(context.step("finish", lambda: _succeed(resources, run_id, costs)))
+        return str(context.step("finish", lambda: _succeed(resources, run.id, costs)))
     return _to_the_gate(resources, context, run, result["candidate"], costs)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ratchet import clock, config
-from ratchet.automation import rules
+from ratchet.automation import conditions, rules
 from ratchet.automation.actions import ACTIONS, Action
 from ratchet.errors import NothingToRollBack
 from ratchet.loop import projects as declared
@@ -126,6 +126,20 @@ def test_a_condition_that_breaks_suppresses_its_rule_only(ruled: Callable[..., S
     assert "missing" in suppressed[0].data["reason"]
     assert suppressed[0].data["condition_result"] is False
     assert suppressed[0].causationid == event.id
+    assert [one.subject for one in stage.events("rule.fired")] == ["whole"]
+
+
+def test_a_fault_of_ours_suppresses_one_rule_only(ruled: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The event is not lost for the other rules, and the fault is in the ledger."""
+    stage = ruled(rule("aged", '"note"', when="kpi.train_age_days > 2.0") + rule("whole", '"note"'))
+
+    def broken(*_args: object) -> None:
+        raise MemoryError("none left")
+
+    monkeypatch.setattr(conditions, "kpis", broken)
+    alert(stage)
+    stage.runs.work()
+    assert [one.data["reason"] for one in stage.events("rule.suppressed")] == ["MemoryError: none left"]
     assert [one.subject for one in stage.events("rule.fired")] == ["whole"]
 
 

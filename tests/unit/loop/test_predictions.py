@@ -145,21 +145,27 @@ def test_two_collectors_at_once_lose_nothing(
     log = PredictionLog(stage.resources.serving, writer=clock.new_id())
     ids = stage.answer(version, at=projects.START, count=5, log=log)
     write = predictions._write_open
-    others: list[threading.Thread] = []
+    other = threading.Thread(target=predictions.collect, args=[stage.resources])
+    has_written, may_go_on = threading.Event(), threading.Event()
 
-    def slow(*args: Any, **kwargs: Any) -> None:
-        if not others:
-            # Between reading and writing more frames come, and another collector is as fast as it may be.
-            ids.extend(stage.answer(version, at=projects.START, count=5, first=5, log=log))
-            others.append(threading.Thread(target=predictions.collect, args=[stage.resources]))
-            others[0].start()
-            others[0].join(0.5)
+    def interleaved(*args: Any, **kwargs: Any) -> None:
+        if threading.current_thread() is other:
+            write(*args, **kwargs)
+            has_written.set()
+            may_go_on.wait(10)
+            return
+        # Between reading and writing more frames come, and the other collector is faster, if it may.
+        ids.extend(stage.answer(version, at=projects.START, count=5, first=5, log=log))
+        other.start()
+        has_written.wait(0.5)
         write(*args, **kwargs)
 
-    monkeypatch.setattr(predictions, "_write_open", slow)
+    monkeypatch.setattr(predictions, "_write_open", interleaved)
     predictions.collect(stage.resources)
-    others[0].join()
+    may_go_on.set()
+    other.join()
     log.close()
+    monkeypatch.undo()
     predictions.collect(stage.resources)
     assert logged(stage) == sorted(ids)
 

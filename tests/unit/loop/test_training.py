@@ -149,6 +149,23 @@ def test_a_model_that_cannot_be_measured_fails_its_run(make_project: Callable[..
     assert "unknown metric 'auc'" in run.error
 
 
+def test_a_fault_of_ours_ends_the_run_visibly(
+    make_project: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not stay under way for ever: the run says why, and its log has the traceback."""
+    stage = make_project()
+    queued = start(stage)
+
+    def broken(*_args: object) -> None:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(training, "_register", broken)
+    stage.runs.work("run")
+    run = row(stage, queued)
+    assert (run.status, run.error) == ("failed", "KeyError: 'no such thing'")
+    assert "in broken" in (stage.resources.logs / "runs" / f"{run.id}.log").read_text()
+
+
 def test_a_run_may_end_without_a_candidate(make_project: Callable[..., Stage]) -> None:
     """One that only looks at data registers nothing and meets no gate."""
     stage = make_project(LOOKING)

@@ -1,7 +1,7 @@
-"""A week of a small workspace: data, training, release by rule, requests, outcomes, monitoring, sampling, new data.
+"""Days of a small workspace: data, training, release by rule, requests, outcomes, monitoring, sampling, new data.
 
-Run as ``python -m tests.simulation.week FOLDER``. Invariant: what happens is a list of moments made from nothing but
-the calendar; a moment that is done again changes nothing, so a week that was killed goes on where its clock stood.
+Run as ``python -m tests.simulation.story FOLDER``. Invariant: what happens is a list of moments made from nothing but
+the calendar; a moment that is done again changes nothing, so a story that was killed goes on where its clock stood.
 """
 
 import http.client
@@ -19,10 +19,10 @@ from ratchet.loop.frames import write_parquet
 from ratchet.workspace import Workspace
 from tests import projects
 
-DAYS = 4
+DAYS = 2
 ROWS = 30
 TOKEN = "rat_of-the-shop-in-the-simulation"
-NEW_FILE_ON = 2
+NEW_FILE_ON = 1
 RULES = """
 [[rule]]
 name = "train on new files"
@@ -53,12 +53,14 @@ name = "retrain on drift"
 on = "monitor.alert.raised"
 do = { start_run = "churn" }
 """
-SETTINGS = projects.SETTINGS.replace("minimum_rows = 20", "minimum_rows = 20\nwindow_days = 2\ndrift_threshold = 0.4")
+SETTINGS = projects.SETTINGS.replace(
+    "minimum_rows = 20", "minimum_rows = 20\nwindows_over = 1\nwindow_days = 1\ndrift_threshold = 0.8"
+)
 Moment = tuple[datetime, Callable[[], object]]
 
 
-class Week:
-    """The week in a workspace that runs.
+class Story:
+    """What happens, in a workspace that runs.
 
     Args:
         workspace: The workspace, its clock simulated.
@@ -80,7 +82,10 @@ class Week:
 
     def _moments(self) -> Iterator[Moment]:
         yield projects.START, self._issue_token
-        yield projects.START + timedelta(hours=1), self._workspace.look_for_data
+        # What is due while nothing serves finds nothing to do.
+        yield projects.START + timedelta(hours=1), lambda: None
+        yield projects.START + timedelta(hours=1, minutes=10), lambda: None
+        yield projects.START + timedelta(hours=2), self._workspace.look_for_data
         for day in range(DAYS):
             midnight = projects.START + timedelta(days=day)
             if day == NEW_FILE_ON:
@@ -101,7 +106,7 @@ class Week:
         self._workspace.look_for_data()
 
     def _ask(self, day: int) -> None:
-        """Ask about a day's customers until the endpoint has answered; on the last days they come much more often."""
+        """Ask about a day's customers until the endpoint has answered; on the last one they come much more often."""
         rows = projects.customers(ROWS, seed=100 + day)
         rows["visits"] += 6.0 * (day >= NEW_FILE_ON)
         body = msgspec.json.encode({"id": f"day-{day}", "inputs": projects.tensors(rows)})
@@ -140,11 +145,11 @@ def prepare(folder: Path) -> Path:
 
 
 def main(folder: Path) -> None:
-    """Play what is left of the week; the endpoint stays behind, as it does when we are killed."""
+    """Play what is left of the story; the endpoint stays behind, as it does when we are killed."""
     with Workspace(folder, poll_seconds=0.01) as workspace:
         workspace.start(die_together=False)
         workspace.sync(actor=workspace.person("you"))
-        Week(workspace).play()
+        Story(workspace).play()
 
 
 if __name__ == "__main__":
