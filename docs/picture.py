@@ -29,7 +29,11 @@ def main(folder: Path) -> None:
     labels = [f"{datetime.strptime(one.month, '%Y-%m'):%b} {one.month[:4]}" for one in months]
     levels = charts.step_chart(
         labels,
-        [charts.Series(name="level of automation, policy 'standard'", values=tuple(float(one.level) for one in months))],
+        [
+            charts.Series(
+                name="level of automation, policy 'standard'", values=tuple(float(one.level) for one in months)
+            )
+        ],
         title="Level of automation",
         description="The level at the end of each month.",
         top=4,
@@ -38,7 +42,7 @@ def main(folder: Path) -> None:
         labels,
         [
             charts.Series(name="what served", values=tuple(one.live for one in months)),
-            charts.Series(name="January's model on the same flights", values=tuple(one.january for one in months)),
+            charts.Series(name="January's model, same flights", values=tuple(one.january for one in months)),
         ],
         title="Area under the ROC curve",
         description="The live metric by month beside that of a model that was never renewed.",

@@ -26,6 +26,7 @@ from ratchet.records import Record
 
 POLL_SECONDS = 0.05
 START_SECONDS = 60.0
+REAP_SECONDS = 10.0
 
 
 class Limits(Record, frozen=True):
@@ -109,10 +110,13 @@ class Zygotes:
 
     def exit_reason(self, pid: int) -> str:
         """Return in words how a child ended."""
-        deadline = clock.monotonic() + 1.0
+        deadline = clock.monotonic() + REAP_SECONDS
         while pid not in self._exits and clock.monotonic() < deadline:
+            is_reaping = self.pid is not None
             with self._lock:
                 self._drain()
+            if not is_reaping:
+                break
             clock.sleep(0.01)
         code = self._exits.pop(pid, None)
         if code is None:

@@ -29,12 +29,13 @@ def main(arguments: list[str]) -> None:
             importlib.import_module(module)
     control.send(b'{"ready": true}')
     while True:
-        select.select([control], [], [], 0.2)
+        readable, _, _ = select.select([control], [], [], 0.2)
         _reap(control)
-        try:
-            message, descriptors, _flags, _address = socket.recv_fds(control, 64, 1, socket.MSG_DONTWAIT)
-        except BlockingIOError:
+        if not readable:
+            # Asked only where something has come: recv_fds takes flags such as MSG_DONTWAIT and ignores them.
             continue
+        try:
+            message, descriptors, _flags, _address = socket.recv_fds(control, 64, 1)
         except OSError:
             os._exit(0)  # the parent is gone or has closed its end: nobody is left to fork for
         if not message:

@@ -293,6 +293,5 @@ def test_a_body_may_end_without_a_candidate(artifacts: Artifacts) -> None:
 def test_errors_of_a_step_are_those_of_the_parent() -> None:
     """What crosses between processes are fields, and the message is the same on both sides."""
     error = ParameterUnknown(pipeline="churn", name="x", known="strength")
-    assert str(StepFailed(step="body", error_type="ParameterUnknown", message=str(error))).endswith(
-        "Pipeline 'churn' has no parameter 'x'. It takes: strength."
-    )
+    failed = StepFailed(step="body", error_type="ParameterUnknown", message=str(error))
+    assert "Pipeline 'churn' has no parameter 'x'. It takes: strength." in str(failed)
