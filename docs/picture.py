@@ -4,7 +4,7 @@ The picture of the README: the level at the end of each month, and below it what
 """
 
 import sys
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 
 from ratchet.demo import report
@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
     """Read the demo's figures and write the picture."""
     with Workspace(folder) as workspace:
         months = report.compute(workspace, until=END).months
-    labels = [f"{datetime.strptime(one.month, '%Y-%m'):%b} {one.month[:4]}" for one in months]
+    labels = [f"{date.fromisoformat(one.month + '-01'):%b} {one.month[:4]}" for one in months]
     levels = charts.step_chart(
         labels,
         [
