@@ -21,7 +21,7 @@ from tests.waiting import is_alive, until
 
 RATCHET = [sys.executable, "-m", "ratchet"]
 PATIENCE_SECONDS = 120
-SLOW_STEP = "    import time\n\n    time.sleep(3)\n    encode = "
+SLOW_STEP = "    import time\n\n    time.sleep(10)\n    encode = "
 
 
 def ratchet(folder: Path, *arguments: str, code: int = 0) -> str:
