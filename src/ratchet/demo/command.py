@@ -1,4 +1,4 @@
-"""`ratchet demo`: a year of real flights through the closed loop, on this machine, in about two minutes.
+"""`ratchet demo`: a year of real flights through the closed loop, on this machine, in a few minutes.
 
 Invariant: what it prints was computed from the ledger and the logs of the run; broken off, the same command goes on.
 """
