@@ -5,7 +5,6 @@ has come.
 """
 
 import importlib.util
-import os
 import tempfile
 import zipfile
 from datetime import UTC, datetime
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+
+from ratchet.store.artifacts import sync_path
 
 CATEGORICAL: tuple[str, ...] = ("carrier", "origin", "dest")
 """Model inputs that are text; none of them is ever missing."""
@@ -328,15 +329,6 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, *, target:
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as scratch:
         partial = Path(scratch) / target.name
         connection.execute(f"COPY ({query}) TO {_quoted(partial)} (FORMAT parquet, COMPRESSION zstd)")
-        _sync(partial)
+        sync_path(partial)
         partial.replace(target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    """Make a file's bytes, or a folder's names, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(target.parent)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ratchet import clock
-from ratchet.store.artifacts import sync_folder
+from ratchet.store.artifacts import sync_path
 
 if TYPE_CHECKING:
     import duckdb
@@ -50,11 +50,9 @@ def write_parquet(target: Path, table: Any) -> None:
     try:
         with connect() as connection:
             connection.from_df(table).write_parquet(str(temporary), compression="zstd")
-        descriptor = os.open(temporary, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+        sync_path(temporary)
         temporary.replace(target)
-        sync_folder(target.parent)
+        sync_path(target.parent)
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()

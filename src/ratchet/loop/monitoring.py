@@ -144,12 +144,10 @@ def _record(
                 },
             ),
         )[0]
-        # At a repeat the first evaluation stands, and what it led to has been done.
-        status = str(evaluated.data["status"])
         was_raised = bool(registry.state(transaction, f"alert/{name}", default=False))
         is_raised = status == ALERT if status != INSUFFICIENT else was_raised
         if is_raised == was_raised:
-            return [evaluated, *resources.ledger.caused_by(evaluated.id)]
+            return [evaluated]
         registry.put_state(transaction, f"alert/{name}", is_raised)
         source = origin.current()
         with origin.use(origin.following(evaluated, key=source.key if source else "")):

@@ -49,7 +49,7 @@ class Artifacts:
             target = self.path(sha256)
             target.parent.mkdir(exist_ok=True)
             temporary.replace(target)
-            sync_folder(target.parent)
+            sync_path(target.parent)
             return sha256
         finally:
             with suppress(FileNotFoundError):
@@ -137,12 +137,12 @@ def write_durably(target: Path, content: bytes) -> None:
         with suppress(FileNotFoundError):
             temporary.unlink()
         raise
-    sync_folder(target.parent)
+    sync_path(target.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable: a renamed file may else be gone after a power loss."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Make a file's bytes, or the names in a folder, durable: a renamed file may else be gone after a power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

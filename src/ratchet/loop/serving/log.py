@@ -22,7 +22,7 @@ import msgspec
 
 from ratchet.errors import PredictionLogUnwritable
 from ratchet.loop.serving import claim
-from ratchet.store.artifacts import sync_folder
+from ratchet.store.artifacts import sync_path
 
 SPOOL_FOLDER = "spool"
 ROTATION_FILE = "rotate"
@@ -184,7 +184,7 @@ class PredictionLog:
             descriptor = os.open(path, flags, 0o644)
             # From here on readers take the file before for closed: nothing may be written to it any more.
             self._switch_to(path, descriptor)
-            sync_folder(self._spool)
+            sync_path(self._spool)
         except OSError as error:
             raise PredictionLogUnwritable(path=str(path), reason=str(error)) from error
 
