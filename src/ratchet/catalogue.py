@@ -72,7 +72,7 @@ _ALL = [
     *_types("", "bill.imported", root=True, awaits="bills"),
     *_types("", "ownership.changed", "module.used", "goal.set", "report.published", awaits="reports and goals"),
     *_types("", "level.policy.published"),
-    *_types("", "assessment.recorded", awaits="assessments"),
+    *_types("", "assessment.recorded"),
     *_types("", "pipeline.declared"),
     *_types("", "pipeline.archived", awaits="archiving"),
     *_types("", "source.cursor", root=True, awaits="importers"),

@@ -481,6 +481,24 @@ class Workspace:
         """
         return measure_level(self.history(), pipeline, self.policy(policy), as_of=as_of)
 
+    # ---- assessing
+
+    def record_assessment(self, subject: str, data: dict[str, Any], *, actor: Actor | None = None) -> Event:
+        """Record what somebody declares about how the work is done; a subject is recorded once.
+
+        Args:
+            subject: Names the assessment and its version, such as ``flights@1``.
+            data: What was declared, with the kind of assessment under ``assessment``.
+            actor: Who declares it.
+
+        Returns:
+            The event ``assessment.recorded`` as it stands in the ledger: the first one, where there is one.
+        """
+        key = f"assessment/{data['assessment']}/{subject}"
+        with self.by_command("record_assessment", {"subject": subject}, subject=subject, actor=actor, key=key):
+            event = Event(type="assessment.recorded", subject=subject, evidence="declared", data=data)
+            return self.ledger.record(event)[0]
+
     # ---- looking
 
     def rules(self) -> RuleSet:

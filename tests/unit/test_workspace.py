@@ -327,3 +327,16 @@ def test_what_was_taken_in_by_one_process_is_carried_out_by_another(tmp_path: Pa
         assert outcome == {"event": command.id, "error": ""}
         assert (workspace.folder / LOCK_FILE).exists()
         assert not workspace.is_running
+
+
+def test_one_version_of_an_assessment_is_recorded_once(workspace: Workspace) -> None:
+    """What is declared says so, has a command as its cause, and stays what it was when it is sent again."""
+    first = workspace.record_assessment("flights@1", {"assessment": "map", "digest": "a"})
+    again = workspace.record_assessment("flights@1", {"assessment": "map", "digest": "b"})
+    other = workspace.record_assessment("flights@1", {"assessment": "evaluation", "digest": "c"})
+    assert (again.id, again.data["digest"]) == (first.id, "a")
+    assert other.id != first.id
+    assert (first.evidence, first.pipeline) == ("declared", "")
+    command = workspace.ledger.get(first.causationid)
+    assert command is not None
+    assert (command.type, command.actor_class) == ("command.issued", "human")
