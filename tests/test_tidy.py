@@ -43,6 +43,7 @@ TESTED_ELSEWHERE = {
     "store/schema.py": "tests/contract/test_ledger.py",
     "store/database.py": "tests/contract/test_ledger.py",
     "store/artifacts.py": "tests/contract/test_artifacts.py",
+    "store/tree.py": "tests/contract/test_tree.py",
     "engine/runs.py": "tests/contract/test_runs.py",
     "engine/child.py": "tests/unit/engine/test_executors.py",
     "engine/zygote.py": "tests/unit/engine/test_executors.py",

@@ -177,6 +177,103 @@ class CauseMissing(RatchetError):
 
 
 @dataclass
+class LedgerGap(RatchetError):
+    """A number is missing in the ledger."""
+
+    expected: int
+    found: int
+    template: ClassVar[str] = (
+        "The ledger has no entry {expected}; the next one is {found}. Entries were taken out, and no checkpoint is "
+        "signed over the rest. See all of it with: ratchet ledger verify"
+    )
+
+
+@dataclass
+class LedgerCut(RatchetError):
+    """Something outside knows of more entries than the ledger has."""
+
+    where: str
+    expected: int
+    found: int
+    template: ClassVar[str] = (
+        "The ledger ends with entry {found}, but {where} knows of {expected}: its end was cut off. Nothing was signed. "
+        "Restore a backup that has them, and see: ratchet ledger verify"
+    )
+
+
+@dataclass
+class LedgerDiffers(RatchetError):
+    """What was written elsewhere about the ledger is not what it holds now."""
+
+    where: str
+    size: int
+    template: ClassVar[str] = (
+        "{where} holds another state of the first {size} entries than the ledger does: they were changed since. "
+        "Nothing was written. See what differs with: ratchet ledger verify"
+    )
+
+
+@dataclass
+class SigningKeyUnusable(RatchetError):
+    """A key for checkpoints cannot be read."""
+
+    path: str
+    problem: str
+    template: ClassVar[str] = (
+        "{path} is no usable Ed25519 key: {problem}. A private key is a PEM file; a public key is a PEM file or a line "
+        "such as ratchet/flights+1a2b3c4d+AbCd..., as ratchet ledger key prints it."
+    )
+
+
+@dataclass
+class CheckpointInvalid(RatchetError):
+    """A text is no checkpoint, or not one that can be trusted."""
+
+    where: str
+    problem: str
+    template: ClassVar[str] = "{where} is no valid checkpoint: {problem}."
+
+
+@dataclass
+class ProofInvalid(RatchetError):
+    """A text is no proof."""
+
+    where: str
+    problem: str
+    template: ClassVar[str] = "{where} is no proof: {problem}."
+
+
+@dataclass
+class ExportInvalid(RatchetError):
+    """A file is no export of a ledger."""
+
+    where: str
+    problem: str
+    template: ClassVar[str] = "{where}: {problem} An export is made with: ratchet ledger export --output FILE"
+
+
+@dataclass
+class AnchorFailed(RatchetError):
+    """A checkpoint could not be written elsewhere, or what is there cannot be read."""
+
+    anchor: str
+    problem: str
+    template: ClassVar[str] = (
+        "The anchor {anchor} could not be used: {problem}. The checkpoint itself stands in the ledger; once the place "
+        "is there again, run: ratchet ledger anchor"
+    )
+
+
+@dataclass
+class NotErasable(RatchetError):
+    """Something was to be erased that must stay."""
+
+    event: str
+    reason: str
+    template: ClassVar[str] = "The payload of {event} is not erased: {reason}."
+
+
+@dataclass
 class NestedWrite(RatchetError):
     """The engine or a second write was called while a write transaction is open."""
 

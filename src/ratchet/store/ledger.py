@@ -1,7 +1,8 @@
 """The ledger: an append-only log of events, each with its actor and its cause.
 
 Invariants: sequence numbers are dense; (source, id) is unique, so appending again changes nothing; what reacts to an
-event is enqueued in the transaction that appends it; no event but a root is without a cause.
+event is enqueued in the transaction that appends it; no event but a root is without a cause; an event and its leaf of
+the Merkle tree are written together.
 """
 
 import hashlib
@@ -11,15 +12,18 @@ from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from ratchet import clock, origin
 from ratchet.catalogue import event_type, wire_name
 from ratchet.errors import CauseMissing, LedgerConflict
 from ratchet.records import NATIVE_SOURCE, Event, derive_id
+from ratchet.store import tree
 from ratchet.store.database import Database
+from ratchet.store.merkle import hash_leaf
 from ratchet.store.schema import ledger, payload
 
+SALT_BYTES = 16
 _PAGE = 1000
 _ENCODER = msgspec.json.Encoder()
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -57,18 +61,19 @@ class Ledger:
             UnknownEventType: A type is not in the catalogue.
             CauseMissing: An event that is no root has no cause.
         """
-        stored: list[Event] = []
+        complete = [_complete(event) for event in events]
+        known = _find_many(transaction, complete)
         added: list[Event] = []
-        for event in events:
-            complete = _complete(event)
-            present = _find(transaction, complete.source, complete.id)
-            if present is None:
-                present = _insert(transaction, complete)
-                added.append(present)
-            stored.append(present)
+        last = tree.last_seq(transaction)
+        for event in complete:
+            key = (event.source, event.id)
+            if key not in known:
+                added.append(msgspec.structs.replace(event, seq=last + len(added) + 1))
+                known[key] = added[-1]
         if added:
+            _insert(transaction, added, [_ENCODER.encode(event.data) for event in added])
             self._react(transaction, added)
-        return stored
+        return [known[event.source, event.id] for event in complete]
 
     def record(self, *events: Event) -> list[Event]:
         """Append events in a transaction of their own."""
@@ -88,7 +93,8 @@ class Ledger:
         with self._database.write() as transaction:
             present = _find(transaction, complete.source, complete.id)
             if present is None:
-                present = _insert(transaction, complete, body=body)
+                present = msgspec.structs.replace(complete, seq=tree.last_seq(transaction) + 1)
+                _insert(transaction, [present], [body])
                 self._react(transaction, [present])
                 return present, True
             if _is_same(transaction, present, complete):
@@ -177,11 +183,7 @@ class Ledger:
     def last_seq(self) -> int:
         """Return the highest sequence number, 0 for an empty ledger."""
         with self._database.read() as connection:
-            return _last_seq(connection)
-
-
-def _last_seq(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(ledger.c.seq), 0))).scalar_one())
+            return tree.last_seq(connection)
 
 
 def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "") -> Any:
@@ -239,25 +241,44 @@ def _find(connection: Connection, source: str, event_id: str) -> Event | None:
     return None if row is None else _decode(row.seq, row.envelope, row.body)
 
 
-def _insert(transaction: Connection, event: Event, *, body: bytes | None = None) -> Event:
-    stored = msgspec.structs.replace(event, seq=_last_seq(transaction) + 1)
-    content = body if body is not None else _ENCODER.encode(stored.data)
-    salt = secrets.token_bytes(16)
-    transaction.execute(
-        ledger.insert(),
-        {
-            "seq": stored.seq,
-            "source": stored.source,
-            "id": stored.id,
-            "type": stored.type,
-            "subject": stored.subject,
-            "pipeline": stored.pipeline,
-            "cause": stored.causationid,
-            "envelope": _envelope(stored, salt=salt, body=content),
-        },
-    )
-    transaction.execute(payload.insert(), {"seq": stored.seq, "body": content, "salt": salt})
-    return stored
+def _find_many(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
+    """Return those of the events that are in the ledger already, by source and id."""
+    wanted: dict[str, list[str]] = {}
+    for event in events:
+        wanted.setdefault(event.source, []).append(event.id)
+    found: dict[tuple[str, str], Event] = {}
+    for source, ids in wanted.items():
+        for start in range(0, len(ids), _PAGE):
+            query = _query().where(ledger.c.source == source, ledger.c.id.in_(ids[start : start + _PAGE]))
+            for row in connection.execute(query):
+                event = _decode(row.seq, row.envelope, row.body)
+                found[event.source, event.id] = event
+    return found
+
+
+def _insert(transaction: Connection, events: Sequence[Event], bodies: Sequence[bytes]) -> None:
+    """Write numbered events and the bytes of their payloads, and let the Merkle tree grow by them."""
+    rows, payloads, leaves = [], [], []
+    for event, body in zip(events, bodies, strict=True):
+        salt = secrets.token_bytes(SALT_BYTES)
+        envelope = _envelope(event, salt=salt, body=body)
+        rows.append(
+            {
+                "seq": event.seq,
+                "source": event.source,
+                "id": event.id,
+                "type": event.type,
+                "subject": event.subject,
+                "pipeline": event.pipeline,
+                "cause": event.causationid,
+                "envelope": envelope,
+            }
+        )
+        payloads.append({"seq": event.seq, "body": body, "salt": salt})
+        leaves.append(hash_leaf(envelope))
+    transaction.execute(ledger.insert(), rows)
+    transaction.execute(payload.insert(), payloads)
+    tree.extend(transaction, leaves, first=events[0].seq)
 
 
 def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:

@@ -52,7 +52,26 @@ def _guard_postgres(connection: Connection) -> None:
         )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _add_tree(connection: Connection) -> None:
+    """Make the tables of the Merkle tree; entries that are there already come into it at the next checkpoint."""
+    schema.metadata.create_all(connection, tables=[schema.ledger_tree, schema.ledger_tile])
+    connection.execute(schema.ledger_tree.insert(), {"id": 1, "size": 0, "frontier": b"", "leaves": b""})
+    if connection.dialect.name == "sqlite":
+        for occasion in ("UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f"CREATE TRIGGER ledger_tile_no_{occasion.lower()} BEFORE {occasion} ON ledger_tile "
+                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+            )
+    else:
+        connection.execute(
+            text(
+                "CREATE TRIGGER ledger_tile_guard BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger_tile "
+                "FOR EACH STATEMENT EXECUTE FUNCTION ratchet_refuse()"
+            )
+        )
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree)
 LATEST = len(STEPS)
 
 

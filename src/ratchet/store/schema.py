@@ -44,6 +44,24 @@ payload = Table(
     Column("salt", LargeBinary, nullable=False),
 )
 
+# The Merkle tree over the envelopes: what it needs to grow, and the hashes of its leaves by the tile.
+ledger_tree = Table(
+    "ledger_tree",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("size", BigInteger, nullable=False),
+    Column("frontier", LargeBinary, nullable=False),
+    Column("leaves", LargeBinary, nullable=False),
+)
+
+ledger_tile = Table(
+    "ledger_tile",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("leaves", LargeBinary, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+)
+
 pseudonym = Table(
     "pseudonym",
     metadata,

@@ -1,14 +1,22 @@
 """How a database comes to the schema of this version."""
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, make_url, select, text
 
 from ratchet.errors import WorkspaceTooNew
-from ratchet.store import migrations, schema
+from ratchet.records import Event
+from ratchet.store import migrations, schema, tree
 from ratchet.store.database import Database
+from ratchet.store.ledger import Ledger
+from ratchet.store.merkle import hash_leaf, root_of
+
+# Databases as earlier versions left them, one a schema.
+OLD = Path(__file__).parents[2] / "assets" / "old_workspaces"
 
 
 @pytest.fixture
@@ -47,6 +55,30 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     migrations.migrate(database)
     with database.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM state")).scalar() == 1
+
+
+def test_database_of_schema_1_is_read_and_gets_its_tree(sqlite_url: str) -> None:
+    """A ledger that an earlier version wrote is as it was, takes events at once, and comes into the tree."""
+    with sqlite3.connect(make_url(sqlite_url).database or "") as connection:
+        connection.executescript((OLD / "schema_1.sql").read_text())
+    connection.close()
+    database = Database(sqlite_url)
+    migrations.migrate(database)
+    ledger = Ledger(database, lambda _transaction, _events: None)
+    before = list(ledger.read())
+    assert [event.type for event in before[:2]] == ["command.issued", "run.queued"]
+    assert before[4].data == {"b": 1.5, "a": "é"}
+    ledger.record(Event(type="custom.emitted", subject="s"))
+    with database.read() as connection:
+        state = tree.load(connection)
+    assert state is not None
+    assert state.size == 0
+    tree.catch_up(database)
+    with database.read() as connection:
+        state, envelopes = tree.load(connection), connection.execute(select(schema.ledger.c.envelope)).scalars().all()
+    assert state is not None
+    assert (state.size, state.root) == (6, root_of(hash_leaf(envelope) for envelope in envelopes))
+    database.close()
 
 
 def test_newer_database_is_refused_and_left_alone(database: Database) -> None:

@@ -1,0 +1,212 @@
+"""The ledger's Merkle tree in the database: it grows in the transaction of each append, and gives roots and proofs.
+
+Invariants: entry number n is leaf n - 1; a tile of 64 leaf hashes is written once, when it is full; what is kept here
+proves nothing by itself, it says fast what a reading of all envelopes must come to.
+"""
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from ratchet.errors import LedgerCut, LedgerGap
+from ratchet.records import Record
+from ratchet.store import merkle
+from ratchet.store.database import Database
+from ratchet.store.merkle import HASH_BYTES, Frontier, hash_leaf
+from ratchet.store.schema import ledger, ledger_tile, ledger_tree
+
+TILE_LEVEL = 6
+TILE_LEAVES = 1 << TILE_LEVEL
+_TILE_BYTES = TILE_LEAVES * HASH_BYTES
+_CATCH_UP_ENTRIES = 20_000
+_ONLY_ROW = 1
+_LOAD = select(ledger_tree.c.size, ledger_tree.c.frontier, ledger_tree.c.leaves).where(ledger_tree.c.id == _ONLY_ROW)
+_STORE = ledger_tree.update().where(ledger_tree.c.id == _ONLY_ROW)
+
+
+class State(Record, frozen=True):
+    """How far the tree has grown.
+
+    Attributes:
+        size: Leaves so far.
+        frontier: Roots of its complete subtrees, one after the other.
+        leaves: Hashes of the leaves that fill no tile yet, one after the other.
+    """
+
+    size: int
+    frontier: bytes
+    leaves: bytes
+
+    @property
+    def root(self) -> bytes:
+        """Return the tree's root."""
+        return self.grown().root()
+
+    def grown(self) -> Frontier:
+        """Return the frontier, ready to grow."""
+        return Frontier(self.size, split(self.frontier))
+
+
+def split(hashes: bytes) -> list[bytes]:
+    """Return hashes that stand one after the other."""
+    return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
+
+
+def load(connection: Connection) -> State | None:
+    """Return how far the tree has grown, or ``None`` where its row was taken away."""
+    row = connection.execute(_LOAD).first()
+    return None if row is None else State(size=row.size, frontier=bytes(row.frontier), leaves=bytes(row.leaves))
+
+
+def extend(transaction: Connection, leaves: Sequence[bytes], *, first: int) -> None:
+    """Let the tree grow by the leaves of entries that this transaction appends.
+
+    A tree that is not as far as the ledger stays as it is: the next checkpoint brings it up to date, or says why not.
+
+    Args:
+        leaves: Hashes of the leaves.
+        first: Number of the first of these entries.
+    """
+    state = load(transaction)
+    if state is None or state.size != first - 1:
+        return
+    frontier = state.grown()
+    frontier.extend(leaves)
+    waiting = state.leaves + b"".join(leaves)
+    full = len(waiting) // _TILE_BYTES
+    if full:
+        tiles = [waiting[number * _TILE_BYTES : (number + 1) * _TILE_BYTES] for number in range(full)]
+        beginning = state.size // TILE_LEAVES
+        rows = [
+            {"number": beginning + number, "leaves": tile, "root": merkle.root_of(split(tile))}
+            for number, tile in enumerate(tiles)
+        ]
+        transaction.execute(ledger_tile.insert(), rows)
+    left = waiting[full * _TILE_BYTES :]
+    transaction.execute(_STORE, {"size": frontier.size, "frontier": b"".join(frontier.hashes), "leaves": left})
+
+
+def catch_up(database: Database, *, report: Callable[[int], None] = lambda _size: None) -> None:
+    """Bring the entries into the tree that are in the ledger from before there was a tree.
+
+    Args:
+        report: Called with the tree's size after each step.
+
+    Raises:
+        LedgerGap: A number is missing in the ledger.
+        LedgerCut: The tree has more leaves than the ledger entries.
+    """
+    is_behind = True
+    while is_behind:
+        with database.write() as transaction:
+            size = _step(transaction)
+            is_behind = size < last_seq(transaction)
+        report(size)
+
+
+def up_to_date(transaction: Connection) -> State:
+    """Return the tree's state, which stands for the whole ledger.
+
+    Raises:
+        LedgerGap: A number is missing in the ledger.
+        LedgerCut: The tree has more leaves than the ledger entries.
+    """
+    while _step(transaction) < last_seq(transaction):
+        pass
+    state = load(transaction)
+    assert state is not None, "the step has made the row"
+    return state
+
+
+def last_seq(connection: Connection) -> int:
+    """Return the highest number in the ledger, 0 where it is empty."""
+    return int(connection.execute(select(func.coalesce(func.max(ledger.c.seq), 0))).scalar_one())
+
+
+def _step(transaction: Connection) -> int:
+    """Bring some entries into the tree; return its size."""
+    state = load(transaction)
+    if state is None:
+        empty = State(size=0, frontier=b"", leaves=b"")
+        transaction.execute(ledger_tree.insert(), {"id": _ONLY_ROW, "size": 0, "frontier": b"", "leaves": b""})
+        state = empty
+    last = last_seq(transaction)
+    if state.size > last:
+        raise LedgerCut(where="its own tree", expected=state.size, found=last)
+    query = select(ledger.c.seq, ledger.c.envelope).where(ledger.c.seq > state.size).order_by(ledger.c.seq)
+    rows = transaction.execute(query.limit(_CATCH_UP_ENTRIES)).all()
+    for expected, row in enumerate(rows, start=state.size + 1):
+        if row.seq != expected:
+            raise LedgerGap(expected=expected, found=row.seq)
+    if rows:
+        extend(transaction, [hash_leaf(bytes(row.envelope)) for row in rows], first=state.size + 1)
+    return state.size + len(rows)
+
+
+# ---- roots and proofs
+
+
+def subtree_root(connection: Connection, start: int, end: int) -> bytes:
+    """Return the root of the leaves ``[start, end)``, computed from tiles.
+
+    Args:
+        start: A multiple of the smallest power of two that is not below ``end - start``.
+        end: At most the tree's size.
+    """
+    frontier = Frontier()
+    whole = range(-(-start // TILE_LEAVES), end // TILE_LEAVES) if end - start >= TILE_LEAVES else range(0)
+    if whole:
+        query = select(ledger_tile.c.root).where(ledger_tile.c.number >= whole.start, ledger_tile.c.number < whole.stop)
+        for root in connection.execute(query.order_by(ledger_tile.c.number)).scalars():
+            frontier.push(bytes(root), level=TILE_LEVEL)
+    position = start + frontier.size
+    if position < end:
+        first = position // TILE_LEAVES
+        leaves = _leaves_of_tile(connection, first)
+        frontier.extend(leaves[position - first * TILE_LEAVES : end - first * TILE_LEAVES])
+    assert frontier.size == end - start, "the tree has all leaves that are asked for"
+    return frontier.root()
+
+
+def root_at(connection: Connection, size: int) -> bytes:
+    """Return the root that the tree had when it had so many leaves."""
+    return subtree_root(connection, 0, size)
+
+
+def prove_inclusion(connection: Connection, *, index: int, size: int) -> list[bytes]:
+    """Return the hashes that prove that a leaf is in the tree of a size."""
+    ranges = merkle.inclusion_ranges(index, size)
+    return merkle.prove(ranges, lambda start, end: subtree_root(connection, start, end))
+
+
+def prove_consistency(connection: Connection, *, first: int, second: int) -> list[bytes]:
+    """Return the hashes that prove that the larger tree begins with the smaller; none where one is empty or all."""
+    if first in (0, second):
+        return []
+    ranges = merkle.consistency_ranges(first, second)
+    return merkle.prove(ranges, lambda start, end: subtree_root(connection, start, end))
+
+
+def leaves_between(connection: Connection, start: int, end: int) -> list[bytes]:
+    """Return the hashes of the leaves ``[start, end)`` that are kept, from a beginning of a tile on.
+
+    Args:
+        start: A multiple of ``TILE_LEAVES``.
+        end: Leaves from here on are left out; fewer may be kept than are asked for.
+    """
+    number = start // TILE_LEAVES
+    query = select(ledger_tile.c.leaves).where(ledger_tile.c.number >= number, ledger_tile.c.number * TILE_LEAVES < end)
+    found = [bytes(tile) for tile in connection.execute(query.order_by(ledger_tile.c.number)).scalars()]
+    state = load(connection)
+    if state is not None and state.size // TILE_LEAVES == number + len(found):
+        found.append(state.leaves)
+    return split(b"".join(found))[: end - start]
+
+
+def _leaves_of_tile(connection: Connection, number: int) -> list[bytes]:
+    query = select(ledger_tile.c.leaves).where(ledger_tile.c.number == number)
+    kept = connection.execute(query).scalar()
+    if kept is not None:
+        return split(bytes(kept))
+    state = load(connection)
+    return split(state.leaves) if state is not None and state.size // TILE_LEAVES == number else []
