@@ -37,7 +37,18 @@ from ratchet.store.artifacts import Artifacts, write_durably
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
 
-PRELOAD = ("numpy", "pandas", "sklearn.ensemble", "sklearn.pipeline", "sklearn.compose", "skops.io", "duckdb")
+# The last two are what scikit-learn and joblib load at the first fit, which each child would do again.
+PRELOAD = (
+    "numpy",
+    "pandas",
+    "sklearn.ensemble",
+    "sklearn.pipeline",
+    "sklearn.compose",
+    "skops.io",
+    "duckdb",
+    "narwhals._pandas_like.namespace",
+    "multiprocessing.dummy",
+)
 LOOP_MODULES = ("ratchet.loop.pipelines", "ratchet.loop.fitness", "ratchet.loop.backtests", "ratchet.automation.custom")
 HEARTBEAT_SECONDS = 1.0
 TIDY_SECONDS = 3600.0

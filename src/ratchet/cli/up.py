@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 PORT = 8750
 LOG_FILE = "up.log"
-_GRACE_SECONDS = 3
-_BACKLOG = 128
 _log = logging.getLogger(__name__)
 
 
@@ -42,12 +40,13 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
     what was under way goes on at the next start.
     """
     from ratchet.cli.console import note, progress
+    from ratchet.web.server import listen
 
     with session.workspace() as workspace:
         with progress("starting") as shown:
             _log_to(workspace.resources.logs / LOG_FILE)
             workspace.start()
-            listener = _listen(host, port)
+            listener = listen(host, port)
             shown.show("reading the project")
             workspace.sync()
             shown.show("waiting for the endpoint")
@@ -59,25 +58,15 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
 def _serve(
     session: Session, workspace: "Workspace", listener: socket.socket, *, endpoint: str, names: tuple[str, ...]
 ) -> None:
-    import uvicorn
-
     from ratchet.web.app import create_app
     from ratchet.web.auth import LOOPBACK, login_link
+    from ratchet.web.server import address_of, make_server
 
     app = create_app(workspace, hosts=(*LOOPBACK, *names))
-    settings = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-        loop="uvloop",
-        http="httptools",
-    )
-    server = uvicorn.Server(settings)
+    server = make_server(app)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(workspace, stop), name="heartbeat")
-    name, port = listener.getsockname()[:2]
-    address = f"http://{name}:{port}"
+    address = address_of(listener)
     with _stopped_by_signals(server):
         beat.start()
         try:
@@ -86,25 +75,6 @@ def _serve(
         finally:
             stop.set()
             beat.join()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a socket that takes connections from now on, before the server is there to answer them.
-
-    Raises:
-        PortTaken: The address is not free.
-    """
-    from ratchet.errors import PortTaken
-
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise PortTaken(host=host, port=port, reason=str(error.strerror or error)) from error
-    return listener
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Invariant: what it prints was computed from the ledger and the logs of the run; 
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -20,6 +20,9 @@ from ratchet.demo.flights import Flights, prepare
 from ratchet.demo.outside import Airline
 from ratchet.demo.story import DEPLOYED_AT, END, NEW_YORK, PIPELINE, SCENARIOS, START, Story, write_project
 from ratchet.errors import DayInvalid, DemoDiffers
+from ratchet.web.app import create_app
+from ratchet.web.auth import login_link
+from ratchet.web.server import address_of, listen, serving
 from ratchet.workspace import CLOCK_FILE, Workspace
 
 DEFAULT_FOLDER = "ratchet-demo"
@@ -68,10 +71,12 @@ def run_demo(
     with Workspace(folder, poll_seconds=_POLL_SECONDS) as workspace, _stopping_on_signal():
         workspace.start(die_together=True)
         workspace.sync(actor=workspace.person("you"))
-        airline = Airline(workspace, flights, endpoint=PIPELINE, since=DEPLOYED_AT)
-        story = Story(workspace, flights, airline, scenario=SCENARIOS[scenario])
-        with report.progress(START, end, quiet=as_json) as advance:
-            story.play(until=end, progress=advance)
+        with (
+            _page(workspace, quiet=as_json) as web,
+            closing(Airline(workspace, flights, endpoint=PIPELINE, web=web, since=DEPLOYED_AT)) as airline,
+            report.progress(START, end, quiet=as_json) as advance,
+        ):
+            Story(workspace, flights, airline, scenario=SCENARIOS[scenario]).play(until=end, progress=advance)
         figures = report.compute(workspace, until=end)
     sys.stdout.write(report.as_json(figures) if as_json else report.as_text(figures, folder=folder))
     return 0
@@ -97,6 +102,18 @@ def _check_options(folder: Path, options: DemoOptions) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(options))
+
+
+@contextmanager
+def _page(workspace: Workspace, *, quiet: bool) -> Iterator[str]:
+    """Serve the web application while the year is replayed: outcomes come in there, and people can watch."""
+    app = create_app(workspace)
+    listener = listen("127.0.0.1", 0)
+    address = address_of(listener)
+    with serving(app, listener):
+        if not quiet:
+            sys.stderr.write(f"Watch the year go by: {login_link(app, address)}\n")
+        yield address
 
 
 @contextmanager

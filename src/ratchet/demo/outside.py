@@ -1,10 +1,11 @@
-"""The world outside: an airline's system that asks for predictions over HTTP and sends what came of them.
+"""The world outside: an airline's system that asks for predictions and sends what came of them, both over HTTP.
 
 Invariant: a request has the same id however often it is sent, so that a prediction is made once; an outcome is sent
 only after its flight has landed.
 """
 
 import http.client
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,8 +16,7 @@ import numpy as np
 from ratchet import clock
 from ratchet.demo.flights import CATEGORICAL, FEATURES, Flights
 from ratchet.errors import NotSettled
-from ratchet.loop import credentials, feedback
-from ratchet.loop.feedback import Outcome
+from ratchet.loop import credentials
 from ratchet.workspace import Workspace
 
 SYSTEM = "airline"
@@ -31,15 +31,17 @@ class Airline:
         workspace: Whose endpoint it calls.
         flights: What it asks about.
         endpoint: The served name.
+        web: Address of the web application, which takes outcomes in.
         since: From when on it asks; what it asked before now is known again after a restart.
     """
 
-    def __init__(self, workspace: Workspace, flights: Flights, *, endpoint: str, since: datetime) -> None:
+    def __init__(self, workspace: Workspace, flights: Flights, *, endpoint: str, web: str, since: datetime) -> None:
         self._workspace = workspace
         self._flights = flights
         self._endpoint = endpoint
-        self._token = self._make_token()
-        self._connection: http.client.HTTPConnection | None = None
+        token = self._make_token()
+        self._predictions = _Line(workspace.endpoint_address, token=token)
+        self._feedback = _Line(lambda: web, token=token)
         self._asked: dict[str, str] = {}
         for hour in flights.hours_between(since, max(since, clock.now())):
             self._remember(hour)
@@ -48,7 +50,7 @@ class Airline:
         """Ask about all flights of an hour in one request, again and again until it is answered; returns how many."""
         columns = self._flights.asked_at(hour)
         body = msgspec.json.encode({"id": _request_id(hour), "inputs": _tensors(columns)})
-        self._post(f"/v2/models/{self._endpoint}/infer", body)
+        self._predictions.post(f"/v2/models/{self._endpoint}/infer", body)
         self._remember(hour)
         return len(columns["flight_id"])
 
@@ -56,21 +58,25 @@ class Airline:
         """Send what came of the flights that have landed in ``(start, end]``; returns how many."""
         landed = self._flights.landed(start, end)
         outcomes = [
-            Outcome(
-                prediction_id=self._asked[flight],
-                value=int(late),
-                fields={"flight_id": flight, "scheduled_departure": _iso(departure), "arrived_at": _iso(arrival)},
-            )
+            {
+                "prediction_id": self._asked[flight],
+                "value": int(late),
+                "fields": {"flight_id": flight, "scheduled_departure": _iso(departure), "arrived_at": _iso(arrival)},
+            }
             for flight, late, departure, arrival in zip(
                 landed["flight_id"], landed["late"], landed["scheduled_departure"], landed["arrived_at"], strict=True
             )
             if flight in self._asked
         ]
         if outcomes:
-            credential = credentials.check(self._workspace.database, self._token)
-            sender = credential.actor(credentials.pseudonym(self._workspace.resources, credential.name))
-            feedback.receive(self._workspace.resources, self._endpoint, outcomes, sender=sender, key=key)
+            body = msgspec.json.encode({"outcomes": outcomes})
+            self._feedback.post(f"/api/v1/feedback/{self._endpoint}", body, key=key)
         return len(outcomes)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._predictions.close()
+        self._feedback.close()
 
     def _remember(self, hour: datetime) -> None:
         for row, flight in enumerate(self._flights.asked_at(hour)["flight_id"]):
@@ -91,8 +97,22 @@ class Airline:
             credentials.issue(self._workspace.resources, credential, token=token)
         return token
 
-    def _post(self, path: str, body: bytes) -> dict[str, Any]:
-        """Send a request until it is answered with 200.
+
+class _Line:
+    """A connection that is made again as often as it breaks.
+
+    Args:
+        address: Gives where to connect to; a server that came back may be elsewhere.
+        token: Shown with each request.
+    """
+
+    def __init__(self, address: Callable[[], str], *, token: str) -> None:
+        self._address = address
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def post(self, path: str, body: bytes, *, key: str = "") -> None:
+        """Send a request until it is taken; with a key it is taken once, however often it arrives.
 
         Raises:
             NotSettled: It was refused, or not answered for a long time.
@@ -101,25 +121,30 @@ class Airline:
         problem = "no answer"
         while clock.monotonic() < deadline:
             try:
-                status, content = self._exchange(path, body)
+                status, content = self._exchange(path, body, key)
             except (OSError, http.client.HTTPException) as error:
                 self._connection, problem = None, str(error) or type(error).__name__
             else:
-                if status == http.HTTPStatus.OK:
-                    answer: dict[str, Any] = msgspec.json.decode(content)
-                    return answer
+                if status in (http.HTTPStatus.OK, http.HTTPStatus.ACCEPTED):
+                    return
                 problem = f"{status} {content.decode(errors='replace')[:300]}"
                 if status < http.HTTPStatus.INTERNAL_SERVER_ERROR and status != http.HTTPStatus.NOT_FOUND:
                     break
             clock.sleep(_RETRY_SECONDS)
-        raise NotSettled(limit_seconds=PATIENCE_SECONDS, waiting=f"the endpoint's answer to {path}: {problem}")
+        raise NotSettled(limit_seconds=PATIENCE_SECONDS, waiting=f"the answer to {path}: {problem}")
 
-    def _exchange(self, path: str, body: bytes) -> tuple[int, bytes]:
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _exchange(self, path: str, body: bytes, key: str) -> tuple[int, bytes]:
         if self._connection is None:
-            address = urlsplit(self._workspace.endpoint_address())
+            address = urlsplit(self._address())
             self._connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=30)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
-        self._connection.request("POST", path, body, headers)
+        self._connection.request("POST", path, body, {**headers, "Idempotency-Key": key} if key else headers)
         response = self._connection.getresponse()
         return response.status, response.read()
 

@@ -1,27 +1,10 @@
-"""Around the server: what it listens on, and what it notices."""
+"""Around the server: what it notices."""
 
-import socket
 from pathlib import Path
 
 import pytest
 
-from ratchet.cli.up import ProjectFiles, _listen
-from ratchet.errors import PortTaken
-
-
-def test_a_taken_port_is_refused_by_name() -> None:
-    """The message names the address and the way out."""
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(PortTaken, match=f"Cannot listen on 127.0.0.1:{port}"):
-            _listen("127.0.0.1", port)
-
-
-def test_connections_are_taken_before_the_server_is_there() -> None:
-    """Whoever is told the address may use it at once."""
-    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
-        connection, _ = listener.accept()
-        connection.close()
+from ratchet.cli.up import ProjectFiles
 
 
 @pytest.mark.parametrize("name", ["ratchet.toml", "returns.py", "policies/own.toml", "more/steps.py"])

@@ -42,7 +42,7 @@ def _moments(project: Path, flights: Flights, scenario: str, until: datetime = E
     clock.simulate(project / ".ratchet" / CLOCK_FILE, start=START)
     try:
         with Workspace(project) as workspace:
-            airline = Airline(workspace, flights, endpoint="flight-delay", since=DEPLOYED_AT)
+            airline = Airline(workspace, flights, endpoint="flight-delay", web="http://127.0.0.1:9", since=DEPLOYED_AT)
             return Story(workspace, flights, airline, scenario=SCENARIOS[scenario]).moments(until)
     finally:
         clock.stop_simulating()

@@ -1,0 +1,47 @@
+"""A socket and a server beside the main thread."""
+
+import http.client
+import socket
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from ratchet.errors import PortTaken
+from ratchet.web.server import address_of, listen, serving
+
+
+def test_a_taken_port_is_refused_by_name() -> None:
+    """The message names the address and the way out."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=f"Cannot listen on 127.0.0.1:{port}"):
+            listen("127.0.0.1", port)
+
+
+def test_connections_are_taken_before_the_server_is_there() -> None:
+    """Whoever is told the address may use it at once."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        connection.close()
+
+
+def test_an_application_is_served_while_the_context_lasts() -> None:
+    """It answers from a thread, and afterwards its port is free for the next."""
+    app = Starlette(routes=[Route("/", _answer)])
+    listener = listen("127.0.0.1", 0)
+    port = listener.getsockname()[1]
+    assert address_of(listener) == f"http://127.0.0.1:{port}"
+    with serving(app, listener):
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client.request("GET", "/")
+        assert client.getresponse().read() == b"here"
+        client.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def _answer(_request: Request) -> PlainTextResponse:
+    return PlainTextResponse("here")
