@@ -457,24 +457,28 @@ class Workspace:
     # ---- measuring
 
     def policies(self) -> list[Policy]:
-        """Return the level policies: those that ship, then the project's own.
+        """Return the level policies in force: ``standard``, ``strict``, and those that the project names.
 
         Raises:
             ConfigInvalid: A file of the project is no policy.
         """
-        own = [policies.load(self.project / file) for file in self.config.project.policies]
-        return [policies.shipped("standard"), policies.shipped("strict"), *own]
+        named = [name for name in self.config.project.policies if name not in policies.ALWAYS]
+        own = [policies.shipped(n) if n in policies.SHIPPED else policies.load(self.project / n) for n in named]
+        return [*map(policies.shipped, policies.ALWAYS), *own]
 
     def policy(self, name: str) -> Policy:
-        """Return a level policy by name.
+        """Return a level policy by name: one in force, or another that ships.
 
         Raises:
             UnknownName: There is none.
         """
         found = {one.name: one for one in self.policies()}
-        if name not in found:
-            raise UnknownName(kind="level policy", name=name, known=", ".join(found))
-        return found[name]
+        if name in found:
+            return found[name]
+        if name in policies.SHIPPED:
+            return policies.shipped(name)
+        known = dict.fromkeys([*found, *policies.SHIPPED])
+        raise UnknownName(kind="level policy", name=name, known=", ".join(known))
 
     def history(self) -> History:
         """Return the measure's view of the ledger, brought up to date."""

@@ -230,6 +230,7 @@ def test_each_key_of_a_policy_is_described() -> None:
     for heading, keys in (
         ("Keys of a policy", policies._TOP),
         ("Keys of `defaults`", policies._DEFAULTS),
+        ("Keys of a stage", policies._STAGE),
         ("Keys of a level", policies._LEVEL),
     ):
         assert {row[0] for row in pages.rows(pages.section(page, heading))} == set(keys)

@@ -23,6 +23,12 @@ _ASKED = {
     "init": "{stage}: started by automation",
     "exec": "{stage}: carried out by automation",
     "gate_before_deploy": "a gate before each deployment",
+    "registered": "what goes live was registered",
+    "traceable": "what goes live can be traced to code and data",
+    "tracked": "trainings name code, data and parameters",
+    "orchestrated": "trainings are carried out by a system",
+    "data_checked": "data is checked before it counts",
+    "delivered": "what passes goes live by rule",
     "user_rules_fired": "the team's own rules",
     "loop_closure": "the loop closed by itself",
 }

@@ -5,11 +5,12 @@ Invariant: repeating a change adds nothing, whoever repeats it: the earliest of 
 
 from collections.abc import Callable, Iterable
 
-from ratchet.measure.history import Snapshot, moment_of, order
+from ratchet.measure.history import Snapshot, order, stage_of
+from ratchet.measure.stages import STAGES, CustomStage
 from ratchet.measure.traffic import Shift, shifts
 from ratchet.records import ActorClass, Event, Record, actor_class, digest_of
 
-STAGES = ("data", "train", "experiment", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
+__all__ = ["STAGES", "Change", "changes"]
 
 
 class Change(Record, frozen=True):
@@ -24,6 +25,8 @@ class Change(Record, frozen=True):
         input_digest: Names the same work; ``""`` where the event does not say.
         is_manual: Whether a person made the object by hand, with no run that produced it.
         shift: What happened to the traffic, for deployments.
+        walks_in: The stage whose events the way to its start stays within, where that is another than ``stage``.
+        is_actor_decisive: Whether whoever sent the event counts as its initiator, whatever led to it.
     """
 
     stage: str
@@ -33,11 +36,29 @@ class Change(Record, frozen=True):
     input_digest: str = ""
     is_manual: bool = False
     shift: Shift | None = None
+    walks_in: str = ""
+    is_actor_decisive: bool = False
 
 
-def changes(snapshot: Snapshot, pipeline: str, stage: str) -> list[Change]:
+def changes(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> list[Change]:
     """Return the completed changes of a pipeline in one stage, in the order in which they count."""
+    if isinstance(stage, CustomStage):
+        return _custom(snapshot, pipeline, stage)
     return _READERS[stage](snapshot, pipeline)
+
+
+def _custom(snapshot: Snapshot, pipeline: str, stage: CustomStage) -> list[Change]:
+    return [
+        Change(
+            stage=stage.name,
+            event=event,
+            is_manual=_is_manual(event),
+            walks_in=stage_of(event),
+            is_actor_decisive=stage.initiator == "actor",
+        )
+        for event in snapshot.events(stage.type, pipeline)
+        if stage.completes(event)
+    ]
 
 
 def _data(snapshot: Snapshot, pipeline: str) -> list[Change]:
@@ -92,8 +113,6 @@ def _monitor(snapshot: Snapshot, pipeline: str) -> list[Change]:
     """Return the evaluations, those of one window that began together as one."""
     groups: dict[tuple[str, str], list[Event]] = {}
     for event in snapshot.events("monitor.evaluated", pipeline):
-        if moment_of(event) < snapshot.since:
-            continue
         root = snapshot.chain(event)[-1]
         groups.setdefault((digest_of(event.data.get("window")), f"{root.source} {root.id}"), []).append(event)
     return [
@@ -146,6 +165,7 @@ _READERS: dict[str, Callable[[Snapshot, str], list[Change]]] = {
     "sample": _plain("sample", "sample.taken"),
     "label": _label,
     "dataset": _plain("dataset", "dataset.generated"),
+    "pipeline-ci": _plain("pipeline-ci", "pipeline_version.released"),
 }
 
 

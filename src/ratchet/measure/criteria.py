@@ -18,7 +18,9 @@ from ratchet.measure.freshness import read_freshness
 from ratchet.measure.history import Snapshot, moment_of, order
 from ratchet.measure.initiators import EVIDENCE, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
-from ratchet.measure.transitions import Transition, is_preceded_by_gate, read
+from ratchet.measure.practices import CLAIMS, PRACTICES, Practices
+from ratchet.measure.stages import things
+from ratchet.measure.transitions import Transition, read
 from ratchet.records import Event, Evidence, Record
 
 Status = Literal["met", "not met", "insufficient", "stale", "n/a"]
@@ -26,17 +28,6 @@ SATISFIED: tuple[Status, ...] = ("met", "n/a")
 _ONE_SIDED_90 = 1.2815515655446004
 _QUIET_FACTOR = 3
 _QUIET_AT_LEAST = timedelta(days=30)
-_THINGS = {
-    "data": "dataset versions",
-    "train": "trainings",
-    "experiment": "experiments",
-    "evaluate": "evaluations",
-    "deploy": "deployments",
-    "monitor": "monitoring rounds",
-    "sample": "samples of traffic",
-    "label": "rounds of labels or outcomes",
-    "dataset": "generated datasets",
-}
 
 
 class CriterionResult(Record, frozen=True):
@@ -80,17 +71,16 @@ class PipelineEvidence:
         self.policy = policy
         self._samples: dict[str, list[tuple[Change, Transition]]] = {}
         self._closures: list[Closure] | None = None
+        self._practices = Practices(self.snapshot, pipeline)
 
     def sample(self, stage: str) -> list[Transition]:
         """Return the most recent transitions of a stage within the window, the latest last."""
         return [transition for _, transition in self._sample(stage)]
 
-    def passed_gate(self) -> list[tuple[Transition, bool]]:
-        """Return the sampled deployments, and whether each had passed its gate with that very artifact."""
-        return [
-            (transition, change.shift is not None and is_preceded_by_gate(self.snapshot, change.shift))
-            for change, transition in self._sample("deploy")
-        ]
+    def practised(self, practice: str) -> list[tuple[Transition, bool]]:
+        """Return the sampled transitions that a practice concerns, and whether each shows it."""
+        verdicts = [(t, self._practices.shown(practice, change)) for change, t in self._sample(PRACTICES[practice])]
+        return [(transition, shown) for transition, shown in verdicts if shown is not None]
 
     def closures(self) -> list[Closure]:
         """Return how often the loop closed with no person in it, without a window."""
@@ -117,7 +107,7 @@ class PipelineEvidence:
 
     def _sample(self, stage: str) -> list[tuple[Change, Transition]]:
         if stage not in self._samples:
-            found = changes(self.snapshot, self.pipeline, stage)
+            found = changes(self.snapshot, self.pipeline, self.policy.stage(stage))
             recent = [change for change in found if moment_of(change.event) >= self.snapshot.since]
             recent = recent[-self.policy.sample_size :]
             self._samples[stage] = [(change, read(self.snapshot, change)) for change in recent]
@@ -174,7 +164,7 @@ def _judge_stage(evidence: PipelineEvidence, criterion: Criterion, level: Level)
     stage = criterion.stage
     reason = evidence.reason_na(stage) if stage in level.na_allowed else ""
     if reason:
-        sentence = f"{_THINGS[stage].capitalize()} were declared not to apply: {reason}."
+        sentence = f"{_capitalised(things(stage))} were declared not to apply: {reason}."
         return CriterionResult(criterion=criterion, status="n/a", k=0, n=0, sentence=sentence)
     sample = evidence.sample(stage)
     if criterion.measure == "init" and evidence.policy.approval == "neutral":
@@ -187,13 +177,13 @@ def _judge_stage(evidence: PipelineEvidence, criterion: Criterion, level: Level)
     why = evidence.why_stale(stage)
     if not why:
         return result
-    stale = f"The {_THINGS[stage]} stopped on {sample[-1].at:%Y-%m-%d}, and {why}."
+    stale = f"The {things(stage)} stopped on {sample[-1].at:%Y-%m-%d}, and {why}."
     return replace(result, status="stale", sentence=stale)
 
 
-def _judge_gate(evidence: PipelineEvidence, criterion: Criterion, _level: Level) -> CriterionResult:
-    """Judge how many deployments had passed their gate."""
-    return _judge_share(evidence, criterion, "deploy", evidence.passed_gate())
+def _judge_practice(evidence: PipelineEvidence, criterion: Criterion, _level: Level) -> CriterionResult:
+    """Judge how many transitions show a practice."""
+    return _judge_share(evidence, criterion, PRACTICES[criterion.measure], evidence.practised(criterion.measure))
 
 
 def _judge_own_rules(evidence: PipelineEvidence, criterion: Criterion, _level: Level) -> CriterionResult:
@@ -219,7 +209,7 @@ def _judge_closure(evidence: PipelineEvidence, criterion: Criterion, _level: Lev
 _JUDGES: dict[str, Callable[[PipelineEvidence, Criterion, Level], CriterionResult]] = {
     "init": _judge_stage,
     "exec": _judge_stage,
-    "gate_before_deploy": _judge_gate,
+    **dict.fromkeys(PRACTICES, _judge_practice),
     "user_rules_fired": _judge_own_rules,
     "loop_closure": _judge_closure,
 }
@@ -246,7 +236,7 @@ def _judge_share(
         counted=tuple(transition.event_id for transition in counted),
         failing=tuple(failing),
         evidence=weakest_grade(transition.evidence for transition in counted),
-        sentence=_sentence(criterion, _THINGS[stage], k=k, n=n, days=evidence.snapshot.window.days),
+        sentence=_sentence(criterion, _called(criterion, stage), k=k, n=n, days=evidence.snapshot.window.days),
     )
 
 
@@ -266,16 +256,24 @@ def _reached(share: float, theta: float) -> Status:
     return "met" if share >= theta else "not met"
 
 
-def _sentence(criterion: Criterion, things: str, *, k: int, n: int, days: int) -> str:
+def _called(criterion: Criterion, stage: str) -> str:
+    return "passed evaluations" if criterion.measure == "delivered" else things(stage)
+
+
+def _capitalised(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _sentence(criterion: Criterion, called: str, *, k: int, n: int, days: int) -> str:
     if n < criterion.n_min:
-        seen = f"there was 1 {things.removesuffix('s')}" if n == 1 else f"there were {n} {things}"
+        seen = f"there was 1 {called.removesuffix('s')}" if n == 1 else f"there were {n} {called}"
         return f"Within {days} days {seen}, and at least {criterion.n_min} are needed to say anything."
     claim = {
         "init": "were started by automation",
         "exec": "ran without a hand in them once started",
-        "gate_before_deploy": "had passed a gate with that very artifact",
+        **CLAIMS,
     }[criterion.measure]
-    return f"{k} of the last {n} {things} {claim} ({k / n:.0%}); {criterion.theta:.0%} is asked for."
+    return f"{k} of the last {n} {called} {claim} ({k / n:.0%}); {criterion.theta:.0%} is asked for."
 
 
 def _rule_id(event: Event) -> str:

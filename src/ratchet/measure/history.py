@@ -16,7 +16,7 @@ from ratchet.records import NATIVE_SOURCE, Event
 
 BACKDATING_TOLERANCE = timedelta(hours=1)
 DEFAULT_WINDOW = timedelta(days=180)
-_OWN_STAGE = {"code.pushed": "code", "pipeline_version.released": "code"}
+_OWN_STAGE = {"code.pushed": "code", "pipeline_version.released": "pipeline-ci"}
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _SEQ = attrgetter("seq")
 

@@ -73,6 +73,17 @@ def trace(snapshot: Snapshot, event: Event, *, stage: str) -> Initiator:
     )
 
 
+def by_actor(_snapshot: Snapshot, event: Event, *, stage: str) -> Initiator:  # noqa: ARG001, called in place of trace
+    """Return whoever sent an event as its initiator, for stages of which the policy says so."""
+    return Initiator(
+        actor_class="unknown" if event.evidence == "declared" else acting_class(event),
+        decided_by=event.id,
+        rule_id="",
+        links=(event,),
+        evidence=event.evidence,
+    )
+
+
 def human_steps(initiator: Initiator, stage: str) -> list[Event]:
     """Return what people did between an automated start and the end: each is a touch.
 

@@ -6,7 +6,6 @@ Invariant: a level is reached only if it and every level below it are met; nobod
 from collections import Counter
 from datetime import datetime
 
-from ratchet.measure.changes import STAGES
 from ratchet.measure.closures import Closure
 from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence, judge
 from ratchet.measure.history import History
@@ -126,14 +125,14 @@ def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: dat
         name=policy.level(reached[-1].level.id if reached else 0).name,
         suffix=_suffix(evidence, reached),
         levels=results,
-        profile={stage: _profile(evidence, stage) for stage in STAGES},
+        profile={stage: _profile(evidence, stage) for stage in policy.stage_names},
         blocking=blocking,
         explanation=_explanation(blocked, blocking),
         weakest_evidence=_weakest_evidence(reached),
         closures=tuple(evidence.closures()),
         approvals=sum(transition.gates > 0 for transition in deployments),
         rubber_stamps=sum(transition.rubber_stamps for transition in deployments),
-        not_applicable={stage: reason for stage in STAGES if (reason := evidence.reason_na(stage))},
+        not_applicable={stage: reason for stage in policy.stage_names if (reason := evidence.reason_na(stage))},
     )
 
 

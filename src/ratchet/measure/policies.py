@@ -15,26 +15,42 @@ from typing import Any, Literal, NoReturn
 
 import msgspec
 
-from ratchet.errors import ConfigInvalid, UnknownName
-from ratchet.measure.changes import STAGES
+from ratchet.catalogue import event_type
+from ratchet.errors import ConfigInvalid, UnknownEventType, UnknownName
 from ratchet.measure.initiators import EVIDENCE
+from ratchet.measure.practices import PRACTICES
+from ratchet.measure.stages import INITIATORS, STAGES, BrokenWhere, CustomStage, check_where
 from ratchet.records import Evidence, Record
 
-Measure = Literal["init", "exec", "gate_before_deploy", "user_rules_fired", "loop_closure"]
+Measure = Literal[
+    "init",
+    "exec",
+    "gate_before_deploy",
+    "registered",
+    "traceable",
+    "tracked",
+    "orchestrated",
+    "data_checked",
+    "delivered",
+    "user_rules_fired",
+    "loop_closure",
+]
 Approval = Literal["auto", "neutral", "human"]
 
-SHIPPED = ("standard", "strict")
+SHIPPED = ("standard", "strict", "manual-semi-full", "google-0-2", "microsoft-0-4")
+ALWAYS = SHIPPED[:2]
 _STAGE_MEASURES = ("init", "exec")
 _OPTIONS: dict[str, tuple[str, ...]] = {
     "init": ("stage", "theta", "n_min"),
     "exec": ("stage", "theta", "n_min"),
-    "gate_before_deploy": ("theta", "n_min"),
+    **dict.fromkeys(PRACTICES, ("theta", "n_min")),
     "user_rules_fired": ("min", "fires"),
     "loop_closure": ("min",),
 }
 _APPROVAL = ("auto", "neutral", "human")
 _EVIDENCE_MIN = EVIDENCE[:-1]
-_TOP = ("policy", "description", "defaults", "level")
+_TOP = ("policy", "description", "defaults", "stage", "level")
+_STAGE = ("stage", "type", "where", "initiator")
 _LEVEL = ("id", "name", "description", "colour", "all", "na_allowed")
 _DEFAULTS = ("N", "W", "n_min", "theta", "approval", "evidence_min")
 _MAX_SAMPLE = 1000
@@ -44,7 +60,7 @@ class Criterion(Record, frozen=True):
     """One thing that a level asks for.
 
     Attributes:
-        measure: ``init`` (started by automation), ``exec`` (carried out by it), ``gate_before_deploy``,
+        measure: ``init`` (started by automation), ``exec`` (carried out by it), a practice that transitions show,
             ``user_rules_fired`` or ``loop_closure``.
         stage: The stage, for ``init`` and ``exec``; ``""`` otherwise.
         theta: Share that must be reached, above 0 and up to 1.
@@ -85,6 +101,7 @@ class Policy(Record, frozen=True):
         theta: Share that must be reached, where a criterion does not say otherwise.
         approval: How transitions with a required approval count.
         evidence_min: The weakest grade of evidence that counts.
+        stages: The stages that the file adds to those that all pipelines have.
     """
 
     name: str
@@ -97,6 +114,16 @@ class Policy(Record, frozen=True):
     theta: float = 0.8
     approval: Approval = "auto"
     evidence_min: Evidence = "inferred"
+    stages: tuple[CustomStage, ...] = ()
+
+    def stage(self, name: str) -> str | CustomStage:
+        """Return a stage by its name: the policy's own, or one that all pipelines have."""
+        return next((stage for stage in self.stages if stage.name == name), name)
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """Return the names of all stages, the policy's own last."""
+        return (*STAGES, *(stage.name for stage in self.stages))
 
     def level(self, level_id: int) -> Level:
         """Return a level by its number; an unnamed one where the file does not describe it."""
@@ -119,9 +146,15 @@ def load(path: Path) -> Policy:
     """Return the policy in a file.
 
     Raises:
-        ConfigInvalid: The file does not describe a policy; the message names the line and what is allowed.
+        ConfigInvalid: There is no such file, or it does not describe a policy; the message names the line and what is
+            allowed.
     """
-    return parse(path.read_bytes(), where=str(path))
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        remedy = f"Write the path of a policy file, or a policy that ships: {', '.join(SHIPPED)}."
+        raise ConfigInvalid(str(path), f"cannot be read: {error.strerror}.", remedy) from error
+    return parse(content, where=str(path))
 
 
 def parse(content: bytes, *, where: str) -> Policy:
@@ -151,12 +184,14 @@ class _Reader:
         self.lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
         self.where = where
         self.block = (0, len(self.lines))
+        self.stage_names: tuple[str, ...] = STAGES
 
     def policy(self, values: dict[str, Any], *, digest: str) -> Policy:
         self.refuse_unknown(values, _TOP, "a policy")
         name = self.text(values, "policy")
         defaults = self.defaults(values)
-        levels = [self.level(index, raw, defaults) for index, raw in enumerate(self.level_tables(values))]
+        stages = [self.stage(index, raw) for index, raw in enumerate(self.tables(values, "stage"))]
+        levels = [self.level(index, raw, defaults) for index, raw in enumerate(self.tables(values, "level"))]
         self.check_order(levels)
         return Policy(
             name=name,
@@ -169,6 +204,7 @@ class _Reader:
             theta=defaults["theta"],
             approval=defaults["approval"],
             evidence_min=defaults["evidence_min"],
+            stages=tuple(stages),
         )
 
     def defaults(self, values: dict[str, Any]) -> dict[str, Any]:
@@ -186,14 +222,38 @@ class _Reader:
             "evidence_min": self.choice(raw, "evidence_min", _EVIDENCE_MIN, default="inferred"),
         }
 
-    def level_tables(self, values: dict[str, Any]) -> list[dict[str, Any]]:
-        tables = values.get("level")
+    def tables(self, values: dict[str, Any], name: str) -> list[dict[str, Any]]:
+        tables = values.get(name, [] if name == "stage" else None)
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.refuse("level", "has no levels.", "Write at least one table [[level]] with id, name and all.")
+            parts = "stage and type" if name == "stage" else "id, name and all"
+            self.refuse(name, f"has no {name}s.", f"Write at least one table [[{name}]] with {parts}.")
         return tables
 
+    def stage(self, index: int, raw: dict[str, Any]) -> CustomStage:
+        self.enter_block("stage", index)
+        self.refuse_unknown(raw, _STAGE, "a stage")
+        name = self.text(raw, "stage")
+        if name in self.stage_names:
+            self.refuse(
+                "stage",
+                f"is '{name}', which there is already.",
+                f"Choose another name than {_words(self.stage_names)}.",
+            )
+        where = self.text(raw, "where", default="")
+        try:
+            kind = event_type(self.text(raw, "type")).name
+            check_where(where)
+        except UnknownEventType as error:
+            remedy = f"Did you mean '{error.closest}'? All types: ratchet events --types"
+            self.refuse("type", f"is '{error.type}', which is no type of event.", remedy)
+        except BrokenWhere as error:
+            self.refuse("where", f"{error}.", "Write it in CEL, such as: event.data.kind == 'nightly'")
+        self.stage_names = (*self.stage_names, name)
+        initiator = self.choice(raw, "initiator", INITIATORS, default="cause")
+        return msgspec.convert({"name": name, "type": kind, "where": where, "initiator": initiator}, CustomStage)
+
     def level(self, index: int, raw: dict[str, Any], defaults: dict[str, Any]) -> Level:
-        self.enter_block(index)
+        self.enter_block("level", index)
         self.refuse_unknown(raw, _LEVEL, "a level")
         level_id = self.whole(raw, "id", low=0, high=99)
         criteria = raw.get("all", [])
@@ -223,7 +283,7 @@ class _Reader:
         theta = self.share(raw, default=defaults["theta"])
         values = {
             "measure": measure,
-            "stage": self.choice(raw, "stage", STAGES) if measure in _STAGE_MEASURES else "",
+            "stage": self.choice(raw, "stage", self.stage_names) if measure in _STAGE_MEASURES else "",
             "theta": theta,
             "n_min": n_min,
             "min": self.whole(raw, "min", default=1, low=1, high=_MAX_SAMPLE),
@@ -242,7 +302,7 @@ class _Reader:
         numbers = [level.id for level in levels]
         for index, (lower, higher) in enumerate(pairwise(numbers)):
             if higher <= lower:
-                self.enter_block(index + 1)
+                self.enter_block("level", index + 1)
                 self.refuse("id", f"is {higher} and comes after {lower}.", "Number the levels upwards, each once.")
         if not any(numbers):
             self.refuse("level", "has no level above 0.", "Add a level with id = 1 and criteria.")
@@ -258,13 +318,13 @@ class _Reader:
     def whole(self, raw: dict[str, Any], key: str, *, low: int, high: int, default: int | None = None) -> int:
         value = raw.get(key, default)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self.refuse(key, f"is {_shown(value)}.", f"Write a whole number from {low} to {high}.")
+            self.refuse(key, f"is {_shown(value)}.", f"Write a whole number from {low} to {high}.", token=value)
         return value
 
     def share(self, raw: dict[str, Any], *, default: float) -> float:
         value = raw.get("theta", default)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
-            self.refuse("theta", f"is {_shown(value)}.", "Write a share above 0 and up to 1, such as 0.8.")
+            self.refuse("theta", f"is {_shown(value)}.", "Write a share above 0 and up to 1, such as 0.8.", token=value)
         return float(value)
 
     def choice(self, raw: dict[str, Any], key: str, allowed: tuple[str, ...], *, default: str | None = None) -> str:
@@ -287,23 +347,28 @@ class _Reader:
 
     # ---- where it stands
 
-    def enter_block(self, index: int) -> None:
-        """Look for values in the index-th [[level]] from now on."""
-        starts = [number for number, line in enumerate(self.lines) if re.match(r"\s*\[\[\s*level\s*\]\]", line)]
-        ends = [*starts[1:], len(self.lines)]
+    def enter_block(self, table: str, index: int) -> None:
+        """Look for values in the index-th [[table]] from now on."""
+        heads = [(n, line) for n, line in enumerate(self.lines) if re.match(r"\s*\[\[", line)]
+        starts = [n for n, line in heads if re.match(rf"\s*\[\[\s*{table}\s*\]\]", line)]
         if index < len(starts):
-            self.block = (starts[index], ends[index])
+            first = starts[index]
+            self.block = (first, next((n for n, _ in heads if n > first), len(self.lines)))
 
     def refuse(self, key: str, problem: str, remedy: str, *, token: object = None) -> NoReturn:
         place = f"{self.where}:{self.line_of(key, token)}"
         raise ConfigInvalid(place, f"'{key}' {problem}", remedy)
 
     def line_of(self, key: str, token: object) -> int:
-        """Return the line, from 1, on which a key has a value; else the first line of its table."""
+        """Return the line, from 1, on which a key has a value; else where it stands; else the first of its table."""
         first, last = self.block
-        value = re.escape(f'"{token}"') if isinstance(token, str) else ""
-        pattern = re.compile(rf"(^|[\s{{,\[.]){re.escape(key)}(\]\]|\s*=\s*{value})")
-        return next((n + 1 for n in range(first, last) if pattern.search(self.lines[n])), first + 1)
+        value = re.escape(f'"{token}"' if isinstance(token, str) else "" if token is None else str(token))
+        for wanted in (rf"\s*=\s*{value}", r"\s*=", r"\]"):
+            pattern = re.compile(rf"(^|[\s{{,\[.]){re.escape(key)}{wanted}")
+            for number in range(first, last):
+                if pattern.search(self.lines[number]):
+                    return number + 1
+        return first + 1
 
 
 def _words(allowed: object) -> str:

@@ -13,12 +13,14 @@ from ratchet.measure.initiators import (
     Initiator,
     Mode,
     acting_class,
+    by_actor,
     human_steps,
     mode_of,
     trace,
     weakest,
     weakest_grade,
 )
+from ratchet.measure.stages import CustomStage
 from ratchet.measure.traffic import Shift
 from ratchet.records import ActorClass, Event, Evidence, Record
 
@@ -35,7 +37,7 @@ class Transition(Record, frozen=True):
         seq: Place in the ledger of the event that completed it.
         event_id: That event's id.
         pipeline: Whose change it was.
-        stage: data, train, experiment, evaluate, deploy, monitor, sample, label or dataset.
+        stage: One of ``STAGES``, or the name of a stage that a policy adds.
         subject: What changed.
         time: When it says it happened (UTC).
         recorded: When it was recorded (UTC).
@@ -80,15 +82,16 @@ class _Approvals(Record, frozen=True):
     rubber_stamps: int
 
 
-def transitions(snapshot: Snapshot, pipeline: str, stage: str) -> list[Transition]:
-    """Return the transitions of a pipeline in one stage, in order; monitoring only within the snapshot's window."""
+def transitions(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> list[Transition]:
+    """Return the transitions of a pipeline in one stage, in order."""
     return [read(snapshot, change) for change in changes(snapshot, pipeline, stage)]
 
 
 def read(snapshot: Snapshot, change: Change) -> Transition:
     """Return a change as a transition: who started it and in which mode it ran."""
-    event, stage = change.event, change.stage
-    starts = [trace(snapshot, member, stage=stage) for member in (event, *change.also)]
+    event, stage = change.event, change.walks_in or change.stage
+    started_by = by_actor if change.is_actor_decisive else trace
+    starts = [started_by(snapshot, member, stage=stage) for member in (event, *change.also)]
     root_class = weakest([*(start.actor_class for start in starts), *change.senders])
     links = {(link.source, link.id): link for start in starts for link in start.links}
     about = _about(snapshot, change, list(links.values()))
@@ -153,12 +156,16 @@ def _transition(
 
 
 def _about(snapshot: Snapshot, change: Change, links: list[Event]) -> list[Event]:
-    """Return the touches and approvals that name this change as their target."""
+    """Return the touches and approvals that name this change as their target, and no other pipeline."""
     data = change.event.data
     named = {change.event.subject, data.get("run_id"), data.get("deployment_id"), data.get("version")}
     named |= {link.id for link in links}
-    found = {event.id: event for name in named if name for event in snapshot.about(str(name))}
-    return list(found.values())
+    whose = (change.event.pipeline, "")
+    return list(
+        {
+            event.id: event for name in named if name for event in snapshot.about(str(name)) if event.pipeline in whose
+        }.values()
+    )
 
 
 def _touches_before(about: list[Event], end: Event, links: list[Event]) -> int:

@@ -30,11 +30,15 @@ na_allowed = ["label"]
 
 
 def test_shipped_policies_are_read() -> None:
-    """Standard and strict are complete: five named levels each, with colour and description."""
+    """What ships is complete: named levels with colour and description, numbered from 0, as many as each scale has."""
+    counts = {}
     for name in SHIPPED:
         policy = shipped(name)
-        assert (policy.name, [level.id for level in policy.levels]) == (name, [0, 1, 2, 3, 4])
+        counts[policy.name] = len(policy.levels)
+        assert [level.id for level in policy.levels] == list(range(len(policy.levels)))
         assert all(level.name and level.description and level.colour for level in policy.levels)
+        assert policy.description
+    assert counts == {"standard": 5, "strict": 5, "manual-semi-full": 3, "google-0-2": 3, "microsoft-0-4": 5}
     assert shipped("standard").approval == "auto"
     assert shipped("strict").approval == "human"
 
@@ -117,3 +121,56 @@ def test_comments_do_not_mislead_the_line() -> None:
     with pytest.raises(ConfigInvalid) as refused:
         parse(text.encode(), where="ours.toml")
     assert refused.value.where == "ours.toml:11"
+
+
+STAGE = """policy = "own"
+
+[[stage]]
+stage = "nightly"
+type = "custom.emitted"
+where = "event.data.name == 'nightly'"
+initiator = "actor"
+
+[[level]]
+id = 1
+name = "Nightly"
+all = [{ stage = "train", measure = "init" }, { stage = "nightly", measure = "init" }]
+na_allowed = ["nightly"]
+"""
+
+
+def test_a_policy_may_add_stages() -> None:
+    """A stage of one's own is named by criteria like any other, and may be declared not to apply."""
+    policy = parse(STAGE.encode(), where="own.toml")
+    (stage,) = policy.stages
+    assert (stage.type, stage.initiator) == ("custom.emitted", "actor")
+    assert policy.stage("nightly") == stage
+    assert policy.stage("train") == "train"
+    assert policy.stage_names[-1] == "nightly"
+    assert policy.levels[0].criteria[1].stage == "nightly"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ('type = "custom.emitted"', 'type = "custom.emited"', "own.toml:5: 'type' .* Did you mean 'custom.emitted'"),
+        ("event.data.name ==", "event.data.name = =", "own.toml:6: 'where' cannot be parsed"),
+        ("event.data.name", "evnt.data.name", "own.toml:6: 'where' names 'evnt'"),
+        ('initiator = "actor"', 'initiator = "name"', "own.toml:7: 'initiator' .*cause, actor"),
+        ('stage = "nightly"\ntype', 'stage = "train"\ntype', "own.toml:4: 'stage' is 'train', which there is already"),
+        ('{ stage = "nightly"', '{ stage = "nightyl"', "own.toml:12: 'stage' is 'nightyl'.*pipeline-ci, nightly"),
+        ('"nightly", measure = "init"', '"nightly", measure = "init", theta = 1.5', "own.toml:12: 'theta' is 1.5"),
+        ("[[stage]]", "[stage]", "own.toml:4: 'stage' has no stages"),
+    ],
+)
+def test_a_wrong_stage_is_refused_with_its_line(before: str, after: str, message: str) -> None:
+    """What is wrong with a stage is said with file, line and what is allowed."""
+    assert before in STAGE
+    with pytest.raises(ConfigInvalid, match=message):
+        parse(STAGE.replace(before, after, 1).encode(), where="own.toml")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A missing file is named, with the policies that could have been meant."""
+    with pytest.raises(ConfigInvalid, match=r"gone.toml: cannot be read: No such file.*google-0-2"):
+        load(tmp_path / "gone.toml")

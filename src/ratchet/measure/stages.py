@@ -1,0 +1,103 @@
+"""The stages of a pipeline: those that all have, and those that a policy file adds.
+
+Invariant: a stage says which events complete a change in it, and nothing else does; a condition that cannot be
+evaluated for an event does not hold for it.
+"""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from ratchet.records import Event, Record
+
+if TYPE_CHECKING:
+    import cel
+
+STAGES = (
+    "data",
+    "train",
+    "experiment",
+    "evaluate",
+    "deploy",
+    "monitor",
+    "sample",
+    "label",
+    "dataset",
+    "pipeline-ci",
+)
+INITIATORS = ("cause", "actor")
+_THINGS = {
+    "data": "dataset versions",
+    "train": "trainings",
+    "experiment": "experiments",
+    "evaluate": "evaluations",
+    "deploy": "deployments",
+    "monitor": "monitoring rounds",
+    "sample": "samples of traffic",
+    "label": "rounds of labels or outcomes",
+    "dataset": "generated datasets",
+    "pipeline-ci": "releases of the pipeline",
+}
+
+
+class BrokenWhere(Exception):
+    """A condition of a stage cannot be parsed, or names something that it does not know."""
+
+
+class CustomStage(Record, frozen=True):
+    """A stage that a policy file names.
+
+    Attributes:
+        name: What criteria call it.
+        type: Short name of the event that completes a change.
+        where: Condition in CEL on ``event``; ``""`` for every event of that type.
+        initiator: ``cause``: whoever its chain of causes leads to; ``actor``: whoever sent the event itself.
+    """
+
+    name: str
+    type: str
+    where: str = ""
+    initiator: Literal["cause", "actor"] = "cause"
+
+    def completes(self, event: Event) -> bool:
+        """Tell whether an event completes a change in this stage."""
+        return event.type == self.type and (not self.where or _holds(self.where, event))
+
+
+def things(stage: str) -> str:
+    """Return what the changes of a stage are called, in the plural."""
+    return _THINGS.get(stage, f"changes in stage '{stage}'")
+
+
+def check_where(text: str) -> None:
+    """Refuse a condition that can never mean anything; an empty one always holds.
+
+    Raises:
+        BrokenWhere: It is no CEL, or names another variable than ``event``.
+    """
+    if text:
+        _compile(text)
+
+
+@lru_cache(maxsize=256)
+def _compile(text: str) -> "cel.Program":
+    import cel  # with its command line it takes a third of a second to load
+
+    try:
+        program = cel.compile(text)
+    except ValueError as error:
+        reason = str(error).partition("ERROR: ")[2].splitlines()
+        raise BrokenWhere(f"cannot be parsed: {reason[0].removeprefix('<input>:1:') if reason else error}") from error
+    unknown = sorted(set(program.variables()) - {"event"})
+    if unknown:
+        raise BrokenWhere(f"names '{unknown[0]}'; a condition of a stage knows event")
+    return program
+
+
+def _holds(text: str, event: Event) -> bool:
+    try:
+        result: Any = _compile(text).execute({"event": msgspec.to_builtins(event)})
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError):
+        return False
+    return result is True
