@@ -6,6 +6,7 @@ Invariant: nothing of the product is used here, so that an error in the product 
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -155,8 +156,9 @@ class Ledger:
             kind = "" if not new else "rollback" if set(new) <= known else "again" if digests <= known else "new"
             known |= set(new) | digests
             live[place] = data["weights"]
+            bytes_of = {one: data["artifact_digests"].get(one, "") for one in new}
             found.append({"row": row, "endpoint": place, "before": before, "after": data["weights"], "new": new,
-                          "kind": kind, "digests": {one: data["artifact_digests"].get(one, "") for one in new}})  # fmt: skip
+                          "kind": kind, "digests": bytes_of})  # fmt: skip
         return [one for one in found if pipeline in (None, one["row"]["pipeline"])]
 
     def deployments(self) -> list[Row]:
@@ -248,9 +250,7 @@ def _transition(ledger: Ledger, row: Row, stage: str) -> Row:
     touches = [one for one in ledger.of("touch.recorded") if one["data"]["target"] == target and stage == "deploy"]
     if row["data"].get("execution") == "manual":
         mode = "manual"
-    elif stage == "deploy" and is_overridden(ledger, row):
-        mode = "overridden"
-    elif stage == "evaluate" and _is_forced(ledger, row):
+    elif (stage == "deploy" and is_overridden(ledger, row)) or (stage == "evaluate" and _is_forced(ledger, row)):
         mode = "overridden"
     elif touches:
         mode = "semi"
@@ -310,7 +310,7 @@ def stage_share(ledger: Ledger, pipeline: str, stage: str, modes: tuple[str, ...
 def _is_stale(ledger: Ledger, pipeline: str, stage: str, found: list[Row]) -> bool:
     """Tell whether a stage went quiet although an enabled rule asked for it (no freshness is promised this year)."""
     moments = [at(one["row"]) for one in found]
-    gaps = [(after - before).total_seconds() for before, after in zip(moments, moments[1:], strict=False)]
+    gaps = [(after - before).total_seconds() for before, after in pairwise(moments)]
     if ledger.as_of - moments[-1] <= max(timedelta(seconds=3 * median(gaps)), 30 * DAY):
         return False
     leading = {row["subject"] for row in ledger.of("rule.created", pipeline) if stage in row["data"]["leads_to"]}
@@ -363,7 +363,7 @@ def level(ledger: Ledger, pipeline: str, policy: str) -> Row:
     work = init if is_strict else ("auto", "gated", "assisted")
     asked: list[list[Row]] = [
         [stage_share(ledger, pipeline, "train", init)],
-        [*(stage_share(ledger, pipeline, stage, work) for stage in ("evaluate", "deploy")), _gate_share(ledger, pipeline)],
+        [*(stage_share(ledger, pipeline, one, work) for one in ("evaluate", "deploy")), _gate_share(ledger, pipeline)],
         [_unless_na(ledger, pipeline, stage_share(ledger, pipeline, stage, init)) for stage in PROFILE[4:]],
         [own_rules(ledger, pipeline), *([closures(ledger, pipeline)] if is_strict else [])],
     ]  # fmt: skip

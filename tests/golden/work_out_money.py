@@ -92,6 +92,7 @@ def cost(ledger: Ledger) -> tuple[Row, Row, list[Row]]:
     by = {"team": teams, "node": nodes, "month": months}
     parts: Row = {name: dict(sorted(counts.items())) for name, counts in by.items()}
     parts["refused_bills"] = refused_bills()
+    parts["budgets_exceeded"] = budgets_exceeded(ledger)
     return values, parts, rows + ledger.of("bill.imported")
 
 
@@ -107,6 +108,24 @@ def _against_bill(ledger: Ledger, rows: list[Row]) -> Row:
     gap = (inside - bill) / bill
     return {"billed_usd": bill, "in_bill_period_usd": inside, "bill_gap_share": gap,
             "is_within_tolerance": int(abs(gap) <= SETTINGS["bill"]["tolerance_share"])}  # fmt: skip
+
+
+def budgets_exceeded(ledger: Ledger) -> list[Row]:
+    """Return the budgets that a local month's costs passed: of a team, of a pipeline's or of an endpoint's events."""
+    found: list[Row] = []
+    for budget in SETTINGS["budget"]:
+        spent: Counter[str] = Counter()
+        for row in ledger.of("cost.recorded"):
+            place = {"pipeline": row["pipeline"], "endpoint": row["data"].get("endpoint", "")}
+            whole = sum(parts_of(ledger, row).values())
+            share = whole if place.get(budget["scope"]) == budget["name"] else 0.0
+            if budget["scope"] == "team":
+                share = parts_of(ledger, row).get(budget["name"], 0.0)
+            spent[f"{at(row).astimezone(ZONE):%Y-%m}"] += share
+        found += [{"scope": budget["scope"], "name": budget["name"], "month": month, "spent_usd": amount,
+                   "amount_usd": budget["amount_month"], "then": budget["then"]}
+                  for month, amount in sorted(spent.items()) if amount > budget["amount_month"]]  # fmt: skip
+    return found
 
 
 def refused_bills() -> list[str]:

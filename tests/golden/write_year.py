@@ -1,226 +1,16 @@
 """Write the golden year: the ledger of five pipelines in 2024, event by event, the same bytes each time.
 
-Invariant: nothing here is random and nothing is taken from the product; the year is told in the organisation's local
-time (America/New_York) and written in UTC, in the form in which a ledger is exported.
+Invariant: nothing here is random, and nothing is taken from the product.
 """
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-ZONE = ZoneInfo("America/New_York")
+from telling import ENDPOINTS, NOBODY, PERSON_1, PERSON_2, PERSON_3, WAREHOUSE, Actor, Row, Year, local, wire
+
 YEAR = Path(__file__).parent / "year.jsonl"
-_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-Row = dict[str, Any]
-
-PERSON_1 = ("user", "person-1", {})
-PERSON_2 = ("user", "person-2", {})
-PERSON_3 = ("user", "person-3", {})
-ENGINE = ("system", "engine", {"minted_by": "engine"})
-RULE = ("system", "rule", {"minted_by": "rule"})
-WAREHOUSE = ("service_account", "warehouse", {"system": "warehouse"})
-NOBODY = ("unknown", "", {})
-ENVIRONMENTS = {
-    "flight-delay": (["scikit-learn"], ["numpy==1.26.4", "pandas==2.2.1", "scikit-learn==1.4.1"]),
-    "credit-risk": (["xgboost"], ["numpy==1.26.4", "pandas==2.1.4", "xgboost==2.0.3"]),
-    "restock": (["scikit-learn", "lightgbm"], ["lightgbm==4.3.0", "numpy==1.26.4", "scikit-learn==1.4.1"]),
-}
-ENDPOINTS = {"flight-delay": "delays", "credit-risk": "credit", "restock": "restock-batch"}
-
-
-def local(text: str, *, fold: int = 0) -> datetime:
-    """Return a moment of 2024 given as local time, such as ``03-31 23:30`` or ``03-31 23:30:04``, in UTC."""
-    return datetime.fromisoformat(f"2024-{text}").replace(tzinfo=ZONE, fold=fold).astimezone(UTC)
-
-
-def wire(moment: datetime) -> str:
-    """Return a moment as it stands in an exported ledger."""
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def ulid(moment: datetime, number: int) -> str:
-    """Return an identifier of 26 characters that begins with its time."""
-    value = (int(moment.timestamp() * 1000) << 80) | number
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
-
-
-class Year:
-    """The events in the order in which they are told; sorted by the time of recording when they are written."""
-
-    def __init__(self) -> None:
-        """Start with no events."""
-        self.rows: list[Row] = []
-        self.versions: dict[str, Row] = {}
-        self.rules: dict[str, Row] = {}
-        self.live: dict[str, dict[str, float]] = {}
-
-    def add(
-        self,
-        at: datetime,
-        kind: str,
-        subject: str,
-        data: Row | None = None,
-        *,
-        by: tuple[str, str, Row] = ENGINE,
-        cause: Row | None = None,
-        pipeline: str = "",
-        **envelope: Any,
-    ) -> Row:
-        """Append one event and return it."""
-        number = len(self.rows) + 1
-        event_id = ulid(at, number)
-        row = {
-            "type": kind,
-            "subject": subject,
-            "data": data or {},
-            "id": event_id,
-            "source": "ratchet",
-            "time": wire(at),
-            "recordedtime": wire(at),
-            "specversion": "1.0",
-            "correlationid": cause["correlationid"] if cause else event_id,
-            "causationid": cause["id"] if cause else "",
-            "authtype": by[0],
-            "authid": by[1],
-            "authclaims": by[2],
-            "pipeline": pipeline or (cause["pipeline"] if cause else ""),
-            "stage": "",
-            "team": "",
-            "env": "",
-            "evidence": "native",
-            "trigger": "",
-            "seq": 0,
-        }
-        row.update(envelope)
-        self.rows.append(row)
-        return row
-
-    def written(self) -> list[Row]:
-        """Return the rows in the order of recording, numbered from 1."""
-        ordered = sorted(enumerate(self.rows), key=lambda pair: (pair[1]["recordedtime"], pair[0]))
-        return [row | {"seq": seq} for seq, (_, row) in enumerate(ordered, start=1)]
-
-    # ---- people, rules, clocks
-
-    def command(self, at: datetime, action: str, pipeline: str, by: tuple[str, str, Row], **data: Any) -> Row:
-        """Let somebody ask for something."""
-        body = {"action": action, "channel": "cli", **data}
-        return self.add(at, "command.issued", pipeline or action, body, by=by, pipeline=pipeline)
-
-    def rule(self, at: datetime, name: str, pipeline: str, cause: Row, **data: Any) -> Row:
-        """Write a rule that is enabled from now on."""
-        body = {"rule_id": name, "digest": f"rule-{name}", "enabled": True, "cron": "", "time_zone": str(ZONE), **data}
-        self.rules[name] = self.add(at, "rule.created", name, body, cause=cause, by=PERSON_1, pipeline=pipeline)
-        return self.rules[name]
-
-    def fire(self, at: datetime, name: str, trigger: Row) -> Row:
-        """Let a rule fire on an event."""
-        rule = self.rules[name]
-        known = {key: rule["data"][key] for key in ("rule_id", "digest", "origin")}
-        body = {**known, "condition_result": True, "trigger_event": trigger["id"]}
-        return self.add(at, "rule.fired", name, body, cause=trigger, pipeline=rule["pipeline"])
-
-    def tick(self, at: datetime, name: str) -> Row:
-        """Let a rule's schedule come due and the rule fire."""
-        body = {"rule_id": name, "slot": wire(at), "late_seconds": 0}
-        ticked = self.add(at, "clock.ticked", name, body, pipeline=self.rules[name]["pipeline"])
-        return self.fire(at, name, ticked)
-
-    # ---- chains
-
-    def train(
-        self,
-        at: datetime,
-        pipeline: str,
-        number: int,
-        cause: Row,
-        *,
-        data: str,
-        until: str,
-        accuracy: float,
-        champion: float | None,
-        decision: str = "pass",
-        hours: float = 2,
-        seed: int | None = 7,
-        code: str = "",
-        params: str = "p1",
-    ) -> Row:
-        """Train one version: queued at ``at``, finished hours later, verdict half an hour after; return the verdict."""
-        version, run_id = f"{pipeline}@v{number}", f"run-{pipeline}-{number}"
-        done = at + timedelta(hours=hours)
-        frameworks, libraries = ENVIRONMENTS[pipeline]
-        work: Row = {"run_id": run_id, "params_digest": params, "inputs": [data], "seed": seed}
-        work["code_sha"] = code or f"code-{pipeline}"
-        queued = self.add(at, "run.queued", run_id, work, cause=cause, pipeline=pipeline)
-        environment = {"frameworks": frameworks, "libraries": libraries}
-        result = {**work, "outcome": "success", "candidate": True, "environment": environment}
-        finished = self.add(done, "run.finished", run_id, result, cause=queued)
-        about = {"run_id": run_id, "version": version, "artifact_digest": f"bytes-{pipeline}-{number}"}
-        body = {**about, "model": pipeline, "data_until": until}
-        registered = self.add(done, "model.version.registered", version, body, cause=finished)
-        scores: Row = {"kind": "quality", "outcome": "passed" if decision == "pass" else "failed"}
-        rival = {"metrics": {"accuracy": champion}} if champion is not None else None
-        scores |= {"metrics": {"accuracy": accuracy}, "champion": rival, "severity": "blocking"}
-        suite = self.add(done, "fitness.suite.finished", version, about | scores, cause=registered)
-        verdict = {**about, "environment": "production", "decision": decision, "suites": ["data", "quality"]}
-        gate = self.add(done + timedelta(minutes=30), "gate.evaluated", version, verdict, cause=suite)
-        self.versions[version] = gate
-        return gate
-
-    def request(self, at: datetime, version: str, cause: Row, **more: Any) -> Row:
-        """Ask for a version to serve production."""
-        gate = self.versions[version]
-        pipeline = gate["pipeline"]
-        number = sum(row["type"] == "deployment.requested" for row in self.rows) + 1
-        endpoint = ENDPOINTS[pipeline]
-        before = next(iter(self.live.get(endpoint, {})), "")
-        body = {"deployment_id": f"D{number:02d}", "endpoint": endpoint, "env": "production", "model_version": version}
-        body |= {"artifact_digest": gate["data"]["artifact_digest"], "prev_version": before, "strategy": "replace"}
-        return self.add(at, "deployment.requested", body["deployment_id"], body | more, cause=cause, pipeline=pipeline)
-
-    def shift(self, at: datetime, requested: Row, weights: dict[str, float] | None = None, **more: Any) -> Row:
-        """Let what was asked for serve."""
-        data = requested["data"]
-        version = data["model_version"]
-        shares = weights or {version: 1.0}
-        digests = {version: data["artifact_digest"]}
-        body = {**data, "weights": shares, "role": "live", "artifact_digests": digests, **more}
-        if body["role"] == "live":
-            self.live[data["endpoint"]] = shares
-        return self.add(at, "traffic.shifted", data["endpoint"], body, cause=requested)
-
-    def approve(
-        self, asked_at: datetime, given_at: datetime, requested: Row, role: str, by: tuple[str, str, Row]
-    ) -> Row:
-        """Ask for a required approval of a deployment, and let a person give it; return the last of both."""
-        subject = f"{requested['subject']}/{role}"
-        body = {"target": requested["subject"], "policy_required": True, "role": role}
-        asked = self.add(asked_at, "approval.requested", subject, body, cause=requested)
-        return self.add(given_at, "approval.decided", subject, body | {"decision": "approved"}, cause=asked, by=by)
-
-    def incident(self, name: str, onset: str, found: str, service: str, pipeline: str, **more: Any) -> Row:
-        """Let a monitor find an incident; moments are local."""
-        body = {"incident": name, "service": service, "onset": wire(local(onset)), "onset_from": "monitor", **more}
-        return self.add(local(found), "incident.detected", name, body, pipeline=pipeline)
-
-    def restore(
-        self,
-        detected: Row,
-        mitigated: str,
-        restored: str,
-        *,
-        by: tuple[str, str, Row] = ENGINE,
-        remedy: Row | None = None,
-        **more: Any,
-    ) -> Row:
-        """Let an incident be mitigated, perhaps by a remedy, and be over; moments are local."""
-        name = {"incident": detected["data"]["incident"]}
-        body = name | {"remedy": remedy["id"] if remedy else "", **more}
-        first = self.add(local(mitigated), "incident.mitigated", name["incident"], body, cause=detected, by=by)
-        over = name | {"back_in_bounds": wire(local(restored))}
-        return self.add(local(restored), "incident.resolved", name["incident"], over, cause=first)
 
 
 def declarations(year: Year) -> None:
@@ -304,8 +94,11 @@ def flight_delay(year: Year) -> dict[str, Row]:
         if month == "04":
             body = {"deployment_id": requested["subject"], "endpoint": "delays", "version": version, "verdict": "worse"}
             year.add(asked_at + timedelta(minutes=30), "canary.judged", version, body, cause=requested)
-        live = year.shift(asked_at + timedelta(hours=1), requested)
+        ramp = {"flight-delay@v6": 0.75, version: 0.25} if month == "12" else None
+        live = year.shift(asked_at + timedelta(hours=1), requested, ramp)
         shifts[version] = live
+        if ramp:
+            year.shift(local("12-12 07:00"), requested, {"flight-delay@v6": 0.2, version: 0.8})
         if month in ("06", "08", "10"):
             fired = year.fire(asked_at + timedelta(hours=1), "warm-cache", live)
             known = {key: fired["data"][key] for key in ("rule_id", "digest", "origin", "trigger_event")}
@@ -363,13 +156,13 @@ def credit_trainings(year: Year) -> dict[str, Row]:
     return gates
 
 
-def press(year: Year, at: str, version: str, by: tuple[str, str, Row], **more: Any) -> Row:
+def press(year: Year, at: str, version: str, by: Actor, **more: Any) -> Row:
     """Let a person ask for a deployment of credit-risk; the moment is local."""
     asked = year.command(local(at), "deploy", "credit-risk", by, version=version)
     return year.request(local(at), version, asked, **more)
 
 
-def back_to(year: Year, at: str, by: tuple[str, str, Row], shifted: Row, version: str, detected: Row) -> Row:
+def back_to(year: Year, at: str, by: Actor, shifted: Row, *, version: str, detected: Row) -> Row:
     """Let a person take a deployment of credit-risk back; return the shift."""
     asked = year.command(local(at), "rollback", "credit-risk", by, incident=detected["data"]["incident"])
     body = {**shifted["data"], "model_version": version, "strategy": "rollback", "weights": {version: 1.0}}
@@ -409,7 +202,7 @@ def credit_risk(year: Year) -> None:
     third = year.shift(local("05-20 10:00"), requested)
     found = year.incident("INC-03", "05-20 12:00", "05-20 12:30", "credit", "credit-risk")
     paged = page(year, found, "05-20 12:30", "05-20 12:40", PERSON_2)
-    undone = back_to(year, "05-20 14:00", PERSON_2, third, "credit-risk@v2", found)
+    undone = back_to(year, "05-20 14:00", PERSON_2, third, version="credit-risk@v2", detected=found)
     year.restore(found, "05-20 14:00", "05-20 15:00", by=PERSON_2, remedy=undone, responders=2, page=paged["id"])
     gate = year.train(
         local("05-21 08:00"), "credit-risk", 4, year.add(
@@ -442,7 +235,7 @@ def credit_autumn(year: Year, gates: dict[str, Row]) -> None:
     sixth = year.shift(local("09-18 10:00"), requested)
     found = year.incident("INC-08", "09-18 16:00", "09-18 16:10", "credit", "credit-risk")
     paged = page(year, found, "09-18 16:10", "09-18 16:20", PERSON_2)
-    undone = back_to(year, "09-18 18:00", PERSON_2, sixth, "credit-risk@v5", found)
+    undone = back_to(year, "09-18 18:00", PERSON_2, sixth, version="credit-risk@v5", detected=found)
     year.restore(found, "09-18 18:00", "09-18 18:30", by=PERSON_2, remedy=undone, responders=1, page=paged["id"])
     # October: version 5 again under another name, the same bytes.
     year.versions["credit-risk@v5-again"] = gates["credit-risk@v5"]
@@ -456,7 +249,7 @@ def credit_autumn(year: Year, gates: dict[str, Row]) -> None:
     year.restore(found, "11-18 22:00", "11-18 23:00", responders=1)
 
 
-def page(year: Year, cause: Row, sent: str, acknowledged: str, by: tuple[str, str, Row]) -> Row:
+def page(year: Year, cause: Row, sent: str, acknowledged: str, by: Actor) -> Row:
     """Call somebody; moments are local; return the page."""
     body = {"route": "on-call", "severity": "high", "service": cause["data"].get("service", "delays")}
     called = year.add(local(sent), "page.sent", "on-call", body, cause=cause)
@@ -517,16 +310,15 @@ def restock(year: Year) -> None:
     ):  # fmt: skip
         counts = {"count": 1, "rows": 500 if outcome == "success" else 0, "errors": int(outcome == "failed")}
         more = {"mode": "batch", "outcome": outcome, "cpu_s": 100, **counts}
-        usage(year, day, "restock-batch", version, "delays", shifted[version], **more)
+        usage(year, day, version, "delays", shifted[version], **more)
 
 
-def usage(
-    year: Year, at: str, endpoint: str, version: str, caller: str, cause: Row, *, fold: int = 0, **more: Any
-) -> Row:
+def usage(year: Year, at: str, version: str, caller: str, cause: Row, *, fold: int = 0, **more: Any) -> Row:
     """Record what one caller asked of one version up to a local moment."""
+    pipeline = version.split("@")[0]
+    endpoint = ENDPOINTS[pipeline]
     body: Row = {"endpoint": endpoint, "version": version, "caller": caller, "kind": "call", "role": "live"}
     body |= {"count": 0, "rows": 0, "errors": 0, "retries": 0, "cpu_s": 0, "minutes_missing": 0, "mode": "online"}
-    pipeline = version.split("@")[0]
     return year.add(local(at, fold=fold), "usage.recorded", endpoint, body | more, cause=cause, pipeline=pipeline)
 
 
@@ -540,21 +332,19 @@ def serving(year: Year, shifts: dict[str, Row], credit: Row) -> None:
     ):  # fmt: skip
         version = f"flight-delay@v{number}"
         body = {"count": count, "rows": 2 * count, "errors": errors, "cpu_s": cpu}
-        usage(year, at, "delays", version, caller, shifts[version], **body)
+        usage(year, at, version, caller, shifts[version], **body)
     last = shifts["flight-delay@v6"]
     for fold in (0, 1):
-        usage(year, "11-03 01:30", "delays", "flight-delay@v6", "web", last, fold=fold, count=60, rows=60, cpu_s=6)
-    usage(year, "12-10 12:00", "delays", "flight-delay@v7", "web", shifts["flight-delay@v7"],
+        usage(year, "11-03 01:30", "flight-delay@v6", "web", last, fold=fold, count=60, rows=60, cpu_s=6)
+    usage(year, "12-10 12:00", "flight-delay@v7", "web", shifts["flight-delay@v7"],
           count=500, rows=500, retries=25, minutes_missing=7, cpu_s=50)  # fmt: skip
-    usage(
-        year, "12-10 12:00", "delays", "flight-delay@v7", "probe", shifts["flight-delay@v7"], kind="health", count=900
-    )
-    usage(year, "12-10 12:00", "delays", "flight-delay@v7", "probe", shifts["flight-delay@v7"],
+    usage(year, "12-10 12:00", "flight-delay@v7", "probe", shifts["flight-delay@v7"], kind="health", count=900)
+    usage(year, "12-10 12:00", "flight-delay@v7", "probe", shifts["flight-delay@v7"],
           kind="synthetic", count=40)  # fmt: skip
-    usage(year, "12-10 12:00", "delays", "flight-delay@v5", "web", last, role="shadow", count=500, cpu_s=50)
+    usage(year, "12-10 12:00", "flight-delay@v5", "web", last, role="shadow", count=500, cpu_s=50)
     for at, number, count in (("04-30 12:00", "2", 100), ("06-20 12:00", "4", 200), ("09-12 12:00", "5", 300),
                               ("12-12 12:00", "7", 150)):  # fmt: skip
-        usage(year, at, "credit", f"credit-risk@v{number}", "lending", credit, count=count, rows=count, cpu_s=count)
+        usage(year, at, f"credit-risk@v{number}", "lending", credit, count=count, rows=count, cpu_s=count)
 
 
 def imported(year: Year) -> None:
@@ -606,7 +396,7 @@ def dormant(year: Year) -> None:
     body |= {"weights": {"price-forecast@v1": 1.0}, "artifact_digests": {"price-forecast@v1": "bytes-price-1"}}
     body |= {"deployment_id": "P01", "execution": "manual", "artifact_digest": "bytes-price-1"}
     shifted = year.add(local("01-20 10:20"), "traffic.shifted", "prices", body, cause=asked)
-    usage(year, "03-20 12:00", "prices", "price-forecast@v1", "growth", shifted, count=50, rows=50, cpu_s=5)
+    usage(year, "03-20 12:00", "price-forecast@v1", "growth", shifted, count=50, rows=50, cpu_s=5)
     asked = year.command(local("10-15 10:00"), "archive", "price-forecast", PERSON_3)
     body = {**body, "weights": {}, "artifact_digests": {}}
     year.add(local("10-15 10:00"), "traffic.shifted", "prices", body, cause=asked)
