@@ -16,9 +16,9 @@ import msgspec
 
 from ratchet import clock
 from ratchet.demo import report
-from ratchet.demo.flights import Flights, prepare
+from ratchet.demo.flights import NEW_YORK, Flights, prepare
 from ratchet.demo.outside import Airline
-from ratchet.demo.story import DEPLOYED_AT, END, NEW_YORK, PIPELINE, SCENARIOS, START, Story, write_project
+from ratchet.demo.story import DEPLOYED_AT, END, PIPELINE, SCENARIOS, START, Story, write_project
 from ratchet.errors import DayInvalid, DemoDiffers
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
@@ -73,7 +73,7 @@ def run_demo(
         workspace.sync(actor=workspace.person("you"))
         with (
             _page(workspace, quiet=as_json) as web,
-            closing(Airline(workspace, flights, endpoint=PIPELINE, web=web, since=DEPLOYED_AT)) as airline,
+            closing(Airline(workspace, flights, endpoint=PIPELINE, web=web, seed=seed, since=DEPLOYED_AT)) as airline,
             report.progress(START, end, quiet=as_json) as advance,
         ):
             Story(workspace, flights, airline, scenario=SCENARIOS[scenario]).play(until=end, progress=advance)

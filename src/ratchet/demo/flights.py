@@ -9,11 +9,15 @@ import tempfile
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
 
 from ratchet.store.artifacts import sync_path
+
+NEW_YORK = ZoneInfo("America/New_York")
+"""The zone in which days and months of the demo are counted."""
 
 CATEGORICAL: tuple[str, ...] = ("carrier", "origin", "dest")
 """Model inputs that are text; none of them is ever missing."""
@@ -222,6 +226,11 @@ class Flights:
         """
         first, last = np.searchsorted(self._hours, [_utc64(start), _utc64(end)])
         return [hour.replace(tzinfo=UTC) for hour in self._hours[first:last].tolist()]
+
+    def count(self, hour: datetime) -> int:
+        """Count the flights of the one request of an hour."""
+        first, last = (np.searchsorted(self._asked_at, _utc64(hour), side) for side in ("left", "right"))
+        return int(last - first)
 
     def asked_at(self, hour: datetime) -> dict[str, np.ndarray]:
         """Take the one request of an hour.

@@ -5,21 +5,24 @@ only after its flight has landed.
 """
 
 import http.client
+from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 import msgspec
 import numpy as np
 
 from ratchet import clock
-from ratchet.demo.flights import CATEGORICAL, FEATURES, Flights
+from ratchet.demo.flights import CATEGORICAL, FEATURES, NEW_YORK, Flights
 from ratchet.errors import NotSettled
 from ratchet.loop import credentials
 from ratchet.workspace import Workspace
 
 SYSTEM = "airline"
+DAY_FLIGHTS = 200
 PATIENCE_SECONDS = 90.0
 _RETRY_SECONDS = 0.05
 
@@ -32,10 +35,13 @@ class Airline:
         flights: What it asks about.
         endpoint: The served name.
         web: Address of the web application, which takes outcomes in.
+        seed: Draws the hours of each day in which it asks.
         since: From when on it asks; what it asked before now is known again after a restart.
     """
 
-    def __init__(self, workspace: Workspace, flights: Flights, *, endpoint: str, web: str, since: datetime) -> None:
+    def __init__(
+        self, workspace: Workspace, flights: Flights, *, endpoint: str, web: str, seed: int, since: datetime
+    ) -> None:
         self._workspace = workspace
         self._flights = flights
         self._endpoint = endpoint
@@ -43,8 +49,32 @@ class Airline:
         self._predictions = _Line(workspace.endpoint_address, token=token)
         self._feedback = _Line(lambda: web, token=token)
         self._asked: dict[str, str] = {}
-        for hour in flights.hours_between(since, max(since, clock.now())):
+        self._seed = seed
+        self._since = since
+        for hour in self.hours(max(since, clock.now())):
             self._remember(hour)
+
+    def hours(self, until: datetime) -> list[datetime]:
+        """Return the hours before a moment in which it asks, in order.
+
+        Of each New York day they are drawn until they have half of its flights, and at least ``DAY_FLIGHTS``; the draw
+        depends on the day and the seed alone.
+        """
+        days: dict[date, list[datetime]] = defaultdict(list)
+        for hour in self._flights.hours_between(self._since, _midnight_after(until)):
+            days[hour.astimezone(NEW_YORK).date()].append(hour)
+        drawn = [hour for hours in days.values() for hour in self._draw(hours)]
+        return sorted(hour for hour in drawn if hour < until)
+
+    def _draw(self, hours: list[datetime]) -> list[datetime]:
+        flights = {hour: self._flights.count(hour) for hour in hours}
+        wanted = max(DAY_FLIGHTS, sum(flights.values()) / 2)
+        drawn: list[datetime] = []
+        for hour in sorted(hours, key=lambda one: crc32(f"{self._seed}/{one.isoformat()}".encode())):
+            if sum(flights[one] for one in drawn) >= wanted:
+                break
+            drawn.append(hour)
+        return drawn
 
     def ask(self, hour: datetime) -> int:
         """Ask about all flights of an hour in one request, again and again until it is answered; returns how many."""
@@ -147,6 +177,12 @@ class _Line:
         self._connection.request("POST", path, body, {**headers, "Idempotency-Key": key} if key else headers)
         response = self._connection.getresponse()
         return response.status, response.read()
+
+
+def _midnight_after(moment: datetime) -> datetime:
+    """Return the end of a moment's day in New York: a draw looks at whole days."""
+    day = moment.astimezone(NEW_YORK).date() + timedelta(days=1)
+    return datetime.combine(day, time(), NEW_YORK)
 
 
 def _request_id(hour: datetime) -> str:

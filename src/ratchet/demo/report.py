@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from ratchet.demo.story import NEW_YORK, PIPELINE
+from ratchet.demo.flights import NEW_YORK
+from ratchet.demo.story import PIPELINE
 from ratchet.loop import backtests
 from ratchet.measure.freshness import freshness
 from ratchet.workspace import Workspace

@@ -11,16 +11,14 @@ from functools import partial
 from importlib import resources as package_files
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from ratchet import clock, config, faults
-from ratchet.demo.flights import Flights
+from ratchet.demo.flights import NEW_YORK, Flights
 from ratchet.demo.outside import Airline
 from ratchet.loop import predictions
 from ratchet.records import Event
 from ratchet.workspace import Workspace
 
-NEW_YORK = ZoneInfo("America/New_York")
 PIPELINE = "flight-delay"
 START = datetime(2013, 1, 1, tzinfo=NEW_YORK)
 END = datetime(2014, 1, 1, 3, tzinfo=NEW_YORK)
@@ -151,7 +149,7 @@ class Story:
             yield Moment(_local(day, 9, 30), "deployment by hand", partial(self._promote_newest, f"monday/{day}"))
 
     def _hours(self, until: datetime) -> Iterator[Moment]:
-        for hour in self._flights.hours_between(DEPLOYED_AT, min(until, END)):
+        for hour in self._airline.hours(min(until, END)):
             # A minute past, so that what people and schedules do at the full hour has been done.
             at = hour + timedelta(minutes=1)
             yield Moment(at.astimezone(NEW_YORK), "requests", partial(self._airline.ask, hour))

@@ -1,18 +1,18 @@
 """The demo's year as a list of moments."""
 
-from datetime import datetime
+from collections import defaultdict
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 
 from ratchet import clock, config
-from ratchet.demo.flights import Flights, prepare
+from ratchet.demo.flights import NEW_YORK, Flights, prepare
 from ratchet.demo.outside import Airline
 from ratchet.demo.story import (
     ADOPTED_AT,
     DEPLOYED_AT,
     END,
-    NEW_YORK,
     OWN_RULE_AT,
     SCENARIOS,
     START,
@@ -42,10 +42,34 @@ def _moments(project: Path, flights: Flights, scenario: str, until: datetime = E
     clock.simulate(project / ".ratchet" / CLOCK_FILE, start=START)
     try:
         with Workspace(project) as workspace:
-            airline = Airline(workspace, flights, endpoint="flight-delay", web="http://127.0.0.1:9", since=DEPLOYED_AT)
+            airline = Airline(
+                workspace, flights, endpoint="flight-delay", web="http://127.0.0.1:9", seed=0, since=DEPLOYED_AT
+            )
             return Story(workspace, flights, airline, scenario=SCENARIOS[scenario]).moments(until)
     finally:
         clock.stop_simulating()
+
+
+def test_each_day_asks_about_half_of_its_flights(project: Path, flights: Flights) -> None:
+    """At least 200 flights of every day, whole hours of them, drawn by the seed and not by how long the year is."""
+    with Workspace(project) as workspace:
+        first, again, other = (
+            Airline(workspace, flights, endpoint="e", web="http://127.0.0.1:9", seed=seed, since=START)
+            for seed in (1, 1, 2)
+        )
+    hours = first.hours(END)
+    assert hours == again.hours(END) != other.hours(END)
+    asked: dict[date, int] = defaultdict(int)
+    flown: dict[date, int] = defaultdict(int)
+    for hour in flights.hours_between(START, END):
+        flown[hour.astimezone(NEW_YORK).date()] += flights.count(hour)
+    for hour in hours:
+        assert flights.count(hour) == len(flights.asked_at(hour)["flight_id"])
+        asked[hour.astimezone(NEW_YORK).date()] += flights.count(hour)
+    assert min(asked.values()) >= 200
+    assert all(0.5 <= asked[day] / flown[day] < 0.7 for day in flown if flown[day] > 400)
+    noon = datetime(2013, 7, 4, 12, tzinfo=NEW_YORK)
+    assert first.hours(noon) == [hour for hour in hours if hour < noon]
 
 
 def test_the_project_is_valid_and_carries_its_seed(project: Path) -> None:
