@@ -12,7 +12,8 @@ DEPLOY_WINDOW, DATA_WINDOW = timedelta(hours=24), timedelta(days=7)
 REMEDY_WINDOW = timedelta(hours=4)
 ACKNOWLEDGE = timedelta(minutes=30)
 DEPLOY_KINDS = ("traffic.shifted", "config.changed")
-DATA_KINDS = ("dataset.version.published", "label.batch.ingested")
+DATA_KINDS = ("dataset.version.published", "feature_view.published", "label.batch.ingested")
+RULE_KINDS = ("rule.created", "rule.updated", "rule.enabled", "rule.disabled", "rule.deleted")
 EDITS = ("param_edit", "data_fix", "manual_upload")
 
 
@@ -34,6 +35,7 @@ def incidents(ledger: Ledger) -> list[Row]:
         back = None if resolved is None else resolved["data"].get("back_in_bounds") or resolved["time"]
         found.append({
             "name": data["incident"], "row": row, "service": data["service"], "pipeline": row["pipeline"],
+            "services": [data["service"], *data.get("upstreams", [])],
             "is_ticket": data["onset_from"] == "ticket", "onset": moment(data.get("onset") or data["opened_at"]),
             "detected": at(row), "mitigated": later["mitigated"], "attributed": later["attributed"],
             "resolved": resolved, "back": moment(back) if back else None,
@@ -48,11 +50,12 @@ def candidates(ledger: Ledger, incident: Row) -> list[Row]:
         data = row["data"]
         if row["type"] in DEPLOY_KINDS:
             service = data.get("service") or data.get("endpoint")
-            is_near = service == incident["service"] and onset - DEPLOY_WINDOW <= at(row) <= onset
+            is_near = service in incident["services"] and onset - DEPLOY_WINDOW <= at(row) <= onset
             is_live = row["type"] != "traffic.shifted" or (data["env"], data["role"]) == ("production", "live")
             found += [row] if is_near and is_live else []
-        elif row["type"] in DATA_KINDS:
-            is_near = row["pipeline"] == incident["pipeline"] and onset - DATA_WINDOW <= at(row) <= onset
+        elif row["type"] in (*DATA_KINDS, *RULE_KINDS):
+            window = DATA_WINDOW if row["type"] in DATA_KINDS else DEPLOY_WINDOW
+            is_near = row["pipeline"] == incident["pipeline"] and onset - window <= at(row) <= onset
             found += [row] if is_near else []
     return found
 
@@ -109,7 +112,7 @@ def mode_of_change(ledger: Ledger, row: Row) -> str:
     """Return the mode in which a change of production was made."""
     if row["type"] == "traffic.shifted":
         return str(_transition(ledger, row, "deploy")["mode"])
-    root = initiator(ledger, row, STAGE_OF[row["type"]])[0]
+    root = initiator(ledger, row, STAGE_OF.get(row["type"], ""))[0]
     return {"human": "assisted", "automation": "auto", "unknown": "unknown"}[root]
 
 
@@ -126,7 +129,7 @@ def _human(ledger: Ledger, incident: Row, cause: list[Row]) -> Row:
 
 def _kind_of_act(ledger: Ledger, row: Row) -> str:
     data = row["data"]
-    if row["type"] == "config.changed":
+    if row["type"] != "traffic.shifted":
         return "slip"
     if any(one["data"]["deployment_id"] == data["deployment_id"] for one in ledger.of("gate.bypassed")):
         return "bypass"
