@@ -73,12 +73,13 @@ def test_the_scripts_use_nothing_of_the_product() -> None:
 
 
 def test_the_ledger_is_well_formed() -> None:
-    """Places are dense, keys are unique, types are known, and only one cause is missing: the one that shall be."""
+    """Places are dense, keys are unique, types are known, what needs a cause has one, and only one cause is lost."""
     assert [row["seq"] for row in ROWS] == list(range(1, len(ROWS) + 1))
     assert len({(row["source"], row["id"]) for row in ROWS}) == len(ROWS)
     assert {row["type"] for row in ROWS} <= set(EVENT_TYPES)
     known = {row["id"] for row in ROWS}
     assert [row["causationid"] for row in ROWS if row["causationid"] not in known | {""}] == [DANGLING]
+    assert all(row["causationid"] or EVENT_TYPES[row["type"]].is_root for row in ROWS)
     recorded = [row["recordedtime"] for row in ROWS]
     assert recorded == sorted(recorded)
 

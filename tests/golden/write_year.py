@@ -360,7 +360,12 @@ def imported(year: Year) -> None:
         about = {"run_id": run_id, "version": version, "artifact_digest": f"bytes-churn-{number}"}
         source = {"source": "airflow", "trigger": trigger, **common}
         work = {"run_id": run_id, "outcome": "success", "candidate": True}
-        finished = year.add(local(f"{day} 06:00"), "run.finished", run_id, work, **source)
+        starts = {"schedule": "clock.ticked", "ui": "command.issued", "unknown": "custom.emitted"}
+        asked = None
+        if number != 3:
+            body = {"action": "start_run", "channel": "api", "name": run_id}
+            asked = year.add(local(f"{day} 04:00"), starts[trigger], run_id, body, **source)
+        finished = year.add(local(f"{day} 06:00"), "run.finished", run_id, work, cause=asked, **source)
         if number == 3:
             finished["causationid"] = "0000000000000000000MISSING"
         body = {**about, "model": "churn"}
@@ -376,13 +381,15 @@ def imported(year: Year) -> None:
             body = {"endpoint": "churn", "env": "production", "model_version": version, "weights": {version: 1.0}}
             body |= {"artifact_digest": about["artifact_digest"], "deployment_id": f"mlflow-{number}", "role": "live"}
             body["artifact_digests"] = {version: about["artifact_digest"]}
-            year.add(at, "traffic.shifted", "churn", body, **mlflow)
-    for name, day, count in (("airflow", "11-30", 11), ("mlflow", "11-30", 7)):
+            moved = {"action": "move_alias", "channel": "api", "version": version}
+            asked = year.add(at, "command.issued", version, moved, trigger="unknown", **mlflow)
+            shifted = year.add(at, "traffic.shifted", "churn", body, cause=asked, **mlflow)
+    for name, day, count in (("airflow", "11-30", 16), ("mlflow", "11-30", 9)):
         body = {"source": name, "from": "2024-01-01T05:00:00Z", "to": "2024-12-01T05:00:00Z", "count": count}
         year.add(local(f"{day} 23:00"), "source.cursor", name, body)
     body = {"endpoint": "churn", "version": "churn@v4", "caller": "growth", "count": 400, "rows": 400, "errors": 4}
     body |= {"kind": "call", "role": "live", "mode": "online", "retries": 0, "cpu_s": 0, "minutes_missing": 0}
-    year.add(local("12-14 12:00"), "usage.recorded", "churn", body, source="mlflow", **common)
+    year.add(local("12-14 12:00"), "usage.recorded", "churn", body, cause=shifted, source="mlflow", **common)
 
 
 def dormant(year: Year) -> None:
