@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from ledger_again import STAGE_OF
+
 ZONE = ZoneInfo("America/New_York")
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 Row = dict[str, Any]
@@ -84,11 +86,11 @@ class Year:
             "authid": by[1],
             "authclaims": by[2],
             "pipeline": pipeline or (cause["pipeline"] if cause else ""),
-            "stage": "",
+            "stage": STAGE_OF.get(kind, "").replace("code", ""),
             "team": "",
             "env": "",
             "evidence": "native",
-            "trigger": "",
+            "trigger": "unknown",
             "seq": 0,
         }
         row.update(envelope)

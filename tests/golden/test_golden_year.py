@@ -16,6 +16,9 @@ from ratchet.measure.history import History
 from ratchet.measure.levels import measure_level
 from ratchet.measure.policies import shipped
 from ratchet.records import Event
+from ratchet.store import migrations
+from ratchet.store.database import Database
+from ratchet.store.ledger import Ledger, to_export
 
 GOLDEN = Path(__file__).parent
 DANGLING = "0000000000000000000MISSING"
@@ -88,6 +91,20 @@ def test_the_ledger_has_the_exported_form() -> None:
     """Each line is an event as ``ratchet events --json`` prints it."""
     for row in ROWS:
         assert msgspec.to_builtins(msgspec.convert(row, Event)) == row
+
+
+def test_a_ledger_takes_the_year_and_exports_it_again(tmp_path: Path) -> None:
+    """What a real ledger gives back differs in the time of recording only."""
+    database = Database(f"sqlite:///{tmp_path / 'ledger.db'}")
+    migrations.migrate(database)
+    ledger = Ledger(database, lambda _transaction, _events: None)
+    with database.write() as transaction:
+        ledger.append(transaction, *msgspec.convert(ROWS, list[Event]))
+    exported = [
+        to_export(event) | {"recordedtime": row["recordedtime"]} for event, row in zip(ledger.read(), ROWS, strict=True)
+    ]
+    database.close()
+    assert exported == ROWS
 
 
 def test_the_document_says_what_was_worked_out() -> None:
