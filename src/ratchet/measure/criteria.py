@@ -26,8 +26,8 @@ from ratchet.records import Event, Evidence, Record
 Status = Literal["met", "not met", "insufficient", "stale", "n/a"]
 SATISFIED: tuple[Status, ...] = ("met", "n/a")
 _ONE_SIDED_90 = 1.2815515655446004
-_QUIET_FACTOR = 3
-_QUIET_AT_LEAST = timedelta(days=30)
+QUIET_FACTOR = 3
+QUIET_AT_LEAST = timedelta(days=30)
 
 
 class CriterionResult(Record, frozen=True):
@@ -98,7 +98,7 @@ class PipelineEvidence:
         last = sample[-1]
         gaps = [(after.at - before.at).total_seconds() for before, after in pairwise(sample)]
         usual = timedelta(seconds=median(gaps)) if gaps else timedelta(0)
-        if self.snapshot.at - last.at <= max(_QUIET_FACTOR * usual, _QUIET_AT_LEAST):
+        if self.snapshot.at - last.at <= max(QUIET_FACTOR * usual, QUIET_AT_LEAST):
             return ""
         asked = self._asked_after(stage, last)
         if asked is not None:
@@ -159,6 +159,13 @@ def wilson_lower_bound(k: int, n: int) -> float:
     return max(0.0, (share + z_squared / (2 * n) - spread) / (1 + z_squared / n))
 
 
+def status_of_share(criterion: Criterion, k: int, n: int) -> Status:
+    """Return what a share of k in n amounts to."""
+    if n == 0 or n < criterion.n_min:
+        return "insufficient"
+    return "met" if k / n >= criterion.theta else "not met"
+
+
 def _judge_stage(evidence: PipelineEvidence, criterion: Criterion, level: Level) -> CriterionResult:
     """Judge how many of a stage's transitions were started, or carried out, by automation."""
     stage = criterion.stage
@@ -169,7 +176,7 @@ def _judge_stage(evidence: PipelineEvidence, criterion: Criterion, level: Level)
     sample = evidence.sample(stage)
     if criterion.measure == "init" and evidence.policy.approval == "neutral":
         sample = [transition for transition in sample if transition.mode != "gated"]
-    modes = _counting_modes(criterion, evidence.policy)
+    modes = counting_modes(criterion, evidence.policy)
     verdicts = [(transition, transition.mode in modes) for transition in sample]
     result = _judge_share(evidence, criterion, stage, verdicts)
     if result.status != "met":
@@ -225,7 +232,7 @@ def _judge_share(
     failing = [transition.event_id for transition, _ in verdicts if transition.event_id not in ids]
     k, n = len(counted), len(verdicts)
     share = k / n if n else None
-    status: Status = "insufficient" if share is None or n < criterion.n_min else _reached(share, criterion.theta)
+    status = status_of_share(criterion, k, n)
     return CriterionResult(
         criterion=criterion,
         status=status,
@@ -245,15 +252,11 @@ def _judge_count(criterion: Criterion, found: int, sentence: str) -> CriterionRe
     return CriterionResult(criterion=criterion, status=status, k=found, n=criterion.min, sentence=sentence)
 
 
-def _counting_modes(criterion: Criterion, policy: Policy) -> tuple[str, ...]:
+def counting_modes(criterion: Criterion, policy: Policy) -> tuple[str, ...]:
     """Return the modes that count: an approval can make the start human, never the execution."""
     if criterion.measure == "exec":
         return ("auto", "gated", "assisted")
     return ("auto", "gated") if policy.approval == "auto" else ("auto",)
-
-
-def _reached(share: float, theta: float) -> Status:
-    return "met" if share >= theta else "not met"
 
 
 def _called(criterion: Criterion, stage: str) -> str:

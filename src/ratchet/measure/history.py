@@ -42,6 +42,11 @@ class History:
         return self._seqs[-1] if self._seqs else 0
 
     @property
+    def last_recorded(self) -> datetime:
+        """Return when the last event was recorded; only for a history with events."""
+        return self._recorded[-1]
+
+    @property
     def pipelines(self) -> tuple[str, ...]:
         """Return the names of all pipelines that any event belongs to, in order of appearance."""
         return tuple(self._pipelines)
@@ -76,6 +81,20 @@ class History:
         """Return the first event, of one pipeline if it is named, up to a place in the ledger."""
         first = self._pipelines.get(pipeline) if pipeline else self._first
         return first if first is not None and first.seq <= up_to else None
+
+    def rules_behind(self, pipeline: str) -> set[RuleKey]:
+        """Return the rules that were written for a pipeline, or that fired on the way to its events."""
+        found = set(self._rules_of.get(pipeline, ()))
+        seen: set[tuple[str, str]] = set()
+        for event in self._events.values():
+            link: Event | None = event if event.pipeline == pipeline else None
+            while link is not None and (link.source, link.id) not in seen:
+                seen.add((link.source, link.id))
+                if link.type == "rule.fired":
+                    found.add(rule_key(link))
+                own, native = (link.source, link.causationid), (NATIVE_SOURCE, link.causationid)
+                link = self._events.get(own) or self._events.get(native)
+        return found
 
     def as_of(self, moment: datetime | None = None, *, window: timedelta = DEFAULT_WINDOW) -> "Snapshot":
         """Return what the ledger said at a moment: all that was recorded until then.
@@ -135,8 +154,12 @@ class Snapshot:
 
         ``None`` at a root, and where the cause is not in the ledger (yet).
         """
-        for source in (event.source, NATIVE_SOURCE):
-            found = self._history._events.get((source, event.causationid))
+        return self.find(event.causationid, source=event.source)
+
+    def find(self, event_id: str, *, source: str = NATIVE_SOURCE) -> Event | None:
+        """Return the event of an id: from a source first, then a native one; ``None`` where it is not known."""
+        for where in (source, NATIVE_SOURCE):
+            found = self._history._events.get((where, event_id))
             if found is not None and found.seq <= self.seq:
                 return found
         return None

@@ -13,7 +13,7 @@ from ratchet.measure.initiators import MODES, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
 from ratchet.records import Evidence, Record
 
-_GATED_SHARE = 0.5
+GATED_SHARE = 0.5
 _AUTOMATIC_AFTER_TRAINING = "evaluate"
 
 
@@ -180,7 +180,7 @@ def _suffix(evidence: PipelineEvidence, reached: list[LevelResult]) -> str:
         criterion.stage == "deploy" for result in reached for criterion in result.level.criteria
     )
     modes = [transition.mode for transition in evidence.sample("deploy")]
-    return "g" if speaks_of_deployments and modes.count("gated") > _GATED_SHARE * len(modes) else ""
+    return "g" if speaks_of_deployments and modes.count("gated") > GATED_SHARE * len(modes) else ""
 
 
 def _profile(evidence: PipelineEvidence, stage: str) -> StageProfile:

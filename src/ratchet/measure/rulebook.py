@@ -106,6 +106,17 @@ class RuleBook:
         self._window = window
         self._uses: dict[RuleKey, _Uses] = {}
         self._recurs: dict[RuleKey, bool] = {}
+        self._doubtful: set[RuleKey] = set()
+
+    @property
+    def doubtful(self) -> frozenset[RuleKey]:
+        """Return the rules of which something rested on a single firing: a further one could change what it was."""
+        return frozenset(self._doubtful)
+
+    def comes_again(self, rule: Rule) -> bool:
+        """Tell whether a rule is sure to fire again."""
+        recurs = rule.origin == "template" or has_slots(rule.cron, rule.time_zone, until=self._at, window=self._window)
+        return rule.is_enabled and recurs
 
     def rule(self, key: RuleKey) -> Rule:
         """Return a rule as it stood; one that only ever fired has its name and is not enabled."""
@@ -127,6 +138,7 @@ class RuleBook:
         use = life.use_of.get(fired.id, -1)
         if len(life.triggers.get(use, ())) >= _FIRINGS_THAT_RECUR:
             return False
+        self._doubtful.add(key)
         return use != life.current or not self._is_recurring(key)
 
     def _life(self, key: RuleKey) -> _Uses:
@@ -136,11 +148,7 @@ class RuleBook:
 
     def _is_recurring(self, key: RuleKey) -> bool:
         if key not in self._recurs:
-            rule = self.rule(key)
-            comes_again = rule.origin == "template" or has_slots(
-                rule.cron, rule.time_zone, until=self._at, window=self._window
-            )
-            self._recurs[key] = rule.is_enabled and comes_again
+            self._recurs[key] = self.comes_again(self.rule(key))
         return self._recurs[key]
 
 

@@ -71,7 +71,13 @@ def _add_tree(connection: Connection) -> None:
         )
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree)
+def _add_projections(connection: Connection) -> None:
+    """Make the tables of what is folded out of the ledger; they fill when they are first asked for."""
+    for table in (schema.transition, schema.transition_fold, schema.projection, schema.standing):
+        table.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections)
 LATEST = len(STEPS)
 
 

@@ -149,3 +149,54 @@ state = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+# ---- projections: what was folded out of the ledger; each can be thrown away and folded again
+
+transition = Table(
+    "transition",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("stage", Text, primary_key=True),
+    Column("pipeline", Text, nullable=False),
+    Column("at_us", BigInteger, nullable=False),
+    Column("code", String(2), nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("recorded_us", BigInteger, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("root_class", Text, nullable=False),
+    Column("root_event", Text, nullable=False),
+    Column("rule_id", Text, nullable=False),
+    Column("touches", Integer, nullable=False),
+    Column("gates", Integer, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    # It holds all that a level asks for, so that the table itself is not read.
+    Index("transition_recent", "pipeline", "stage", "at_us", "seq", "code"),
+)
+
+transition_fold = Table(
+    "transition_fold",
+    metadata,
+    Column("pipeline", Text, primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("window_us", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+
+projection = Table(
+    "projection",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("cursor", BigInteger, nullable=False),
+)
+
+standing = Table(
+    "standing",
+    metadata,
+    Column("policy", String(64), primary_key=True),
+    Column("moment_us", BigInteger, primary_key=True),
+    Column("pipeline", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+)

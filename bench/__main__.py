@@ -1,0 +1,27 @@
+"""Measures what was promised: ``python -m bench [name ...]`` runs all measurements, or those that are named.
+
+Invariant: each measurement is a module with ``run() -> dict`` that prints its own table; nothing here knows a number.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+MODULES = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+
+
+def main(names: list[str]) -> int:
+    """Run measurements; return how many found a limit broken."""
+    unknown = [name for name in names if name not in MODULES]
+    if unknown:
+        sys.stderr.write(f"No measurement named {', '.join(unknown)}. Known: {', '.join(MODULES)}.\n")
+        return 2
+    broken = 0
+    for name in names or MODULES:
+        result = import_module(f"bench.{name}").run()
+        broken += not result.get("is_within_limits", True)
+    return min(broken, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

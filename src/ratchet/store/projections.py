@@ -1,0 +1,233 @@
+"""Tables that are folded out of the ledger when somebody asks: transitions, and what is known of each pipeline.
+
+Invariants: nothing here is written at an append; whatever is here can be folded again from the ledger; a row is never
+replaced by what an earlier state of the ledger gave.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, tuple_
+
+from ratchet.records import Event
+from ratchet.store.database import Database
+from ratchet.store.ledger import _decode, _query
+from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
+
+_BATCH = 500
+
+
+class Projections:
+    """Reads the ledger for a fold, and keeps what came out.
+
+    Args:
+        database: Where both are.
+        name: Of the fold, with its version: rows of another version are thrown away.
+    """
+
+    def __init__(self, database: Database, *, name: str) -> None:
+        self._database = database
+        self._name = name
+
+    # ---- how far the fold is
+
+    def last_seq(self) -> int:
+        """Return the last entry of the ledger."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.coalesce(func.max(ledger.c.seq), 0))).scalar_one())
+
+    def cursor(self) -> int:
+        """Return up to which entry the ledger was folded; 0 where it was not, or by another version of the fold."""
+        with self._database.read() as connection:
+            return self._cursor(connection)
+
+    def _cursor(self, connection: Connection) -> int:
+        found = connection.execute(select(projection.c.cursor).where(projection.c.name == self._name)).scalar()
+        return int(found or 0)
+
+    def advance(self, seq: int) -> None:
+        """Say that all up to an entry was folded; what another version of the fold left is thrown away."""
+        with self._database.write() as transaction:
+            if self._cursor(transaction) < seq:
+                transaction.execute(delete(projection).where(projection.c.name == self._name))
+                transaction.execute(insert(projection), {"name": self._name, "cursor": seq})
+
+    def start_over(self) -> None:
+        """Throw away all rows, unless this version of the fold has written some."""
+        with self._database.write() as transaction:
+            if self._cursor(transaction) == 0:
+                for table in (transition, transition_fold, projection, standing):
+                    transaction.execute(delete(table))
+
+    # ---- what a fold reads
+
+    def pipelines_between(self, after: int, until: int) -> list[str]:
+        """Return the pipelines that events after one entry, up to another, belong to; ``""`` for those of none."""
+        query = select(ledger.c.pipeline).where(ledger.c.seq > after, ledger.c.seq <= until).distinct()
+        with self._database.read() as connection:
+            return sorted(connection.execute(query).scalars())
+
+    def caused_late(self, after: int, until: int) -> list[str]:
+        """Return the pipelines of events that were there before a cause of theirs came, directly or further up."""
+        new, early, later = ledger.alias("new"), ledger.alias("early"), ledger.alias("later")
+        first = (
+            select(early.c.id, early.c.pipeline)
+            .join(new, early.c.cause == new.c.id)
+            .where(new.c.seq > after, new.c.seq <= until, early.c.seq <= after)
+            .cte("late", recursive=True)
+        )
+        late = first.union(
+            select(later.c.id, later.c.pipeline).join(first, later.c.cause == first.c.id).where(later.c.seq <= after)
+        )
+        with self._database.read() as connection:
+            return sorted(connection.execute(select(late.c.pipeline).distinct()).scalars())
+
+    def named(self, names: Sequence[str], until: int) -> list[str]:
+        """Return the pipelines of the events with these ids or subjects; the subjects are looked for in all rows."""
+        found: set[str] = set()
+        for start in range(0, len(names), _BATCH):
+            some = names[start : start + _BATCH]
+            query = select(ledger.c.pipeline).where(
+                or_(ledger.c.id.in_(some), ledger.c.subject.in_(some)), ledger.c.seq <= until
+            )
+            with self._database.read() as connection:
+                found.update(connection.execute(query.distinct()).scalars())
+        return sorted(found - {""})
+
+    def subjects(self, types: Sequence[str], *, after: int, until: int) -> list[tuple[str, str, str]]:
+        """Return source, subject and pipeline of the events of some types between two entries, each once."""
+        query = select(ledger.c.source, ledger.c.subject, ledger.c.pipeline).where(
+            ledger.c.type.in_(types), ledger.c.seq > after, ledger.c.seq <= until
+        )
+        with self._database.read() as connection:
+            return [(row.source, row.subject, row.pipeline) for row in connection.execute(query.distinct())]
+
+    def events(self, pipeline: str, *, until: int, after: int = 0, types: Sequence[str]) -> list[Event]:
+        """Return the events of some types of a pipeline, or of none for ``""``, in the order of the ledger."""
+        query = _query(types=types).where(ledger.c.pipeline == pipeline, ledger.c.seq > after, ledger.c.seq <= until)
+        return self._decoded(query.order_by(ledger.c.seq))
+
+    def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
+        """Return the events with these sources and ids, as far as they are there."""
+        found: list[Event] = []
+        wanted = sorted(keys)
+        for start in range(0, len(wanted), _BATCH):
+            some = wanted[start : start + _BATCH]
+            query = _query().where(tuple_(ledger.c.source, ledger.c.id).in_(some), ledger.c.seq <= until)
+            found += self._decoded(query)
+        return found
+
+    def _decoded(self, query: Select[Any]) -> list[Event]:
+        with self._database.read() as connection:
+            return [_decode(row.seq, row.envelope, row.body) for row in connection.execute(query)]
+
+    # ---- what it keeps
+
+    def keep(self, pipeline: str, rows: Sequence[dict[str, Any]], *, facts: str, window_us: int, seq: int) -> None:
+        """Keep what a fold up to an entry gave for one pipeline, in one transaction; a later fold's stays.
+
+        Args:
+            pipeline: Whose transitions.
+            rows: All of them, by the names of the table's columns.
+            facts: What is kept beside them.
+            window_us: How far back its evidence counts, where that is longer than a policy says.
+            seq: The entry.
+        """
+        wanted = {(row["seq"], row["stage"]): row for row in rows}
+        folded = transition_fold.c.pipeline == pipeline
+        with self._database.write() as transaction:
+            kept = transaction.execute(select(transition_fold.c.seq).where(folded)).scalar()
+            if kept is not None and kept > seq:
+                return
+            query = select(transition).where(transition.c.pipeline == pipeline)
+            present = {(row["seq"], row["stage"]): dict(row) for row in transaction.execute(query).mappings()}
+            for entry, stage in (key for key, row in present.items() if wanted.get(key) != row):
+                transaction.execute(delete(transition).where(transition.c.seq == entry, transition.c.stage == stage))
+            new = [row for key, row in wanted.items() if present.get(key) != row]
+            if new:
+                transaction.execute(insert(transition), new)
+            transaction.execute(delete(transition_fold).where(folded))
+            fold = {"pipeline": pipeline, "seq": seq, "window_us": window_us, "facts": facts}
+            transaction.execute(insert(transition_fold), fold)
+
+    # ---- what is asked
+
+    def facts(self) -> dict[str, str]:
+        """Return what is kept of each pipeline beside its transitions."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(transition_fold.c.pipeline, transition_fold.c.facts))
+            return {row.pipeline: row.facts for row in rows}
+
+    def tails(self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int) -> dict[str, dict[str, str]]:
+        """Return the codes of each pipeline's most recent transitions by stage, in one string of two letters each.
+
+        Args:
+            stages: Which ones.
+            at_us: The moment from which the window goes back.
+            window_us: Length of the window; a pipeline's own, if it is longer, counts.
+            limit: At most so many.
+        """
+        longest = func.max if self._database.is_sqlite else func.greatest
+        since = at_us - longest(transition_fold.c.window_us, window_us)
+        found: dict[str, dict[str, str]] = {}
+        with self._database.read() as connection:
+            for stage in stages:
+                for pipeline, codes in connection.execute(self._tail(stage, since, limit=limit)):
+                    if codes:
+                        found.setdefault(pipeline, {})[stage] = codes
+        return found
+
+    def _tail(self, stage: str, since: ColumnElement[int], *, limit: int) -> Select[Any]:
+        """Ask for one string a pipeline: the index gives the latest rows, and none of them leaves the database."""
+        recent = (
+            select(transition.c.code)
+            .where(
+                transition.c.pipeline == transition_fold.c.pipeline,
+                transition.c.stage == stage,
+                transition.c.at_us >= since,
+            )
+            .order_by(transition.c.at_us.desc(), transition.c.seq.desc())
+            .limit(limit)
+            .correlate(transition_fold)
+            .subquery("recent")
+        )
+        joined = func.group_concat if self._database.is_sqlite else func.string_agg
+        codes = select(joined(recent.c.code, literal(""))).correlate(transition_fold).scalar_subquery()
+        return select(transition_fold.c.pipeline, codes)
+
+    def moments(self, pipeline: str, stage: str, *, since_us: int, limit: int) -> list[tuple[int, int]]:
+        """Return when the most recent transitions of a stage were, each with its place, the latest first."""
+        query = (
+            select(transition.c.at_us, transition.c.seq)
+            .where(transition.c.pipeline == pipeline, transition.c.stage == stage, transition.c.at_us >= since_us)
+            .order_by(transition.c.at_us.desc(), transition.c.seq.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [(row.at_us, row.seq) for row in connection.execute(query)]
+
+    # ---- standings of moments that are over, which never change
+
+    def standings(self, policy: str, moment_us: int) -> dict[str, str]:
+        """Return the kept standings of a moment by pipeline."""
+        query = select(standing.c.pipeline, standing.c.record).where(
+            standing.c.policy == policy, standing.c.moment_us == moment_us
+        )
+        with self._database.read() as connection:
+            return {row.pipeline: row.record for row in connection.execute(query)}
+
+    def keep_standings(self, policy: str, moment_us: int, records: dict[str, str]) -> None:
+        """Keep standings of a moment that is over; those that are kept already stay."""
+        with self._database.write() as transaction:
+            known = set(
+                transaction.execute(
+                    select(standing.c.pipeline).where(standing.c.policy == policy, standing.c.moment_us == moment_us)
+                ).scalars()
+            )
+            rows = [
+                {"policy": policy, "moment_us": moment_us, "pipeline": name, "record": record}
+                for name, record in records.items()
+                if name not in known
+            ]
+            if rows:
+                transaction.execute(insert(standing), rows)
