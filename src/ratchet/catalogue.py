@@ -75,7 +75,7 @@ _ALL = [
     *_types("", "assessment.recorded"),
     *_types("", "pipeline.declared"),
     *_types("", "pipeline.archived", awaits="archiving"),
-    *_types("", "source.cursor", root=True, awaits="importers"),
+    *_types("", "source.cursor", root=True),
     *_types("", "credential.issued", "credential.revoked"),
     *_types("", "ledger.conflict.detected", root=True),
     *_types("", "ledger.checkpoint", root=True, awaits="signed checkpoints"),

@@ -6,8 +6,9 @@ remedy before anything runs.
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -120,16 +121,168 @@ class SampleSection(_Section, frozen=True):
     seed: int = 0
 
 
+ImportSystem = Literal["github", "airflow", "mlflow", "cdevents", "openlineage"]
+ImportStage = Literal[
+    "data", "train", "experiment", "evaluate", "deploy", "monitor", "sample", "label", "dataset", "pipeline-ci"
+]
+
+
+class ImportSection(_Section, frozen=True):
+    """``[import.SYSTEM.NAME]``: which pipeline and stages a workflow, job or experiment elsewhere stands for."""
+
+    pipeline: str = ""
+    stages: tuple[ImportStage, ...] = ()
+    environment: str = "production"
+    endpoint: str = ""
+
+
+class LedgerSection(_Section, frozen=True):
+    """``[ledger]``: the key that signs checkpoints, and where else they are written."""
+
+    key: str = ""
+    anchor: tuple[str, ...] = ()
+
+
+KPI_NAMES = (
+    "model_freshness",
+    "time_to_deployment",
+    "models_in_production",
+    "new_models",
+    "api_calls",
+    "cost",
+    "operations_overhead",
+    "automation_share",
+    "override_rate",
+    "level_distribution",
+    "change_failure_rate",
+    "rework_rate",
+    "time_to_restore",
+    "human_induced_errors",
+    "iteration_time",
+    "feedback_time",
+    "pipelines_under_ci",
+    "frameworks_and_libraries",
+    "reproducible_share",
+    "value_at_stake",
+    "paths",
+    "pages",
+    "reuse_rate",
+    "service_levels",
+    "audit_completeness",
+)
+NodeKind = Literal["team", "department", "cost centre"]
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
+_Amount = Annotated[float, msgspec.Meta(ge=0)]
+_Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+_Clock = Annotated[str, msgspec.Meta(pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$")]
+_EVER = date(1970, 1, 1)
+
+
+class TeamSection(_Section, frozen=True):
+    """``[[team]]``: a part of the organisation, and what it is part of from a day on (local, inclusive)."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    kind: NodeKind = "team"
+    part_of: str = ""
+    since: date = _EVER
+
+
+class PriceSection(_Section, frozen=True):
+    """``[[prices.item]]``: what one unit of a resource costs from a day on (local, inclusive)."""
+
+    resource: str
+    unit: str
+    amount: _Amount
+    since: date = _EVER
+
+
+class PricesSection(_Section, frozen=True):
+    """``[prices]``: the currency of all amounts, and the prices."""
+
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$")] = "USD"
+    item: tuple[PriceSection, ...] = ()
+
+
+class BillSection(_Section, frozen=True):
+    """``[bill]``: how far an imported bill may be from what the ledger adds up to."""
+
+    tolerance_share: _Share = 0.02
+
+
+class KpiSection(_Section, frozen=True):
+    """``[kpi.NAME]``: who answers for a KPI, and what it should be, in the KPI's own unit."""
+
+    owner: str = ""
+    target: float | None = None
+
+
+class GoalSection(_Section, frozen=True):
+    """``[[goal]]``: which share of the pipelines shall have reached a level by a day."""
+
+    share: _Share
+    level: int
+    by: date
+    owner: str = ""
+    policy: str = "standard"
+
+
+class BudgetSection(_Section, frozen=True):
+    """``[[budget]]``: what something may cost in a local month, in the currency of ``[prices]``."""
+
+    scope: Literal["team", "pipeline", "endpoint"]
+    name: str
+    amount_month: _Positive
+    then: Literal["warn", "require_approval", "stop"] = "warn"
+
+
+class WorkingHoursSection(_Section, frozen=True):
+    """``[working_hours]``: when people are at work, in the project's time zone; the end is out."""
+
+    days: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri")
+    since: _Clock = msgspec.field(name="from", default="09:00")
+    until: _Clock = "17:00"
+
+
+class IncidentSection(_Section, frozen=True):
+    """``[incidents]``: how far back from an onset a cause is looked for, and what is late."""
+
+    acknowledge_minutes: _Positive = 30.0
+    deploy_window_hours: _Positive = 24.0
+    data_window_days: _Positive = 7.0
+    remedy_hours: _Positive = 4.0
+    flapping_minutes: _Positive = 30.0
+
+
+class BaselineSection(_Section, frozen=True):
+    """``[baseline]``: how it was before, as declared; without it nothing is said to be saved."""
+
+    days_to_deployment: _Positive | None = None
+    hours_per_deployment: _Positive | None = None
+
+
 class Config(_Section, frozen=True):
     """The whole file, checked."""
 
     project: Project
     limits: LimitSection = LimitSection()
+    ledger: LedgerSection = LedgerSection()
     dataset: dict[str, DatasetSection] = msgspec.field(default_factory=dict)
     fitness: tuple[FitnessSection, ...] = ()
     monitor: dict[str, MonitorSection] = msgspec.field(default_factory=dict)
     sample: dict[str, SampleSection] = msgspec.field(default_factory=dict)
     rule: tuple[RuleSection, ...] = ()
+    # The word of the file, which Python keeps for itself.
+    imports: dict[ImportSystem, dict[str, ImportSection]] = msgspec.field(name="import", default_factory=dict)
+    team: tuple[TeamSection, ...] = ()
+    prices: PricesSection = PricesSection()
+    bill: BillSection = BillSection()
+    kpi: dict[str, KpiSection] = msgspec.field(default_factory=dict)
+    goal: tuple[GoalSection, ...] = ()
+    budget: tuple[BudgetSection, ...] = ()
+    working_hours: WorkingHoursSection = WorkingHoursSection()
+    incidents: IncidentSection = IncidentSection()
+    baseline: BaselineSection = BaselineSection()
 
 
 def find(folder: Path) -> Path:
@@ -161,6 +314,8 @@ def load(folder: Path) -> Config:
         raise ConfigInvalid(where=f"{path}:{line}", problem="not UTF-8 text.", remedy="Save it as UTF-8.") from error
     config = parse(text, path=path)
     _check_time_zones(config, text=text, path=path)
+    _check_teams(config, text=text, path=path)
+    _check_kpi_names(config, text=text, path=path)
     return config
 
 
@@ -180,6 +335,9 @@ def parse(text: str, *, path: Path) -> Config:
         return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         problem, _, at = str(error).partition(" - at `$")
+        if at.startswith((".import`", ".import[")) or "`$.import`" in problem:
+            where = f"{path}:{_line_of_import(text, values, problem=problem, at=at)}"
+            raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_IMPORT_REMEDY) from error
         at = _named(at, values)
         where = f"{path}:{line_of(text, at.rstrip('`'))}"
         raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(at.rstrip("`"))) from error
@@ -189,7 +347,7 @@ def line_of(text: str, at: str) -> int:
     """Return the line of a place such as ``.rule[1].cron`` in a TOML text, or the nearest one above it."""
     lines = text.splitlines()
     current = 0
-    table = re.match(r"\.(dataset|monitor|sample)\.([\w-]+)", at)
+    table = re.match(r"\.(dataset|monitor|sample|kpi)\.([\w-]+)", at)
     if table:
         header = re.compile(rf"\[\s*{table.group(1)}\s*\.\s*\"?{re.escape(table.group(2))}\"?\s*[\].]")
         current = next((number for number, line in enumerate(lines) if header.match(line.strip())), 0)
@@ -215,18 +373,33 @@ def _advance(lines: list[str], start: int, *, name: str, index: str, path: str) 
 _KINDS: dict[str, Any] = {
     "project": Project,
     "limits": LimitSection,
+    "ledger": LedgerSection,
     "dataset": DatasetSection,
     "fitness": FitnessSection,
     "monitor": MonitorSection,
     "sample": SampleSection,
     "rule": RuleSection,
+    "team": TeamSection,
+    "prices": PricesSection,
+    "prices.item": PriceSection,
+    "bill": BillSection,
+    "kpi": KpiSection,
+    "goal": GoalSection,
+    "budget": BudgetSection,
+    "working_hours": WorkingHoursSection,
+    "incidents": IncidentSection,
+    "baseline": BaselineSection,
 }
+_IMPORT_REMEDY = (
+    f"Write [import.SYSTEM.NAME] with one of the systems {', '.join(get_args(ImportSystem))}; allowed there: "
+    f"{', '.join(ImportSection.__struct_fields__)}; stages are of: {', '.join(get_args(ImportStage))}."
+)
 
 
 def _remedy(at: str) -> str:
     names = re.findall(r"\.([\w-]+)", at)
-    section = _KINDS.get(names[0], Config) if names else Config
-    return f"Allowed here: {', '.join(section.__struct_fields__)}."
+    section = _KINDS.get(".".join(names[:2])) or _KINDS.get(names[0], Config) if names else Config
+    return f"Allowed here: {', '.join(section.__struct_encode_fields__)}."
 
 
 def _named(at: str, values: dict[str, Any]) -> str:
@@ -243,6 +416,29 @@ def _named(at: str, values: dict[str, Any]) -> str:
     return at
 
 
+def _line_of_import(text: str, values: dict[str, Any], *, problem: str, at: str) -> int:
+    """Return the line of the section of an import that means nothing, or of the key in it, where it can be found."""
+    lines = text.splitlines()
+    found = re.search(r"unknown field `(.+)`", problem) or re.search(r"\.([\w-]+)(?:\[[^\]]*\])*`$", at)
+    systems = values["import"] if isinstance(values["import"], dict) else {}
+    for system, sections in systems.items():
+        for name, section in (sections if isinstance(sections, dict) else {}).items():
+            if _is_one(section, ImportSection) and system in get_args(ImportSystem):
+                continue
+            form = rf"\[\s*import\s*\.\s*\"?{re.escape(system)}\"?\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"
+            header = next((number for number, line in enumerate(lines) if re.match(form, line.strip())), 0)
+            return 1 + (_advance(lines, header, name=found[1], index="", path=at) if found else header)
+    return line_of(text, ".import")
+
+
+def _is_one(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
 def _check_time_zones(config: Config, *, text: str, path: Path) -> None:
     zones = [(config.project.time_zone, ".project.time_zone")]
     zones += [(rule.time_zone, f".rule[{number}].time_zone") for number, rule in enumerate(config.rule)]
@@ -255,3 +451,46 @@ def _check_time_zones(config: Config, *, text: str, path: Path) -> None:
                 problem=f"unknown time zone '{zone}'.",
                 remedy="Use a name of the IANA database, such as America/New_York.",
             ) from error
+
+
+def _check_teams(config: Config, *, text: str, path: Path) -> None:
+    """Refuse parts of the organisation that belong to something unknown, or at any time to themselves."""
+    known = dict.fromkeys(section.name for section in config.team)
+    for number, section in enumerate(config.team):
+        if section.part_of and section.part_of not in known:
+            raise ConfigInvalid(
+                where=f"{path}:{line_of(text, f'.team[{number}].part_of')}",
+                problem=f"'{section.name}' is part of '{section.part_of}', which is not declared.",
+                remedy=f"Declare it with [[team]], or name one of: {', '.join(known)}.",
+            )
+        circle = _circle(config.team, section)
+        if circle:
+            raise ConfigInvalid(
+                where=f"{path}:{line_of(text, f'.team[{number}].part_of')}",
+                problem=f"from {section.since} on '{section.name}' is part of itself: {' in '.join(circle)}.",
+                remedy="Let one of them be part of nothing, or of something else.",
+            )
+
+
+def _circle(sections: tuple[TeamSection, ...], changed: TeamSection) -> list[str]:
+    """Return the names on the way from a part back to itself, on the day on which it was moved; else nothing."""
+    parents: dict[str, str] = {}
+    for section in sorted(sections, key=lambda section: section.since):
+        if section.since <= changed.since:
+            parents[section.name] = section.part_of
+    names = [changed.name]
+    while parent := parents.get(names[-1], ""):
+        if parent in names:
+            return [*names, parent] if parent == changed.name else []
+        names.append(parent)
+    return []
+
+
+def _check_kpi_names(config: Config, *, text: str, path: Path) -> None:
+    for name in config.kpi:
+        if name not in KPI_NAMES:
+            raise ConfigInvalid(
+                where=f"{path}:{line_of(text, f'.kpi.{name}')}",
+                problem=f"unknown KPI '{name}'.",
+                remedy=f"Known: {', '.join(KPI_NAMES)}.",
+            )

@@ -188,3 +188,33 @@ def test_find_goes_upwards(tmp_path: Path) -> None:
     (tmp_path / config.FILE_NAME).unlink()
     with pytest.raises(WorkspaceNotFound, match="--workspace DIR"):
         config.find(deep)
+
+
+@pytest.mark.parametrize(
+    ("section", "line", "problem"),
+    [
+        ('[import.github."Nightly run"]\nstages = ["trian"]', 4, "Invalid enum value 'trian'"),
+        ('[import.github.a]\n[import.github."b c"]\n\npipelin = "p"', 6, "Object contains unknown field `pipelin`"),
+        ('[import.gitlab.a]\npipeline = "p"', 3, "Invalid enum value 'gitlab'"),
+        ('[import.github]\npipeline = "p"', 3, "Expected `object`, got `str`"),
+        ("import = 3", 3, "Expected `object`, got `int`"),
+    ],
+)
+def test_a_wrong_import_names_its_line(section: str, line: int, problem: str) -> None:
+    """A section under two names of the user's is found all the same, and the message says what may stand there."""
+    text = (
+        f'[project]\nname = "x"\n{section}\n'
+        if "import =" not in section
+        else f'# x\n\n{section}\n[project]\nname = "x"\n'
+    )
+    with pytest.raises(ConfigInvalid) as refused:
+        config.parse(text, path=FILE)
+    assert str(refused.value).startswith(f"{FILE}:{line}: {problem}")
+    assert "pipeline-ci" in str(refused.value)
+
+
+def test_an_import_is_read() -> None:
+    """Names with spaces are names."""
+    text = '[project]\nname = "x"\n[import.github."Nightly run"]\npipeline = "churn"\nstages = ["train", "deploy"]\n'
+    section = config.parse(text, path=FILE).imports["github"]["Nightly run"]
+    assert (section.pipeline, section.stages, section.environment) == ("churn", ("train", "deploy"), "production")

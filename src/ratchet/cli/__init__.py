@@ -32,6 +32,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "events": ("events", "Read the ledger: what happened, by whom, because of what."),
         "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
+        "import": ("imports", "Bring in what happened in other systems."),
     },
 }
 COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}

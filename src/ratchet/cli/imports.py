@@ -1,0 +1,136 @@
+"""``ratchet import``: what happened in other systems, brought into the ledger and measured like all else.
+
+Invariant: bad input refuses the whole file before anything is written; a dry run writes nothing at all.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ratchet.cli.session import Session, examples, with_session
+
+if TYPE_CHECKING:
+    from ratchet.importers.overview import Overview, Row
+    from ratchet.importers.readings import Witness
+    from ratchet.workspace import Workspace
+
+_DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be imported, and write nothing.")
+_FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+
+
+@click.group(
+    "import",
+    epilog=examples(
+        "ratchet import github runs.json deployments.json --dry-run",
+        "ratchet import airflow dag-runs.json task-instances.json",
+    ),
+)
+def import_command() -> None:
+    """Bring in what happened in other systems.
+
+    Each record becomes events with the evidence `imported`. Importing again changes nothing, and brings in what has
+    changed since. Sections [import.SYSTEM.NAME] of ratchet.toml say which pipeline and stages a name stands for.
+    """
+
+
+@import_command.command(
+    "github",
+    epilog=examples(
+        "gh api --paginate repos/OWNER/REPO/actions/runs > runs.json",
+        "ratchet import github runs.json --dry-run",
+        "ratchet import github runs.json deployments.json statuses.json approvals-4711.json",
+    ),
+)
+@_FILES
+@_DRY
+@with_session
+def github_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -> None:
+    """Import workflow runs, jobs, deployments, statuses and reviews that were exported from GitHub."""
+    from ratchet.importers import github
+
+    _import_files(session, files, github, is_dry=is_dry)
+
+
+def _import_files(session: Session, files: tuple[Path, ...], system: Any, *, is_dry: bool) -> None:
+    from ratchet.importers.overview import overview
+    from ratchet.importers.pulls import Puller, broken_starts
+
+    with session.workspace() as workspace:
+        sections = workspace.config.imports.get(system.SYSTEM, {})
+        readings, claims = system.read_files(list(files), sections=sections, witness=_witness(workspace, is_dry=is_dry))
+        with _bar("Importing") as report:
+            puller = Puller(workspace.database, actor=workspace.local_actor(), is_dry=is_dry, report=report)
+            puller.take(readings, claimed=claims)
+        found = overview(readings, puller.tallies, broken=broken_starts(workspace.database, readings), is_dry=is_dry)
+    _show(session, found)
+
+
+def _witness(workspace: "Workspace", *, is_dry: bool) -> "Witness":
+    """Return who tells us: the source's record; names become pseudonyms, which a dry run only makes up."""
+    from functools import cache
+
+    from ratchet.importers.readings import Witness
+    from ratchet.loop import credentials
+    from ratchet.records import derive_id
+
+    pseudonym = cache(lambda name: derive_id(name) if is_dry else credentials.pseudonym(workspace.resources, name))
+    return Witness(evidence="imported", pseudonym=pseudonym)
+
+
+@contextmanager
+def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on stderr how far it is; nothing where stderr is no terminal."""
+    from ratchet.cli.console import stderr
+
+    if not stderr().is_terminal:
+        yield lambda _done, _all: None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=stderr(), transient=True) as progress:
+        task = progress.add_task(text, total=None)
+        yield lambda done, every: progress.update(task, completed=done, total=every)
+
+
+# ---- showing
+
+
+def _show(session: Session, found: "Overview") -> None:
+    from ratchet.cli import console
+
+    if session.as_json:
+        console.print_json(found)
+        return
+    for source in found.sources:
+        console.say(_source_line(source, is_dry=found.is_dry))
+    if found.rows:
+        console.say("")
+        made = console.table("NAME", "PIPELINE", "STAGES", "RECORDS", "SET OFF BY", "ENDED", right=("RECORDS",))
+        for row in found.rows:
+            made.add_row(*_cells(row))
+        console.say(made)
+    for note in found.notes:
+        console.say("")
+        console.say(note)
+    if found.is_dry:
+        console.say("")
+        console.say("Nothing was written. Leave out --dry-run to import this.")
+
+
+def _source_line(source: dict[str, Any], *, is_dry: bool) -> str:
+    if source["claimed"] is None:
+        share = f"{source['imported']} records (the source does not say how many it has)"
+    else:
+        share = f"{source['imported']} of {source['claimed']} records ({source['completeness']:.0%})"
+    verb = "would be new" if is_dry else "new"
+    return f"{source['source']}: {share}, {source['new_events']} events {verb}, {source['known_events']} known already"
+
+
+def _cells(row: "Row") -> list[str]:
+    triggers = ", ".join(f"{count} {name}" for name, count in row.triggers.items())
+    outcomes = ", ".join(f"{count} {name}" for name, count in row.outcomes.items())
+    stages = "contradicting" if row.is_contradicting else ", ".join(row.stages) or "not mapped"
+    return [row.name, row.pipeline, stages, str(row.records), triggers, outcomes]

@@ -1,0 +1,235 @@
+"""Writes readings into the ledger, page by page, with a cursor for each page.
+
+Invariants: a page's events and its cursor are in the ledger together or not at all; importing again changes nothing,
+and an import that broke off goes on behind its last page; what is imported is history, and sets off no rule.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ratchet.importers.readings import Reading
+from ratchet.records import NATIVE_SOURCE, Actor, Event, derive_id, digest_of
+from ratchet.store.database import Database
+from ratchet.store.ledger import Ledger
+
+PAGE_RECORDS = 500
+
+
+@dataclass
+class Tally:
+    """What became of one source's records.
+
+    Attributes:
+        claimed: How many the source says there are; ``None`` where it does not say.
+        records: How many were read.
+        imported: How many of them are in the ledger now as they were read.
+        new_events: Events that were appended.
+        known_events: Events that were there already.
+        conflicts: Names of records that the ledger has with another body.
+    """
+
+    source: str
+    claimed: int | None = None
+    records: int = 0
+    imported: int = 0
+    new_events: int = 0
+    known_events: int = 0
+    conflicts: list[str] = field(default_factory=list)
+
+    @property
+    def completeness(self) -> float | None:
+        """Return the share of what the source claims that is in the ledger; ``None`` where it claims nothing."""
+        return min(1.0, self.imported / self.claimed) if self.claimed else None
+
+
+class Puller:
+    """Writes what importers have read.
+
+    Args:
+        database: Where the ledger is.
+        actor: Who imports.
+        is_dry: Change nothing, and count as if.
+        report: Called with the number of records done and of all, after each page.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        actor: Actor,
+        is_dry: bool = False,
+        report: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> None:
+        self._database = database
+        self._ledger = Ledger(database, _react_to_nothing)
+        self._actor = actor
+        self._is_dry = is_dry
+        self._report = report
+        self.tallies: dict[str, Tally] = {}
+
+    def take(self, readings: Iterable[Reading], *, claimed: dict[str, int] | None = None, position: str = "") -> None:
+        """Write readings, the earliest first, with a cursor for each page of a source.
+
+        Args:
+            readings: In any order.
+            claimed: Source -> how many records it says there are in all that is handed over here.
+            position: Where the source goes on behind the last page; ``""`` at its end.
+        """
+        wanted = claimed or {}
+        by_source: dict[str, list[Reading]] = {}
+        for reading in readings:
+            by_source.setdefault(reading.source, []).append(reading)
+        total = sum(map(len, by_source.values()))
+        done = 0
+        for source, found in by_source.items():
+            tally = self.tallies.setdefault(source, Tally(source))
+            if source in wanted:
+                tally.claimed = (tally.claimed or 0) + wanted[source]
+            ordered = sorted(found, key=_begins)
+            pages = [ordered[start : start + PAGE_RECORDS] for start in range(0, len(ordered), PAGE_RECORDS)]
+            for number, page in enumerate(pages, start=1):
+                is_last = number == len(pages)
+                missing = max(0, wanted.get(source, 0) - len(ordered)) if is_last else 0
+                self._take_page(
+                    tally,
+                    page,
+                    missing=missing,
+                    is_claimed=source in wanted,
+                    position=position if is_last else f"page {number + 1}",
+                )
+                done += len(page)
+                self._report(done, total)
+
+    def _take_page(self, tally: Tally, page: list[Reading], *, missing: int, is_claimed: bool, position: str) -> None:
+        events = sorted((event for reading in page for event in reading.events), key=_moment)
+        tally.records += len(page)
+        if self._is_dry:
+            self._count_only(tally, page, events)
+            return
+        cursor = self._cursor(tally.source, page, events, missing=missing, is_claimed=is_claimed, position=position)
+        with self._database.write() as transaction:
+            before = self._ledger.last_seq()
+            stored = self._append(transaction, events)
+            contradicted = {event.id for event, present in zip(events, stored, strict=True) if _differs(event, present)}
+            names = [one.key for one in page if any(event.id in contradicted for event in one.events)]
+            imported = len(page) - len(names)
+            data = cursor.data | {"imported": imported, "count": len(page) + missing}
+            self._ledger.append(transaction, msgspec.structs.replace(cursor, data=data))
+        tally.imported += imported
+        tally.conflicts += names
+        new = len({(event.source, event.id) for event in stored if event.seq > before})
+        tally.new_events += new
+        tally.known_events += len({(event.source, event.id) for event in stored}) - new
+
+    def _append(self, transaction: Any, events: Sequence[Event]) -> list[Event]:
+        """Append events; one that is there with another body stays as it is, and that is recorded."""
+        stored = self._ledger.append(transaction, *events)
+        for event, present in zip(events, stored, strict=True):
+            if _differs(event, present):
+                self._ledger.append(transaction, _conflict(event, present))
+        return stored
+
+    def _count_only(self, tally: Tally, page: list[Reading], events: list[Event]) -> None:
+        known = {event.id: self._ledger.get(event.id, source=event.source) for event in events}
+        seen: dict[str, Event] = {}
+        for event in events:
+            present = known[event.id] or seen.get(event.id)
+            seen.setdefault(event.id, event)
+            if present is not None and _differs(event, present):
+                tally.conflicts += [one.key for one in page if event in one.events]
+        tally.imported += len(page) - len(set(tally.conflicts) & {one.key for one in page})
+        tally.new_events += sum(present is None for present in known.values())
+        tally.known_events += sum(present is not None for present in known.values())
+
+    def _cursor(
+        self,
+        source: str,
+        page: list[Reading],
+        events: list[Event],
+        *,
+        missing: int,
+        is_claimed: bool,
+        position: str,
+    ) -> Event:
+        content = digest_of([[event.id, event.subject, event.data] for event in events])
+        moments = [event.at for event in events]
+        data: dict[str, Any] = {
+            "source": source,
+            "from": min(moments).isoformat() if moments else "",
+            "to": max(moments).isoformat() if moments else "",
+            "kinds": dict(sorted(Counter(reading.kind for reading in page).items())),
+            "is_claimed": is_claimed,
+            "position": position,
+        }
+        return Event(
+            type="source.cursor",
+            subject=source,
+            id=derive_id("cursor", source, content, missing, position),
+            authtype=self._actor.authtype,
+            authid=self._actor.authid,
+            authclaims=self._actor.claims,
+            trigger="cli",
+            data=data,
+        )
+
+
+def last_position(database: Database, source: str) -> str:
+    """Return where an import of a source broke off, for it to go on there; ``""`` where it came to its end."""
+    ledger = Ledger(database, _react_to_nothing)
+    last = next(ledger.read(types=["source.cursor"], subject=source, newest_first=True, limit=1), None)
+    return str(last.data.get("position", "")) if last else ""
+
+
+def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Reading]:
+    """Return the readings that go back to a start which nobody has written: their initiator is unknown."""
+    ledger = Ledger(database, _react_to_nothing)
+    found = list(readings)
+    written = {(event.source, event.id) for reading in found for event in reading.events}
+    known: dict[tuple[str, str], bool] = {}
+    broken = []
+    for reading in found:
+        key = (reading.source, reading.cause)
+        if (
+            reading.events
+            and key not in written
+            and any(event.causationid == reading.cause for event in reading.events)
+        ):
+            if key not in known:
+                known[key] = ledger.get(reading.cause, source=reading.source) is not None
+            broken += [] if known[key] else [reading]
+    return broken
+
+
+def _react_to_nothing(transaction: Any, events: Sequence[Event]) -> None:
+    """Let history be history: what happened elsewhere long ago must not start anything here now."""
+
+
+def _begins(reading: Reading) -> float:
+    return min(map(_moment, reading.events), default=0.0)
+
+
+def _moment(event: Event) -> float:
+    return event.at.timestamp()
+
+
+def _differs(event: Event, present: Event) -> bool:
+    """Tell whether the ledger has an event with another body; of one whose payload was erased nothing is known."""
+    if (present.type, present.subject) != (event.type, event.subject):
+        return True
+    return bool(present.data) and present.data != event.data
+
+
+def _conflict(event: Event, present: Event) -> Event:
+    return Event(
+        type="ledger.conflict.detected",
+        subject=f"{event.source}#{event.id}",
+        id=derive_id("conflict", event.source, event.id, msgspec.json.encode(event.data)),
+        source=NATIVE_SOURCE,
+        causationid=present.id,
+        correlationid=present.correlationid,
+        data={"source": event.source, "id": event.id, "type": event.type},
+    )
