@@ -32,7 +32,7 @@ EVENTS = pages.REFERENCE / "events.md"
 # The modules that append events; the others only read them.
 APPENDING = [
     SOURCE / "workspace.py",
-    *sorted(path for wing in ("store", "loop", "automation") for path in (SOURCE / wing).rglob("*.py")),
+    *sorted(path for wing in ("store", "loop", "automation", "importers") for path in (SOURCE / wing).rglob("*.py")),
 ]
 # Sent by others to the REST interface; nothing here appends them by itself.
 FROM_OUTSIDE = {"custom.emitted"}
@@ -45,6 +45,17 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[monitor.PIPELINE]": config.MonitorSection,
     "[sample.PIPELINE]": config.SampleSection,
     "[[rule]]": config.RuleSection,
+    "[import.SYSTEM.NAME]": config.ImportSection,
+    "[[team]]": config.TeamSection,
+    "[prices]": config.PricesSection,
+    "[[prices.item]]": config.PriceSection,
+    "[bill]": config.BillSection,
+    "[kpi.NAME]": config.KpiSection,
+    "[[goal]]": config.GoalSection,
+    "[[budget]]": config.BudgetSection,
+    "[working_hours]": config.WorkingHoursSection,
+    "[incidents]": config.IncidentSection,
+    "[baseline]": config.BaselineSection,
 }
 LABEL = "`label` has two keys"
 
@@ -183,21 +194,22 @@ def test_each_key_of_a_label_is_described() -> None:
 def test_each_section_of_the_file_has_a_heading() -> None:
     """No section of the settings is left out."""
     found = {re.sub(r"\W*(\w+).*", r"\1", heading) for heading in SECTIONS}
-    assert found == set(config.Config.__struct_fields__)
+    assert found == set(config.Config.__struct_encode_fields__)
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_each_example_of_a_setting_is_accepted(heading: str) -> None:
     """The example beside a key is TOML and has a value of the right kind."""
-    hints = get_type_hints(SECTIONS[heading])
+    hints = get_type_hints(SECTIONS[heading], include_extras=True)
+    written = {field.encode_name: field.name for field in msgspec.structs.fields(SECTIONS[heading])}
     for name, *_, example in pages.rows(settings(heading)):
         value = tomllib.loads(example.strip("`"))
         assert list(value) == [name]
-        msgspec.convert(value[name], hints[name])
+        msgspec.convert(value[name], hints[written[name]])
 
 
 def _defaults(section: type[msgspec.Struct]) -> dict[str, str]:
-    return {field.name: _shown(field) for field in msgspec.structs.fields(section)}
+    return {field.encode_name: _shown(field) for field in msgspec.structs.fields(section)}
 
 
 def _shown(field: Any) -> str:

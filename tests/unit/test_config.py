@@ -218,3 +218,65 @@ def test_an_import_is_read() -> None:
     text = '[project]\nname = "x"\n[import.github."Nightly run"]\npipeline = "churn"\nstages = ["train", "deploy"]\n'
     section = config.parse(text, path=FILE).imports["github"]["Nightly run"]
     assert (section.pipeline, section.stages, section.environment) == ("churn", ("train", "deploy"), "production")
+
+
+# ---- what KPIs need
+
+
+def loaded(folder: Path, text: str) -> config.Config:
+    """Return the settings in a file of a project."""
+    (folder / "ratchet.toml").write_text(f'[project]\nname = "shop"\n{text}', encoding="utf-8")
+    return config.load(folder)
+
+
+def test_the_settings_of_kpis_are_read(tmp_path: Path) -> None:
+    """The file of the golden year is accepted as it stands, but for the project's name."""
+    text = (Path(__file__).parents[1] / "golden" / "settings.toml").read_text(encoding="utf-8")
+    found = loaded(tmp_path, text.partition("[project]")[2])
+    assert (found.team[-1].name, found.team[-1].part_of, f"{found.team[-1].since}") == ("growth", "risk", "2024-05-01")
+    assert (found.working_hours.since, found.working_hours.until) == ("09:00", "17:00")
+    assert found.kpi["model_freshness"].target == 60.0
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('[[team]]\nname = "a"\npart_of = "b"', 5, "part of 'b', which is not declared"),
+        ('[[team]]\nname = "a"\npart_of = "a"', 5, "part of itself: a in a"),
+        ('[[team]]\nname = "a"\npart_of = "b"\n[[team]]\nname = "b"\npart_of = "a"', 5, "part of itself: a in b in a"),
+        ('[[team]]\nname = "a"\nkind = "squad"', 5, "Allowed here: name, kind, part_of, since"),
+        ("[kpi.cost]\ntarget = 1.0\n[kpi.coast]\ntarget = 1.0", 5, "unknown KPI 'coast'. Known: model_freshness"),
+        ('[kpi.cost]\ntarget = "low"', 4, "Allowed here: owner, target"),
+        ('[[prices.item]]\nresource = "x"\nunit = "s"\namount = -1.0', 6, "Allowed here: resource, unit, amount"),
+        ('[[budget]]\nscope = "team"\nname = "a"\namount_month = 0.0', 6, "> 0.0"),
+        ('[working_hours]\nfrom = "9"', 4, "Allowed here: days, from, until"),
+    ],
+)
+def test_settings_of_kpis_that_mean_nothing_are_refused(tmp_path: Path, text: str, line: int, said: str) -> None:
+    """What is wrong with the organisation, a price or a KPI's name is said with its line."""
+    with pytest.raises(ConfigInvalid) as caught:
+        loaded(tmp_path, text)
+    assert caught.value.where.endswith(f"ratchet.toml:{line}")
+    assert said in str(caught.value)
+
+
+def test_a_part_may_move_where_it_came_from(tmp_path: Path) -> None:
+    """A circle is one only if it holds on one day: two parts may change places."""
+    text = """
+[[team]]
+name = "a"
+part_of = "b"
+
+[[team]]
+name = "b"
+
+[[team]]
+name = "a"
+since = 2024-05-01
+
+[[team]]
+name = "b"
+part_of = "a"
+since = 2024-05-01
+"""
+    assert len(loaded(tmp_path, text).team) == 4

@@ -1,0 +1,20 @@
+"""All KPIs by name.
+
+Invariant: a KPI is in the table once, under the name by which ``ratchet.toml`` knows it.
+"""
+
+from ratchet.config import KPI_NAMES
+from ratchet.measure.kpis.questions import Kpi
+
+# Each module that has KPIs adds its list here.
+_LISTS: tuple[tuple[Kpi, ...], ...] = ()
+
+
+def _by_name() -> dict[str, Kpi]:
+    found = {kpi.name: kpi for kpis in _LISTS for kpi in kpis}
+    assert len(found) == sum(len(kpis) for kpis in _LISTS), "each KPI has a name of its own"
+    assert set(found) <= set(KPI_NAMES), "ratchet.toml knows each KPI"
+    return {name: found[name] for name in KPI_NAMES if name in found}
+
+
+KPIS: dict[str, Kpi] = _by_name()

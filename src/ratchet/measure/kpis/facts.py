@@ -1,0 +1,173 @@
+"""What KPIs read of the ledger: all events by type, and what they looked like at any moment since.
+
+Invariant: events are only added, in the order of the ledger, and a view sees exactly those that were recorded up to
+its moment, so a value that was once published comes out the same for ever. Unlike levels, KPIs go by an event's own
+time however late it was recorded: a deployment that was imported a day later took no longer for that.
+"""
+
+from array import array
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from ratchet import clock
+from ratchet.measure.history import DEFAULT_WINDOW, History
+from ratchet.measure.kpis.bulk import Rows, Table, to_us
+from ratchet.records import NATIVE_SOURCE, Event
+
+_Made = TypeVar("_Made")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Facts:
+    """Events by what KPIs ask for; feed it new events as they come.
+
+    Args:
+        history: The levels' view of the same events; one of its own if not given. It is fed along.
+    """
+
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history or History()
+        self.usage = Table(
+            "usage.recorded",
+            words={
+                "endpoint": "",
+                "version": "",
+                "caller": "",
+                "kind": "call",
+                "role": "live",
+                "mode": "online",
+                "outcome": "success",
+                "day": "",
+            },
+            numbers=dict.fromkeys(("count", "rows", "errors", "retries", "cpu_s", "minutes_missing"), 0.0),
+        )
+        self._tables = {"usage.recorded": self.usage}
+        self._active: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
+        self._first: tuple[array[int], array[int]] = (array("q"), array("q"))
+        self._waiting: dict[str, list[Event]] = {}
+        self._late: list[tuple[Event, int]] = []
+
+    def fold(self, events: Iterable[Event]) -> int:
+        """Add events in the order of the ledger; return how many were new."""
+        return sum(self.add(event) for event in events)
+
+    def add(self, event: Event) -> bool:
+        """Add one event; return False for one that is here already, which changes nothing."""
+        if not self.history.add(event):
+            return False
+        self._follow_cause(event)
+        table = self._tables.get(event.type)
+        if table is not None:
+            table.add(event)
+        time_us = to_us(event.at)
+        if event.pipeline:
+            _keep_extreme(*self._active[event.pipeline], event.seq, time_us, better=time_us.__gt__)
+        _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
+        return True
+
+    def _follow_cause(self, event: Event) -> None:
+        """Note an event whose cause is not here, and those whose cause this one is."""
+        known = self.history._events
+        if event.causationid and not any(
+            (source, event.causationid) in known for source in (event.source, NATIVE_SOURCE)
+        ):
+            self._waiting.setdefault(event.causationid, []).append(event)
+        for waiting in self._waiting.pop(event.id, ()):
+            if event.source in (waiting.source, NATIVE_SOURCE):
+                self._late.append((waiting, event.seq))
+            else:
+                self._waiting.setdefault(event.id, []).append(waiting)
+
+    def _broken(self, seq: int) -> list[Event]:
+        """Return the events up to a place in the ledger whose cause was not there yet."""
+        never = [event for events in self._waiting.values() for event in events]
+        later = [event for event, came in self._late if came > seq]
+        return sorted((event for event in never + later if event.seq <= seq), key=when)
+
+    def as_of(self, moment: datetime | None = None) -> "View":
+        """Return what the ledger said at a moment: all that was recorded until then.
+
+        Args:
+            moment: When (UTC); now if not given.
+        """
+        return View(self, moment or clock.now())
+
+
+class View:
+    """The facts up to one place in the ledger."""
+
+    def __init__(self, facts: Facts, at: datetime) -> None:
+        """Look at the facts; ``Facts.as_of`` makes these."""
+        self._facts = facts
+        self.at = at
+        self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW)
+        self.seq = self.snapshot.seq
+        self.usage: Rows = facts.usage.up_to(self.seq)
+        self._of: dict[str, list[Event]] = {}
+        self._made: dict[str, Any] = {}
+
+    def of(self, *types: str) -> list[Event]:
+        """Return the events of some types, of all pipelines and of none, by their own time."""
+        if len(types) == 1:
+            type_ = types[0]
+            if type_ not in self._of:
+                self._of[type_] = sorted(self.snapshot.all(type_), key=when)
+            return self._of[type_]
+        return sorted((event for type_ in types for event in self.of(type_)), key=when)
+
+    def once(self, name: str, make: "Callable[[View], _Made]") -> _Made:
+        """Return what a function makes of this view; it is called once for each name."""
+        if name not in self._made:
+            self._made[name] = make(self)
+        return cast("_Made", self._made[name])
+
+    def cause(self, event: Event) -> Event | None:
+        """Return the event that led to this one, if it is known."""
+        return self.snapshot.cause(event)
+
+    def chain(self, event: Event) -> list[Event]:
+        """Return an event and all its causes, the event first."""
+        return self.snapshot.chain(event)
+
+    @property
+    def broken_chains(self) -> list[Event]:
+        """Return the events whose cause is not in the ledger."""
+        return self._facts._broken(self.seq)
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Return all pipelines that any known event belongs to."""
+        return tuple(name for name, (seqs, _) in self._facts._active.items() if seqs[0] <= self.seq)
+
+    def last_active(self, pipeline: str) -> datetime | None:
+        """Return the time of the latest event of a pipeline; ``None`` where there is none."""
+        return _known(self._facts._active.get(pipeline), self.seq)
+
+    @property
+    def first_at(self) -> datetime | None:
+        """Return the time of the earliest event; ``None`` in an empty ledger."""
+        return _known(self._facts._first, self.seq)
+
+
+def when(event: Event) -> tuple[datetime, int]:
+    """Return the key by which KPIs order events: their own time, then their place in the ledger."""
+    return event.at, event.seq
+
+
+def _keep_extreme(
+    seqs: "array[int]", times: "array[int]", seq: int, time_us: int, *, better: Callable[[int], bool]
+) -> None:
+    """Note a time that is later, or earlier, than all before it, with the place from which on it is known."""
+    if not times or better(times[-1]):
+        seqs.append(seq)
+        times.append(time_us)
+
+
+def _known(kept: Sequence[Sequence[int]] | None, seq: int) -> datetime | None:
+    if kept is None:
+        return None
+    place = bisect_right(kept[0], seq)
+    return _EPOCH + timedelta(microseconds=kept[1][place - 1]) if place else None

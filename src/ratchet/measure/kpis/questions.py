@@ -1,0 +1,267 @@
+"""What is asked of a KPI, and what it answers.
+
+Invariant: an answer that rests on no event is "no evidence", whatever its numbers; a number that cannot be said is
+``None`` and never 0.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from ratchet.measure.kpis.facts import View, when
+from ratchet.measure.kpis.organisation import Organisation
+from ratchet.measure.kpis.settings import Settings
+from ratchet.records import Event, Record, digest_of
+
+ScopeKind = Literal["organisation", "node", "pipeline", "endpoint", "model"]
+Status = Literal["ok", "no evidence", "insufficient"]
+Direction = Literal["up", "down", "none"]
+Value = float | int | str | None
+ACTIVE = timedelta(days=90)
+_LEAST = timedelta(microseconds=1)
+
+
+class Scope(Record, frozen=True):
+    """Of what part of the whole a KPI is asked.
+
+    Attributes:
+        kind: ``organisation`` for all of it; ``node`` for a team, department or cost centre with all that is part of
+            it.
+        name: Which one; ``""`` for the organisation. The node ``""`` is what belongs to nobody.
+    """
+
+    kind: ScopeKind = "organisation"
+    name: str = ""
+
+
+EVERYTHING = Scope()
+
+
+class Answer(Record, frozen=True):
+    """What a KPI came to.
+
+    Attributes:
+        status: ``no evidence`` where no event stands behind it; ``insufficient`` where too few do.
+        values: Numbers by name, the unit last in the name; ``None`` where nothing can be said.
+        by: The same by whatever the KPI breaks it down by.
+        events: Ids of the events that stand behind it, each once, sorted.
+    """
+
+    status: Status
+    values: dict[str, Value]
+    by: dict[str, Any]
+    events: tuple[str, ...]
+
+    @classmethod
+    def of(cls, values: dict[str, Value], by: dict[str, Any], events: "Sequence[Event | str]") -> "Answer":
+        """Return an answer that rests on some events; on none, there is no evidence."""
+        ids = {event if isinstance(event, str) else event.id for event in events}
+        return cls(status="ok" if ids else "no evidence", values=values, by=by, events=tuple(sorted(ids)))
+
+
+class Question:
+    """What is asked: of which facts, at which moment, of which part.
+
+    Args:
+        view: What was known at the moment.
+        settings: Those of the project.
+        scope: Of what part it is asked.
+    """
+
+    def __init__(self, view: View, settings: Settings, scope: Scope = EVERYTHING) -> None:
+        self.view = view
+        self.settings = settings
+        self.scope = scope
+        self.organisation = Organisation(settings.team, settings.zone)
+        self._endpoint_pipelines: frozenset[str] | None = None
+
+    @property
+    def as_of(self) -> datetime:
+        """Return the moment (UTC)."""
+        return self.view.at
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Return the organisation's time zone."""
+        return self.settings.zone
+
+    # ---- events
+
+    def events(self, *types: str) -> list[Event]:
+        """Return the events of some types that the scope covers, by their own time."""
+        return [event for event in self.view.of(*types) if self.covers(event)]
+
+    def covers(self, event: Event) -> bool:
+        """Tell whether an event is about the scope; an organisation's part owns what it owned at the event's time."""
+        if self.scope.kind == "organisation":
+            return True
+        if self.scope.kind == "endpoint":
+            named = event.data.get("endpoint") or event.data.get("service")
+            return named == self.scope.name if named else self.covers_pipeline(event.pipeline, event.at)
+        if self.scope.kind == "model":
+            named = models_named(event)
+            return self.scope.name in named if named else self.covers_pipeline(event.pipeline, event.at)
+        if event.pipeline:
+            return self.covers_pipeline(event.pipeline, event.at)
+        return self.scope.kind == "node" and self.covers_team(event.team, event.at)
+
+    def covers_pipeline(self, pipeline: str, at: datetime | None = None) -> bool:
+        """Tell whether the scope covers a pipeline at a moment; now if none is given."""
+        if self.scope.kind == "organisation":
+            return True
+        if self.scope.kind == "pipeline":
+            return pipeline == self.scope.name
+        if self.scope.kind == "node":
+            return bool(pipeline) and self.covers_team(self.owner(pipeline, at), at)
+        return pipeline in self._behind()
+
+    def covers_team(self, team: str, at: datetime | None = None) -> bool:
+        """Tell whether a team belongs to the scope at a moment; now if none is given."""
+        if self.scope.kind != "node":
+            return self.scope.kind == "organisation"
+        if not self.scope.name:
+            return not team
+        return self.organisation.is_part_of(team, self.scope.name, at or self.as_of)
+
+    def owner(self, pipeline: str, at: datetime | None = None) -> str:
+        """Return the team that owned a pipeline at a moment, now if none is given; ``""`` where nobody did.
+
+        Before it was first declared it belonged to whoever declared it.
+        """
+        moment = at or self.as_of
+        entries = self.view.once("owners", _owners).get(pipeline, [])
+        found = [team for since, team in entries if since <= moment] or [team for _, team in entries[:1]]
+        return found[-1] if found else ""
+
+    # ---- pipelines
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Return the pipelines that the scope covers now, by name."""
+        return tuple(sorted(name for name in self.view.pipelines if self.covers_pipeline(name)))
+
+    @property
+    def archived(self) -> tuple[str, ...]:
+        """Return the pipelines that were archived, and not declared again since, by name."""
+        archived = self.view.once("archived", _archived)
+        return tuple(name for name in self.pipelines if name in archived)
+
+    @property
+    def active(self) -> tuple[str, ...]:
+        """Return the pipelines with an event in the last 90 days that are not archived, by name."""
+        since, archived = self.as_of - ACTIVE, self.view.once("archived", _archived)
+        latest = {name: self.view.last_active(name) for name in self.pipelines if name not in archived}
+        return tuple(name for name, last in latest.items() if last is not None and last >= since)
+
+    # ---- months
+
+    def month(self, moment: datetime) -> str:
+        """Return the local month of a moment, such as ``2024-03``."""
+        return f"{moment.astimezone(self.zone):%Y-%m}"
+
+    @property
+    def months(self) -> tuple[str, ...]:
+        """Return the local months from that of the ledger's first event to that of the moment."""
+        first = self.view.first_at
+        return () if first is None else months_between(first, self.as_of, self.zone)
+
+    def _behind(self) -> frozenset[str]:
+        """Return the pipelines behind an endpoint or a model."""
+        if self._endpoint_pipelines is None:
+            kind, name = self.scope.kind, self.scope.name
+            if kind == "endpoint":
+                found = (e.pipeline for e in self.view.of("traffic.shifted") if e.data.get("endpoint") == name)
+            else:
+                types = ("model.version.registered", "traffic.shifted", "pipeline.declared")
+                found = (e.pipeline for e in self.view.of(*types) if name in models_named(e))
+            self._endpoint_pipelines = frozenset(found)
+        return self._endpoint_pipelines
+
+
+class Kpi(Record, frozen=True):
+    """A number about how the work is done, and what it means.
+
+    Attributes:
+        name: As in ``[kpi.NAME]``.
+        title: What people call it.
+        sentence: What it says, in one plain sentence.
+        unit: Of its headline.
+        headline: Which of the values stands for it.
+        formula: How it is worked out, in words; with ``version`` it is the definition that the digest names.
+        edge_cases: What is counted, left out or shown apart.
+        direction: Which direction is good.
+        timing: Whether it moves before the result does, or after it.
+        nature: Whether it shows what a team gains, or what it risks.
+        answer: Works it out.
+        version: Raised whenever the same events give another answer.
+    """
+
+    name: str
+    title: str
+    sentence: str
+    unit: str
+    headline: str
+    formula: str
+    direction: Direction
+    timing: Literal["leading", "lagging"]
+    nature: Literal["leverage", "risk"]
+    answer: Callable[[Question], Answer]
+    edge_cases: tuple[str, ...] = ()
+    version: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Return the sha256 of name, definition and version: with a place in the ledger it names a value."""
+        return digest_of([self.name, self.headline, self.formula, list(self.edge_cases), self.version])
+
+
+def months_between(first: datetime, until: datetime, zone: ZoneInfo) -> tuple[str, ...]:
+    """Return the local months from one moment to another; one that begins at the second moment is out."""
+    start, end = first.astimezone(zone), (until - _LEAST).astimezone(zone)
+    count = (end.year - start.year) * 12 + end.month - start.month
+    places = [start.month - 1 + step for step in range(count + 1)]
+    return tuple(f"{start.year + place // 12:04d}-{place % 12 + 1:02d}" for place in places)
+
+
+def month_end(month: str, zone: ZoneInfo) -> datetime:
+    """Return the moment at which a local month ends."""
+    year, number = int(month[:4]), int(month[5:7])
+    return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
+
+
+def model_of(version: str) -> str:
+    """Return the model of a version such as ``flight-delay@v7``."""
+    return version.split("@")[0]
+
+
+def models_named(event: Event) -> frozenset[str]:
+    """Return the models that an event names, itself or by their versions."""
+    data = event.data
+    versions = [data.get("version"), data.get("model_version"), *(data.get("weights") or {})]
+    named = {model_of(version) for version in versions if isinstance(version, str) and version}
+    return frozenset(named | ({data["model"]} if isinstance(data.get("model"), str) else set()))
+
+
+def share(part: float, whole: float) -> float | None:
+    """Return a quotient; ``None`` where there is nothing to divide by."""
+    return part / whole if whole else None
+
+
+def hours(since: datetime, until: datetime) -> float:
+    """Return the hours from one moment to another; negative where the second came first."""
+    return (until - since).total_seconds() / 3600
+
+
+def _owners(view: View) -> dict[str, list[tuple[datetime, str]]]:
+    found: dict[str, list[tuple[datetime, str]]] = {}
+    for event in view.of("pipeline.declared", "ownership.changed"):
+        data = event.data
+        team = data.get("to") if event.type == "ownership.changed" else data.get("owner") or event.team
+        found.setdefault(event.pipeline, []).append((event.at, str(team or "")))
+    return found
+
+
+def _archived(view: View) -> frozenset[str]:
+    last = {event.pipeline: event for event in sorted(view.of("pipeline.declared", "pipeline.archived"), key=when)}
+    return frozenset(name for name, event in last.items() if event.type == "pipeline.archived")

@@ -1,0 +1,72 @@
+"""What KPIs read of the ledger, and what it looked like at a moment."""
+
+from datetime import timedelta
+
+from ratchet.measure.kpis.facts import Facts
+from ratchet.records import Event
+from tests.ledgers import START, LedgerBuilder
+
+
+def folded(ledger: LedgerBuilder) -> Facts:
+    """Return all events of a ledger folded."""
+    facts = Facts()
+    facts.fold(ledger.events)
+    return facts
+
+
+def test_redelivery_changes_nothing() -> None:
+    """An event that comes again is not counted again, in no table."""
+    ledger = LedgerBuilder()
+    ledger.add("usage.recorded", "delays", {"count": 3})
+    facts = folded(ledger)
+    assert facts.fold(ledger.events) == 0
+    assert facts.as_of(ledger.now).usage.number("count").tolist() == [3.0]
+
+
+def test_a_view_sees_what_was_recorded_by_then_in_the_order_of_its_own_time() -> None:
+    """A late event is there from its recording on, at the place where it belongs."""
+    ledger = LedgerBuilder()
+    first = ledger.add("code.pushed", "a")
+    late = ledger.wait(days=2).add("code.pushed", "b", time=START - timedelta(days=3))
+    facts = folded(ledger)
+    before, after = facts.as_of(first.recordedtime), facts.as_of(ledger.now)
+    assert [event.id for event in before.of("code.pushed")] == [first.id]
+    assert [event.id for event in after.of("code.pushed")] == [late.id, first.id]
+    assert (before.first_at, after.first_at) == (first.time, late.time)
+    assert after.last_active(ledger.pipeline) == first.time
+
+
+def test_events_of_several_types_come_in_one_order() -> None:
+    """Types that are asked for together are merged by time."""
+    ledger = LedgerBuilder()
+    made = [ledger.add(kind, kind) for kind in ("code.pushed", "custom.emitted", "code.pushed")]
+    found = folded(ledger).as_of(ledger.now).of("custom.emitted", "code.pushed")
+    assert [event.id for event in found] == [event.id for event in made]
+
+
+def test_a_chain_is_broken_until_its_cause_comes() -> None:
+    """A cause that arrives late mends the chain from then on; what was said before stays true of then."""
+    ledger = LedgerBuilder()
+    orphan = ledger.add("run.queued", "r", causationid="LATE")
+    lost = ledger.add("run.queued", "s", causationid="NEVER", source="scheduler")
+    middle = ledger.now
+    ledger.wait(hours=1).add("command.issued", "x", id="LATE")
+    ledger.add("command.issued", "x", id="NEVER", source="elsewhere")
+    facts = folded(ledger)
+    assert [event.id for event in facts.as_of(middle).broken_chains] == [orphan.id, lost.id]
+    assert [event.id for event in facts.as_of(ledger.now).broken_chains] == [lost.id]
+
+
+def test_what_was_made_of_a_view_is_made_once() -> None:
+    """Several KPIs share what is worked out from a view."""
+    ledger = LedgerBuilder()
+    ledger.command()
+    view, calls = folded(ledger).as_of(ledger.now), list[Event]()
+    for _ in range(2):
+        assert view.once("commands", lambda seen: calls.append(seen.of("command.issued")[0]) or len(calls)) == 1
+
+
+def test_an_empty_ledger_has_no_first_event() -> None:
+    """Nothing is nothing, not the beginning of time."""
+    view = Facts().as_of(START)
+    assert (view.seq, view.first_at, view.pipelines, view.broken_chains) == (0, None, (), [])
