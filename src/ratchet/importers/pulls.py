@@ -114,7 +114,7 @@ class Puller:
         with self._database.write() as transaction:
             before = self._ledger.last_seq()
             stored = self._append(transaction, events)
-            contradicted = {event.id for event, present in zip(events, stored, strict=True) if _differs(event, present)}
+            contradicted = {event.id for event, present in zip(events, stored, strict=True) if is_other(event, present)}
             names = [one.key for one in page if any(event.id in contradicted for event in one.events)]
             imported = len(page) - len(names)
             data = cursor.data | {"imported": imported, "count": len(page) + missing}
@@ -129,8 +129,8 @@ class Puller:
         """Append events; one that is there with another body stays as it is, and that is recorded."""
         stored = self._ledger.append(transaction, *events)
         for event, present in zip(events, stored, strict=True):
-            if _differs(event, present):
-                self._ledger.append(transaction, _conflict(event, present))
+            if is_other(event, present):
+                self._ledger.append(transaction, conflict_of(event, present))
         return stored
 
     def _count_only(self, tally: Tally, page: list[Reading], events: list[Event]) -> None:
@@ -139,7 +139,7 @@ class Puller:
         for event in events:
             present = known[event.id] or seen.get(event.id)
             seen.setdefault(event.id, event)
-            if present is not None and _differs(event, present):
+            if present is not None and is_other(event, present):
                 tally.conflicts += [one.key for one in page if event in one.events]
         tally.imported += len(page) - len(set(tally.conflicts) & {one.key for one in page})
         tally.new_events += sum(present is None for present in known.values())
@@ -216,14 +216,15 @@ def _moment(event: Event) -> float:
     return event.at.timestamp()
 
 
-def _differs(event: Event, present: Event) -> bool:
+def is_other(event: Event, present: Event) -> bool:
     """Tell whether the ledger has an event with another body; of one whose payload was erased nothing is known."""
     if (present.type, present.subject) != (event.type, event.subject):
         return True
     return bool(present.data) and present.data != event.data
 
 
-def _conflict(event: Event, present: Event) -> Event:
+def conflict_of(event: Event, present: Event) -> Event:
+    """Return the event that says that a key came with another body, as the ledger itself records it."""
     return Event(
         type="ledger.conflict.detected",
         subject=f"{event.source}#{event.id}",

@@ -4,6 +4,7 @@ Invariant: the id of each event follows from source, foreign key, type and pipel
 gives the same events; what the tables do not name has an unknown trigger and an unknown actor, never automation.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ AHEAD = timedelta(minutes=5)
 UNKNOWN = Actor()
 _STARTED_BY_MACHINES = ("schedule", "code", "data", "metric")
 _COMMIT_LETTERS = 12
+_OWN_VERSION = re.compile(r".+@v[0-9]+")
 Sections = Mapping[str, ImportSection]
 
 
@@ -157,6 +159,8 @@ class _Reader:
         self._is_mapped = section is not None
         self._section = section or ImportSection()
         self._pipeline = self._section.pipeline or self._name
+        said = None if self._is_mapped else fill(kind.facts.get("environment"), record)
+        self._environment = str(said or self._section.environment)
         self._row = next((row for row in kind.initiator if holds(row.when, record)), InitiatorRow())
         self._whole: dict[str, Any] = record.get(self._row.inherits) or {}
         self._trigger = str(self._whole.get("trigger") or self._row.trigger)
@@ -166,7 +170,8 @@ class _Reader:
         contradicts = str(self._record.get("contradicts") or "")
         is_believed = self._is_mapped and not contradicts
         chosen: tuple[str, ...] = (is_believed and self._section.stages) or (UNKNOWN_STAGE,)
-        events = self._own_events() if self._kind.event else self._execution(chosen)
+        is_execution = bool(self._kind.state) and (not self._kind.event or chosen != (UNKNOWN_STAGE,))
+        events = self._execution(chosen) if is_execution else self._own_events()
         return Reading(
             system=self._system,
             kind=self._kind_name,
@@ -281,7 +286,8 @@ class _Reader:
         """Return the id of what led to an event: the one before it, else the start of it all."""
         if after and row.follows:
             return after[-1].id
-        return "" if event_type(row.type).is_root and not self._kind.initiator else self._cause()
+        has_start = self._row.event or self._row.cause or self._row.inherits or self._kind.state
+        return "" if event_type(row.type).is_root and not has_start else self._cause()
 
     def _signed(self, event: Event, actor: Actor, *, trigger: str = "") -> Event:
         return msgspec.structs.replace(
@@ -292,7 +298,7 @@ class _Reader:
             authid=actor.authid,
             authclaims=actor.claims,
             pipeline=self._pipeline,
-            env=self._section.environment if event.type.startswith(("deployment.", "traffic.")) else "",
+            env=self._environment if event.type.startswith(("deployment.", "traffic.")) else "",
             evidence=self._witness.evidence,
             trigger=trigger or self._trigger,
         )
@@ -305,11 +311,13 @@ class _Reader:
         outcome = self._state.outcome
         artifact = str(facts.get("own_artifact" if "train" in chosen else "artifact") or facts.get("artifact") or "")
         version = str(facts.get("version") or _version(self._pipeline, artifact))
+        if _OWN_VERSION.fullmatch(version):
+            # What another system calls by the name of one of our versions is not that version.
+            version = f"{self._system}:{version}"
         values = {
             "pipeline": self._pipeline,
             "name": self._name,
             "subject": self._key,
-            "environment": self._section.environment,
             "endpoint": self._section.endpoint or self._pipeline,
             "outcome": outcome,
             "verdict": "passed" if outcome == "success" else "failed",
@@ -320,7 +328,7 @@ class _Reader:
         }
         if version:
             values |= {"weights": {version: 1.0}, "artifact_digests": {version: artifact} if artifact else {}}
-        return values | facts | {"artifact": artifact, "version": version}
+        return values | facts | {"artifact": artifact, "version": version, "environment": self._environment}
 
     def _at(self, row: EventRow) -> datetime:
         if row.at:

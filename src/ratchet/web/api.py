@@ -23,8 +23,8 @@ from ratchet.loop import credentials, feedback, registry
 from ratchet.loop.credentials import Credential
 from ratchet.loop.feedback import Outcome
 from ratchet.records import Actor, Event, derive_id, digest_of
-from ratchet.web import cloudevents, refusals
-from ratchet.web.cloudevents import Received
+from ratchet.web import cloudevents, foreign, refusals
+from ratchet.web.cloudevents import Message, Received
 from ratchet.web.refusals import IdempotencyKeyReused, NotPermitted
 
 if TYPE_CHECKING:
@@ -108,6 +108,7 @@ class Api:
             Route(f"{PREFIX}/health", self.health, methods=["GET"]),
             Route(f"{PREFIX}/events", self.list_events, methods=["GET"]),
             Route(f"{PREFIX}/events", self.post_events, methods=["POST"]),
+            Route(f"{PREFIX}/lineage", self.post_lineage, methods=["POST"]),
             Route(PREFIX + "/feedback/{endpoint:path}", self.post_feedback, methods=["POST"]),
             Route(f"{PREFIX}/commands", self.post_command, methods=["POST"]),
             Route(PREFIX + "/commands/{id}", self.get_command, methods=["GET"]),
@@ -172,16 +173,38 @@ class Api:
         is_new = any(new for _, new in stored)
         media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         entries = [{"is_new": new, **_shown(event)} for event, new in stored]
-        return reply(
-            {"events": entries} if media == cloudevents.BATCH else entries[0],
-            status=201 if is_new else 200,
-        )
+        is_list = media == cloudevents.BATCH or any(map(foreign.is_cdevent, messages))
+        return reply({"events": entries} if is_list else entries[0], status=201 if is_new else 200)
+
+    async def post_lineage(self, request: Request) -> Response:
+        """Take an OpenLineage run event in: 201 where something is new, 200 where all of it is here already."""
+        body = await read_body(request)
+        stored = await run_in_threadpool(self._trace, body, _credential(request))
+        entries = [{"is_new": new, **_shown(event)} for event, new in stored]
+        return reply({"events": entries}, status=201 if any(new for _, new in stored) else 200)
+
+    def _trace(self, body: bytes, credential: Credential) -> foreign.Taken:
+        actor = self._actor(credential)
+        events = foreign.read_lineage(self._workspace, body, credential=credential, actor=actor)
+        return foreign.deliver(self._workspace, events)
 
     def _ingest(self, messages: list[cloudevents.Message], credential: Credential) -> list[tuple[Event, bool]]:
         """Check all, then append one after the other; where one fails, those before it stay and may be sent again."""
         actor = self._actor(credential)
-        found = [cloudevents.receive(one, credential=credential, actor=actor) for one in messages]
-        return [self._ingest_one(one) for one in found]
+        found = [self._received(one, credential, actor) for one in messages]
+        return [
+            pair
+            for one in found
+            for pair in (
+                [self._ingest_one(one)] if isinstance(one, Received) else foreign.deliver(self._workspace, one)
+            )
+        ]
+
+    def _received(self, message: Message, credential: Credential, actor: Actor) -> Received | tuple[Event, ...]:
+        if foreign.is_cdevent(message):
+            cloudevents.check_attributes(message)
+            return foreign.read_cdevent(self._workspace, message, credential=credential, actor=actor)
+        return cloudevents.receive(message, credential=credential, actor=actor)
 
     def _ingest_one(self, received: Received) -> tuple[Event, bool]:
         event = self._in_its_chain(received.event)

@@ -132,7 +132,7 @@ def receive(message: Message, *, credential: Credential, actor: Actor) -> Receiv
             reason="Ratchet appends it itself, when it happens.",
             remedy=f"Open types are: {', '.join(sorted(OPEN_TYPES))}.",
         )
-    _check_attributes(message)
+    check_attributes(message)
     if not kind.is_root and not message.causationid:
         remedy = "Name the id of the event that led to it."
         raise EventInvalid(field="causationid", problem=f"is missing, and '{kind.name}' needs a cause", remedy=remedy)
@@ -205,7 +205,12 @@ def _binary(headers: Mapping[str, str], body: bytes, *, media: str) -> Message:
 # ---- checking
 
 
-def _check_attributes(message: Message) -> None:
+def check_attributes(message: Message) -> None:
+    """Refuse a message whose attributes say something impossible.
+
+    Raises:
+        EventInvalid: One of them does.
+    """
     if message.specversion != "1.0":
         raise EventInvalid(field="specversion", problem=f"is '{message.specversion}'", remedy="Send '1.0'.")
     for name in ("id", "source"):
