@@ -83,7 +83,7 @@ def control(folder: Path, scenario: str) -> dict[str, Any]:
 
 def kills(folder: Path, seed: int) -> dict[str, Any]:
     """Kill twenty times at seeded moments and once at every fault point, and compare with an undisturbed run."""
-    until = "2013-06-30"
+    until = "2013-09-30"
     killing.run_demo(folder / "calm", until=until, seed=seed)
     plan = killing.plan(seed, timed=20)
     record = killing.run_killed(folder / "killed", plan, until=until, seed=seed)
@@ -93,7 +93,8 @@ def kills(folder: Path, seed: int) -> dict[str, Any]:
     missed = [kill.point or kill.victim for kill in plan]
     for done in record.kills:
         missed.remove(done)
-    return {"kills": len(record.kills), "done": sorted(record.kills), "not reached": missed, "events": len(killed)}
+    assert missed == [], f"the demo came to its end before {missed}"
+    return {"kills": len(record.kills), "done": sorted(record.kills), "events": len(killed)}
 
 
 def parts(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
