@@ -1,7 +1,9 @@
 """Changes what must not be changed, as somebody with the rights of the database's owner could."""
 
+import msgspec
 from sqlalchemy import text
 
+from ratchet.store import tree
 from ratchet.store.database import Database
 
 GUARDS = {
@@ -26,4 +28,33 @@ def without_guards(database: Database, *statements: str, **values: object) -> No
         for guard in GUARDS[database.engine.dialect.name]:
             transaction.execute(text(guard))
         for statement in statements:
-            transaction.execute(text(statement), values)
+            query = text(statement)
+            transaction.execute(query, {name: values[name] for name in query.compile().params})
+
+
+def cut(database: Database, size: int) -> None:
+    """Cut off the end of a ledger, and make its tree that of what is left: nothing inside shows it."""
+    without_guards(
+        database,
+        "DELETE FROM ledger WHERE seq > :size",
+        "DELETE FROM payload WHERE seq > :size",
+        "DELETE FROM ledger_tile",
+        "DELETE FROM ledger_tree",
+        size=size,
+    )
+    tree.catch_up(database)
+
+
+def rewrite(database: Database, seq: int, *, with_tree: bool = True, **changes: str) -> None:
+    """Change what an envelope says, with its columns; with the tree as well, nothing but a signature shows it."""
+    with database.read() as connection:
+        kept = bytes(
+            connection.execute(text("SELECT envelope FROM ledger WHERE seq = :seq"), {"seq": seq}).scalar_one()
+        )
+    fields = {**msgspec.json.decode(kept), **changes}
+    columns = ", ".join(["envelope = :envelope", *(f"{name} = :{name}" for name in changes)])
+    values = {"seq": seq, "envelope": msgspec.json.encode(fields), **changes}
+    without_guards(database, f"UPDATE ledger SET {columns} WHERE seq = :seq", **values)
+    if with_tree:
+        without_guards(database, "DELETE FROM ledger_tile", "DELETE FROM ledger_tree")
+        tree.catch_up(database)

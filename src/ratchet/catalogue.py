@@ -78,8 +78,8 @@ _ALL = [
     *_types("", "source.cursor", root=True),
     *_types("", "credential.issued", "credential.revoked"),
     *_types("", "ledger.conflict.detected", root=True),
-    *_types("", "ledger.checkpoint", root=True, awaits="signed checkpoints"),
-    *_types("", "payload.erased", awaits="erasure"),
+    *_types("", "ledger.checkpoint", root=True),
+    *_types("", "ledger.key.rotated", "payload.erased"),
 ]
 
 EVENT_TYPES: dict[str, EventType] = {kind.name: kind for kind in _ALL}

@@ -33,7 +33,9 @@ from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
 from ratchet.store import migrations
+from ratchet.store.anchors import parse_anchors
 from ratchet.store.artifacts import Artifacts, write_durably
+from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
 
@@ -52,6 +54,7 @@ PRELOAD = (
 LOOP_MODULES = ("ratchet.loop.pipelines", "ratchet.loop.fitness", "ratchet.loop.backtests", "ratchet.automation.custom")
 HEARTBEAT_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
+SEAL_CHECK_SECONDS = 60.0
 LOCK_FILE = "executor.lock"
 CLOCK_FILE = "clock"
 
@@ -100,6 +103,7 @@ class Workspace:
         self._folding = threading.Lock()
         self._measured_until = 0
         self._tidy_at = 0.0
+        self._seal_at = 0.0
         self._prepare_engine()
 
     def __enter__(self) -> "Workspace":
@@ -230,6 +234,41 @@ class Workspace:
         retention.prune_jobs(self.resources)
         if not self.runs.pending():
             retention.collect_orphans(self.resources)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """Return what signs the ledger's states, with the settings that are in force."""
+        section = self.config.ledger
+        return Checkpoints(
+            database=self.database,
+            ledger=self.ledger,
+            project=self.config.project.name,
+            folder=self.folder,
+            key=self.project / Path(section.key).expanduser() if section.key else self.folder / "keys" / KEY_FILE,
+            anchors=parse_anchors(section.anchor, project=self.project),
+        )
+
+    def seal(self) -> Checkpoint:
+        """Sign the ledger as it stands and write the checkpoint to all anchors.
+
+        Raises:
+            AnchorFailed: The checkpoint stands in the ledger, but an anchor could not be used.
+            LedgerCut: The ledger contradicts what was signed before; so do ``LedgerDiffers`` and ``LedgerGap``.
+            SigningKeyUnusable: The key cannot be read, or is not the one that signed before.
+        """
+        checkpoints = self.checkpoints
+        made = checkpoints.seal()
+        for _, error in checkpoints.anchor_all():
+            if error is not None:
+                raise error
+        return made
+
+    def seal_when_due(self) -> Checkpoint | None:
+        """Sign the ledger once an hour, if something was appended; call it as often as you like."""
+        if clock.monotonic() < self._seal_at:
+            return None
+        self._seal_at = clock.monotonic() + SEAL_CHECK_SECONDS
+        return self.seal() if self.checkpoints.is_due(clock.now()) else None
 
     def settle(self, *, timeout_seconds: float = 600.0) -> None:
         """Return when no dispatch, action or run is pending.

@@ -39,6 +39,7 @@ FROM_OUTSIDE = {"custom.emitted"}
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[project]": config.Project,
     "[limits]": config.LimitSection,
+    "[ledger]": config.LedgerSection,
     "[dataset.NAME]": config.DatasetSection,
     "[dataset.NAME.columns]": config.ColumnSection,
     "[[fitness]]": config.FitnessSection,

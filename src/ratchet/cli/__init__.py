@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "status": ("status", "Show each pipeline: level, live version, ages, last run, alerts."),
         "level": ("level", "Show how automated a pipeline is, and what blocks the next level."),
         "events": ("events", "Read the ledger: what happened, by whom, because of what."),
+        "ledger": ("ledger", "Sign the ledger, prove entries, and show whether any was changed."),
         "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
         "import": ("imports", "Bring in what happened in other systems."),

@@ -64,7 +64,7 @@ def events_command(
     names = [event_type(one).name for one in types]
     with session.workspace() as workspace:
         if event:
-            _show(session, workspace, _find(workspace, event))
+            _show(session, workspace, find_event(workspace, event))
             return
         listing = _Listing(session, workspace)
         if limit is None and session.as_json:
@@ -101,7 +101,7 @@ def _follow(workspace: "Workspace", types: list[str], pipeline: str, *, after: i
         clock.sleep(_POLL_SECONDS)
 
 
-def _find(workspace: "Workspace", name: str) -> "Event":
+def find_event(workspace: "Workspace", name: str) -> "Event":
     """Return an event by its id, or by its place in the ledger, such as ``42`` or ``#42``.
 
     Raises:

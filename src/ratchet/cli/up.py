@@ -136,6 +136,7 @@ def _beat(workspace: "Workspace", stop: threading.Event) -> None:
                 workspace.sync()
                 complaint = ""
             workspace.heartbeat()
+            workspace.seal_when_due()
         except RatchetError as error:
             if str(error) != complaint:
                 complaint = str(error)

@@ -187,8 +187,8 @@ def prove_consistency(connection: Connection, *, first: int, second: int) -> lis
     return merkle.prove(ranges, lambda start, end: subtree_root(connection, start, end))
 
 
-def leaves_between(connection: Connection, start: int, end: int) -> list[bytes]:
-    """Return the hashes of the leaves ``[start, end)`` that are kept, from a beginning of a tile on.
+def leaves_between(connection: Connection, start: int, end: int) -> bytes:
+    """Return the hashes of the leaves ``[start, end)`` that are kept, one after the other, from where a tile begins.
 
     Args:
         start: A multiple of ``TILE_LEAVES``.
@@ -200,7 +200,7 @@ def leaves_between(connection: Connection, start: int, end: int) -> list[bytes]:
     state = load(connection)
     if state is not None and state.size // TILE_LEAVES == number + len(found):
         found.append(state.leaves)
-    return split(b"".join(found))[: end - start]
+    return b"".join(found)[: (end - start) * HASH_BYTES]
 
 
 def _leaves_of_tile(connection: Connection, number: int) -> list[bytes]:
