@@ -25,6 +25,11 @@ def to_us(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+def from_us(time_us: int) -> datetime:
+    """Return the moment that microseconds since 1970 mean (UTC)."""
+    return _EPOCH + timedelta(microseconds=time_us)
+
+
 class Table:
     """The events of one type, by column.
 
@@ -103,6 +108,10 @@ class Rows:
         """Return for each row whether its word is this one."""
         place = self._table._vocabulary[name].get(word, -1)
         return np.equal(self.code(name), place)
+
+    def moment(self, place: int) -> datetime:
+        """Return when the event in a row happened (UTC)."""
+        return from_us(self._table._times[place])
 
     def id(self, place: int) -> str:
         """Return the id of the event in a row."""

@@ -4,10 +4,27 @@ Invariant: a KPI is in the table once, under the name by which ``ratchet.toml`` 
 """
 
 from ratchet.config import KPI_NAMES
+from ratchet.measure.kpis import (
+    ages,
+    automation,
+    completeness,
+    deployment_times,
+    iterations,
+    practices,
+    production,
+)
 from ratchet.measure.kpis.questions import Kpi
 
-# Each module that has KPIs adds its list here.
-_LISTS: tuple[tuple[Kpi, ...], ...] = ()
+# Each module that has KPIs stands here.
+_LISTS: tuple[tuple[Kpi, ...], ...] = (
+    ages.KPIS,
+    automation.KPIS,
+    completeness.KPIS,
+    deployment_times.KPIS,
+    iterations.KPIS,
+    practices.KPIS,
+    production.KPIS,
+)
 
 
 def _by_name() -> dict[str, Kpi]:

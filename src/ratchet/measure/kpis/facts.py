@@ -9,16 +9,15 @@ from array import array
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from ratchet import clock
 from ratchet.measure.history import DEFAULT_WINDOW, History
-from ratchet.measure.kpis.bulk import Rows, Table, to_us
+from ratchet.measure.kpis.bulk import Rows, Table, from_us, to_us
 from ratchet.records import NATIVE_SOURCE, Event
 
 _Made = TypeVar("_Made")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Facts:
@@ -44,9 +43,18 @@ class Facts:
             },
             numbers=dict.fromkeys(("count", "rows", "errors", "retries", "cpu_s", "minutes_missing"), 0.0),
         )
-        self._tables = {"usage.recorded": self.usage}
+        self.costs = Table(
+            "cost.recorded",
+            words=dict.fromkeys(
+                ("step", "resource", "unit", "endpoint", "run_id", "from", "until", "adjusts", "currency"), ""
+            ),
+            numbers=dict.fromkeys(("qty", "amount", "capacity_cpu_s"), 0.0),
+        )
+        self._tables = {table.type: table for table in (self.usage, self.costs)}
         self._active: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
         self._first: tuple[array[int], array[int]] = (array("q"), array("q"))
+        self._foreign: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
+        self._foreign_ids: set[str] = set()
         self._waiting: dict[str, list[Event]] = {}
         self._late: list[tuple[Event, int]] = []
 
@@ -63,23 +71,25 @@ class Facts:
         if table is not None:
             table.add(event)
         time_us = to_us(event.at)
+        if event.source != NATIVE_SOURCE:
+            seqs, times = self._foreign[event.source]
+            seqs.append(event.seq)
+            times.append(time_us)
         if event.pipeline:
             _keep_extreme(*self._active[event.pipeline], event.seq, time_us, better=time_us.__gt__)
         _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
         return True
 
     def _follow_cause(self, event: Event) -> None:
-        """Note an event whose cause is not here, and those whose cause this one is."""
-        known = self.history._events
-        if event.causationid and not any(
-            (source, event.causationid) in known for source in (event.source, NATIVE_SOURCE)
-        ):
+        """Note an event whose cause is not here, from any source, and those whose cause this one is."""
+        if event.source != NATIVE_SOURCE:
+            self._foreign_ids.add(event.id)
+        if event.causationid and not self._is_here(event.causationid):
             self._waiting.setdefault(event.causationid, []).append(event)
-        for waiting in self._waiting.pop(event.id, ()):
-            if event.source in (waiting.source, NATIVE_SOURCE):
-                self._late.append((waiting, event.seq))
-            else:
-                self._waiting.setdefault(event.id, []).append(waiting)
+        self._late += [(waiting, event.seq) for waiting in self._waiting.pop(event.id, ())]
+
+    def _is_here(self, event_id: str) -> bool:
+        return event_id in self._foreign_ids or (NATIVE_SOURCE, event_id) in self.history._events
 
     def _broken(self, seq: int) -> list[Event]:
         """Return the events up to a place in the ledger whose cause was not there yet."""
@@ -106,6 +116,7 @@ class View:
         self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW)
         self.seq = self.snapshot.seq
         self.usage: Rows = facts.usage.up_to(self.seq)
+        self.costs: Rows = facts.costs.up_to(self.seq)
         self._of: dict[str, list[Event]] = {}
         self._made: dict[str, Any] = {}
 
@@ -124,6 +135,17 @@ class View:
             self._made[name] = make(self)
         return cast("_Made", self._made[name])
 
+    def earlier(self, moment: datetime) -> "View":
+        """Return what was known at an earlier moment."""
+        assert moment <= self.at, "nothing is known of the future"
+        return self.once(f"as of {moment.isoformat()}", lambda _: self._facts.as_of(moment))
+
+    def count_from(self, source: str, since: datetime, until: datetime) -> int:
+        """Count the events of another system from one moment on, up to another, which is out."""
+        seqs, times = self._facts._foreign.get(source, ((), ()))
+        low, high = to_us(since), to_us(until)
+        return sum(low <= time_us < high for time_us in times[: bisect_right(seqs, self.seq)])
+
     def cause(self, event: Event) -> Event | None:
         """Return the event that led to this one, if it is known."""
         return self.snapshot.cause(event)
@@ -131,6 +153,11 @@ class View:
     def chain(self, event: Event) -> list[Event]:
         """Return an event and all its causes, the event first."""
         return self.snapshot.chain(event)
+
+    @property
+    def history(self) -> History:
+        """Return the levels' view of the same events, up to now."""
+        return self._facts.history
 
     @property
     def broken_chains(self) -> list[Event]:
@@ -170,4 +197,4 @@ def _known(kept: Sequence[Sequence[int]] | None, seq: int) -> datetime | None:
     if kept is None:
         return None
     place = bisect_right(kept[0], seq)
-    return _EPOCH + timedelta(microseconds=kept[1][place - 1]) if place else None
+    return from_us(kept[1][place - 1]) if place else None

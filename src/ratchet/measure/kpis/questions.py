@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from ratchet.measure.kpis.facts import View, when
 from ratchet.measure.kpis.organisation import Organisation
 from ratchet.measure.kpis.settings import Settings
+from ratchet.measure.policies import ALWAYS, Policy, shipped
 from ratchet.records import Event, Record, digest_of
 
 ScopeKind = Literal["organisation", "node", "pipeline", "endpoint", "model"]
@@ -67,12 +68,16 @@ class Question:
         view: What was known at the moment.
         settings: Those of the project.
         scope: Of what part it is asked.
+        policies: The level policies in force; those that always are, if not given.
     """
 
-    def __init__(self, view: View, settings: Settings, scope: Scope = EVERYTHING) -> None:
+    def __init__(
+        self, view: View, settings: Settings, scope: Scope = EVERYTHING, *, policies: Sequence[Policy] = ()
+    ) -> None:
         self.view = view
         self.settings = settings
         self.scope = scope
+        self.policies = tuple(policies) or tuple(map(shipped, ALWAYS))
         self.organisation = Organisation(settings.team, settings.zone)
         self._endpoint_pipelines: frozenset[str] | None = None
 
@@ -86,25 +91,38 @@ class Question:
         """Return the organisation's time zone."""
         return self.settings.zone
 
+    def at(self, moment: datetime) -> "Question":
+        """Return the same question as of an earlier moment."""
+        if moment == self.as_of:
+            return self
+        return Question(self.view.earlier(moment), self.settings, self.scope, policies=self.policies)
+
     # ---- events
 
     def events(self, *types: str) -> list[Event]:
         """Return the events of some types that the scope covers, by their own time."""
         return [event for event in self.view.of(*types) if self.covers(event)]
 
-    def covers(self, event: Event) -> bool:
-        """Tell whether an event is about the scope; an organisation's part owns what it owned at the event's time."""
+    def covers(self, event: Event, *, at: datetime | None = None) -> bool:
+        """Tell whether an event is about the scope.
+
+        Args:
+            event: Any.
+            at: At which moment a part of the organisation must own what the event is about; when it happened, if
+                not given.
+        """
+        moment = at or event.at
         if self.scope.kind == "organisation":
             return True
         if self.scope.kind == "endpoint":
             named = event.data.get("endpoint") or event.data.get("service")
-            return named == self.scope.name if named else self.covers_pipeline(event.pipeline, event.at)
+            return named == self.scope.name if named else self.covers_pipeline(event.pipeline, moment)
         if self.scope.kind == "model":
-            named = models_named(event)
-            return self.scope.name in named if named else self.covers_pipeline(event.pipeline, event.at)
+            models = models_named(event)
+            return self.scope.name in models if models else self.covers_pipeline(event.pipeline, moment)
         if event.pipeline:
-            return self.covers_pipeline(event.pipeline, event.at)
-        return self.scope.kind == "node" and self.covers_team(event.team, event.at)
+            return self.covers_pipeline(event.pipeline, moment)
+        return self.scope.kind == "node" and self.covers_team(event.team, moment)
 
     def covers_pipeline(self, pipeline: str, at: datetime | None = None) -> bool:
         """Tell whether the scope covers a pipeline at a moment; now if none is given."""
@@ -179,6 +197,13 @@ class Question:
         return self._endpoint_pipelines
 
 
+class Line(Record, frozen=True):
+    """A value that somebody holds against a KPI, in the unit of its headline."""
+
+    label: str
+    value: float
+
+
 class Kpi(Record, frozen=True):
     """A number about how the work is done, and what it means.
 
@@ -194,6 +219,7 @@ class Kpi(Record, frozen=True):
         timing: Whether it moves before the result does, or after it.
         nature: Whether it shows what a team gains, or what it risks.
         answer: Works it out.
+        lines: Gives what the headline is held against, beside the target.
         version: Raised whenever the same events give another answer.
     """
 
@@ -208,6 +234,7 @@ class Kpi(Record, frozen=True):
     nature: Literal["leverage", "risk"]
     answer: Callable[[Question], Answer]
     edge_cases: tuple[str, ...] = ()
+    lines: Callable[[Question], tuple[Line, ...]] = lambda _: ()
     version: int = 1
 
     @property

@@ -1,0 +1,231 @@
+"""How much runs by itself: shares of automation, overrides, pipelines by level.
+
+Invariant: an unknown start is a share of its own and never counts as automation; too little evidence is a bucket of
+its own and never level 0.
+"""
+
+from collections import Counter
+from typing import Any
+
+from ratchet.measure.criteria import PipelineEvidence
+from ratchet.measure.initiators import Mode
+from ratchet.measure.kpis.deliveries import approvals
+from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
+from ratchet.measure.levels import LevelReport, measure_level
+from ratchet.measure.policies import Policy, shipped
+from ratchet.measure.transitions import Transition
+from ratchet.records import Event, Record
+
+STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
+AUTOMATED: tuple[Mode, ...] = ("auto", "gated")
+
+
+class Goal(Record, frozen=True):
+    """Which share of the pipelines shall have reached a level by a day."""
+
+    share: float
+    level: int
+    by: str
+    policy: str
+
+
+def sample(question: Question, pipeline: str, stage: str) -> list[Transition]:
+    """Return the transitions of a stage that levels go by: the last 20 within 180 days."""
+    return question.view.once("samples", _Samples).of(pipeline, stage)
+
+
+class _Samples:
+    """The samples of all pipelines in a view, each read when it is first asked for."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._policy = shipped("standard")
+        self._evidence: dict[str, PipelineEvidence] = {}
+        self.reports: dict[tuple[str, str], LevelReport] = {}
+
+    def of(self, pipeline: str, stage: str) -> list[Transition]:
+        if pipeline not in self._evidence:
+            self._evidence[pipeline] = PipelineEvidence(self._view.snapshot, pipeline, self._policy)
+        return self._evidence[pipeline].sample(stage)
+
+    def level(self, pipeline: str, policy: Policy) -> LevelReport:
+        key = (pipeline, policy.digest)
+        if key not in self.reports:
+            self.reports[key] = measure_level(self._view.history, pipeline, policy, as_of=self._view.at)
+        return self.reports[key]
+
+
+def automation_share(question: Question) -> Answer:
+    """Return the share of each stage's transitions that automation started, the mean over active pipelines."""
+    values: dict[str, Value] = {}
+    by: dict[str, dict[str, dict[str, int]]] = {}
+    used: list[str] = []
+    for stage in STAGES:
+        shares, unknown_shares = [], []
+        for pipeline in question.active:
+            modes = Counter(transition.mode for transition in sample(question, pipeline, stage))
+            used += [transition.event_id for transition in sample(question, pipeline, stage)]
+            if not modes:
+                continue
+            automated = sum(modes[mode] for mode in AUTOMATED)
+            shares.append(automated / modes.total())
+            unknown_shares.append(modes["unknown"] / modes.total())
+            entry = {"n": modes.total(), "auto": automated, "unknown": modes["unknown"]}
+            by.setdefault(pipeline, {})[stage] = entry
+        values[f"{stage}_share"] = share(sum(shares), len(shares))
+        values[f"{stage}_unknown_share"] = share(sum(unknown_shares), len(shares))
+    known = [found for stage in STAGES if isinstance(found := values[f"{stage}_share"], float)]
+    values["overall_share"] = share(sum(known), len(known))
+    return Answer.of(values, by, used)
+
+
+def override_rate(question: Question) -> Answer:
+    """Return how often people took out of automation's hands what it had begun or done."""
+    found = [
+        transition
+        for pipeline in question.active
+        for stage in STAGES
+        for transition in sample(question, pipeline, stage)
+        if transition.mode in (*AUTOMATED, "overridden")
+    ]
+    overridden = sum(transition.mode == "overridden" for transition in found)
+    return Answer.of(
+        {
+            "share": share(overridden, len(found)),
+            "overridden_count": overridden,
+            "transitions_count": len(found),
+            "rubber_stamps_count": len(_rubber_stamps(question)),
+        },
+        {},
+        [transition.event_id for transition in found],
+    )
+
+
+def _rubber_stamps(question: Question) -> set[str]:
+    """Return the ids of required approvals of sampled deployments that came too quickly to have been a look."""
+    ids = {t.event_id for pipeline in question.active for t in sample(question, pipeline, "deploy")}
+    targets = {str(event.data.get("deployment_id")) for event in question.view.of("traffic.shifted") if event.id in ids}
+    given = approvals(question.view)
+    return {stamp for target in targets if target in given for stamp in given[target].rubber_stamps}
+
+
+def level_distribution(question: Question) -> Answer:
+    """Return the active pipelines by level, for each policy in force, and how far the goals are reached."""
+    active = question.active
+    by: dict[str, Any] = {"archived": list(question.archived), "goals": []}
+    for policy in question.policies:
+        counts = Counter(level_bucket(level_report(question, name, policy)) for name in active)
+        names = [str(level.id) for level in policy.levels if level.id]
+        by[policy.name] = {name: counts[name] for name in ("0", *names, "insufficient")}
+    for goal in goals(question):
+        buckets = by.get(goal.policy)
+        reached = sum(n for name, n in (buckets or {}).items() if name.isdigit() and int(name) >= goal.level)
+        now = share(reached, len(active)) if buckets is not None else None
+        is_met = now is not None and now >= goal.share
+        entry = {"level": goal.level, "by": goal.by, "target_share": goal.share, "share": now, "is_met": is_met}
+        by["goals"].append(entry)
+    declared = {event.pipeline: event for event in question.view.of("pipeline.declared")}
+    known_by = [declared.get(name) or question.view.snapshot.first(name) for name in active]
+    return Answer.of(
+        {
+            "active_count": len(active),
+            "archived_count": len(question.archived),
+            "goal_share": by["goals"][0]["share"] if by["goals"] else None,
+        },
+        by,
+        [event for event in known_by if event is not None],
+    )
+
+
+def level_report(question: Question, pipeline: str, policy: Policy) -> LevelReport:
+    """Return the level of a pipeline at the moment of the question."""
+    return question.view.once("samples", _Samples).level(pipeline, policy)
+
+
+def level_bucket(report: LevelReport) -> str:
+    """Return into which part of a distribution a level falls: too little evidence is a part of its own."""
+    is_unsaid = report.level == 0 and bool(report.blocking)
+    if is_unsaid and all(result.status == "insufficient" for result in report.blocking):
+        return "insufficient"
+    return str(report.level)
+
+
+def goals(question: Question) -> list[Goal]:
+    """Return the goals of the file and of the ledger; the same goal is one."""
+    found = {}
+    for section in question.settings.goal:
+        goal = Goal(share=section.share, level=section.level, by=f"{section.by}", policy=section.policy)
+        found[goal.policy, goal.level, goal.by] = goal
+    for event in question.events("goal.set"):
+        told = _goal_of(event)
+        if told is not None:
+            found.setdefault((told.policy, told.level, told.by), told)
+    return list(found.values())
+
+
+def _goal_of(event: Event) -> Goal | None:
+    data = event.data
+    part, level = data.get("share"), data.get("level")
+    if not isinstance(part, int | float) or not isinstance(level, int):
+        return None
+    return Goal(share=float(part), level=level, by=str(data.get("by")), policy=str(data.get("policy") or "standard"))
+
+
+KPIS = (
+    Kpi(
+        name="automation_share",
+        title="Automation share",
+        sentence="Which share of the work in each stage automation started by itself; more is more automated.",
+        unit="share",
+        headline="overall_share",
+        formula=(
+            "For each stage the plain mean, over active pipelines with a transition in it, of those that ran auto or "
+            "gated among the last 20 within 180 days; the mean of the stages stands for all."
+        ),
+        edge_cases=(
+            "Transitions of which nobody knows who started them are a share of their own.",
+            "A stage without a transition anywhere has no share, and is left out of the mean.",
+        ),
+        direction="up",
+        timing="leading",
+        nature="leverage",
+        answer=automation_share,
+    ),
+    Kpi(
+        name="override_rate",
+        title="Override rate",
+        sentence="How often people overrule automation; more means that its rules are not trusted.",
+        unit="share",
+        headline="share",
+        formula=(
+            "Overridden transitions over those that ran auto, gated or overridden, in the samples of all stages of "
+            "active pipelines. Beside it required approvals that came less than five seconds after they were asked for."
+        ),
+        edge_cases=("Work that people began themselves is in neither number.",),
+        direction="down",
+        timing="leading",
+        nature="risk",
+        answer=override_rate,
+    ),
+    Kpi(
+        name="level_distribution",
+        title="Pipelines by level",
+        sentence="How many active pipelines stand on each level of automation; higher is more automated.",
+        unit="share",
+        headline="goal_share",
+        formula=(
+            "Active pipelines by measured level, for each policy in force; the share at or above the level of the "
+            "first goal stands for all."
+        ),
+        edge_cases=(
+            "Level 0 for want of evidence alone is a bucket of its own, insufficient.",
+            "Archived pipelines are left out and listed; active is what had an event in the last 90 days.",
+            "Without a goal there is no headline.",
+        ),
+        direction="up",
+        timing="leading",
+        nature="leverage",
+        answer=level_distribution,
+    ),
+)
