@@ -16,6 +16,7 @@ from ratchet.automation.conditions import compile_condition
 from ratchet.automation.rules import preset_text
 from ratchet.catalogue import EVENT_TYPES
 from ratchet.cli import cli
+from ratchet.measure.maps import process_maps
 from tests.docs import pages
 
 # Made from a run of the demo, not kept here.
@@ -100,7 +101,10 @@ def test_each_command_on_a_page_is_understood(page: str, call: str) -> None:
 def test_each_block_of_settings_means_something(page: str, text: str) -> None:
     """A block of TOML can be read; its sections are accepted, its rules name events, actions and conditions."""
     values = tomllib.loads(_one_of_several(text))
-    if "policy" in values or set(values) == {"do"}:
+    if "policy" in values or set(values) == {"do"} or "step" in values:
+        return
+    if "map" in values:
+        process_maps.parse(text.encode(), where=page)
         return
     values.setdefault("project", {"name": "page"})
     found = config.msgspec.convert(values, config.Config)

@@ -35,6 +35,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
         "import": ("imports", "Bring in what happened in other systems."),
     },
+    "Assessment": {
+        "assess": ("assess", "Draw how the work is done, how it shall be, and the way between."),
+    },
 }
 COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
