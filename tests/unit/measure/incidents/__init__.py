@@ -1,0 +1,1 @@
+"""Tests of incidents and of what they are attributed to."""
