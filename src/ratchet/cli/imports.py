@@ -14,7 +14,7 @@ from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
     from ratchet.importers.overview import Overview, Row
-    from ratchet.importers.readings import Witness
+    from ratchet.importers.readings import Reading, Witness
     from ratchet.workspace import Workspace
 
 _DRY = click.option("--dry-run", "is_dry", is_flag=True, help="Say what would be imported, and write nothing.")
@@ -25,6 +25,7 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_t
     "import",
     epilog=examples(
         "ratchet import github runs.json deployments.json --dry-run",
+        "ratchet import mlflow http://127.0.0.1:5000",
         "ratchet import airflow dag-runs.json task-instances.json",
     ),
 )
@@ -52,6 +53,69 @@ def github_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -
     from ratchet.importers import github
 
     _import_files(session, files, github, is_dry=is_dry)
+
+
+@import_command.command(
+    "airflow",
+    epilog=examples(
+        "ratchet import airflow dag-runs.json --dry-run",
+        "ratchet import airflow dag-runs.json task-instances.json",
+    ),
+)
+@_FILES
+@_DRY
+@with_session
+def airflow_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -> None:
+    """Import DAG runs and task instances that were exported from Airflow 2 or 3."""
+    from ratchet.importers import airflow
+
+    _import_files(session, files, airflow, is_dry=is_dry)
+
+
+@import_command.command(
+    "mlflow",
+    epilog=examples(
+        "ratchet import mlflow http://127.0.0.1:5000 --dry-run",
+        "MLFLOW_TRACKING_TOKEN=... ratchet import mlflow https://mlflow.example.org",
+    ),
+)
+@click.argument("address", metavar="URI")
+@_DRY
+@with_session
+def mlflow_command(session: Session, *, address: str, is_dry: bool) -> None:
+    """Import runs, registered versions and aliases from an MLflow tracking server."""
+    from ratchet.importers import mlflow
+    from ratchet.importers.overview import overview
+    from ratchet.importers.pulls import Puller, broken_starts, last_position
+
+    server = mlflow.Server(address)
+    with session.workspace() as workspace:
+        pages = mlflow.pull(
+            server,
+            sections=workspace.config.imports.get("mlflow", {}),
+            witness=_witness(workspace, is_dry=is_dry),
+            last_alias=lambda source, subject: _last_alias(workspace, source, subject),
+            position="" if is_dry else last_position(workspace.database, server.source),
+        )
+        readings: list[Reading] = []
+        with _bar("Importing") as report:
+            # How much there is, the server does not say: the bar counts what has come.
+            puller = Puller(workspace.database, actor=workspace.local_actor(), is_dry=is_dry)
+            for page in pages:
+                puller.take(page.readings, position=page.position)
+                readings += page.readings
+                report(len(readings), 0)
+            puller.close(server.source)
+        found = overview(readings, puller.tallies, broken=broken_starts(workspace.database, readings), is_dry=is_dry)
+    _show(session, found)
+
+
+def _last_alias(workspace: "Workspace", source: str, subject: str) -> tuple[str, str]:
+    """Return which version an alias had when it was last imported, and the id of that event."""
+    for event in workspace.ledger.read(types=["custom.emitted"], subject=subject, newest_first=True):
+        if event.source == source:
+            return str(event.data.get("version", "")), event.id
+    return "", ""
 
 
 def _import_files(session: Session, files: tuple[Path, ...], system: Any, *, is_dry: bool) -> None:
@@ -92,7 +156,7 @@ def _bar(text: str) -> Iterator[Callable[[int, int], None]]:
 
     with Progress(console=stderr(), transient=True) as progress:
         task = progress.add_task(text, total=None)
-        yield lambda done, every: progress.update(task, completed=done, total=every)
+        yield lambda done, every: progress.update(task, completed=done, total=every or None)
 
 
 # ---- showing
@@ -131,6 +195,6 @@ def _source_line(source: dict[str, Any], *, is_dry: bool) -> str:
 
 def _cells(row: "Row") -> list[str]:
     triggers = ", ".join(f"{count} {name}" for name, count in row.triggers.items())
-    outcomes = ", ".join(f"{count} {name}" for name, count in row.outcomes.items())
+    outcomes = ", ".join(f"{count} {name}" for name, count in row.outcomes.items()) or "-"
     stages = "contradicting" if row.is_contradicting else ", ".join(row.stages) or "not mapped"
     return [row.name, row.pipeline, stages, str(row.records), triggers, outcomes]

@@ -93,7 +93,7 @@ def _rows(readings: list[Reading]) -> list[Row]:
             is_contradicting=is_contradicting,
             records=len(members),
             triggers=dict(Counter(one.trigger for one in members).most_common()),
-            outcomes=dict(Counter(one.outcome or "open" for one in members).most_common()),
+            outcomes=dict(Counter(one.outcome or "open" for one in members if one.is_execution).most_common()),
         )
         for (system, name, pipeline, stages, is_contradicting), members in sorted(groups.items())
     ]

@@ -125,6 +125,15 @@ class Puller:
         tally.new_events += new
         tally.known_events += len({(event.source, event.id) for event in stored}) - new
 
+    def close(self, source: str) -> None:
+        """Record that a source was read to its end, where the last cursor says that it goes on somewhere."""
+        last = _last_cursor(self._ledger, source)
+        if self._is_dry or last is None or not last.data.get("position"):
+            return
+        cursor = self._cursor(source, [], [], missing=0, is_claimed=False, position="")
+        data = cursor.data | {"count": 0, "imported": 0}
+        self._ledger.record(msgspec.structs.replace(cursor, id=derive_id("cursor", source, last.id, "end"), data=data))
+
     def _append(self, transaction: Any, events: Sequence[Event]) -> list[Event]:
         """Append events; one that is there with another body stays as it is, and that is recorded."""
         stored = self._ledger.append(transaction, *events)
@@ -179,9 +188,12 @@ class Puller:
 
 def last_position(database: Database, source: str) -> str:
     """Return where an import of a source broke off, for it to go on there; ``""`` where it came to its end."""
-    ledger = Ledger(database, _react_to_nothing)
-    last = next(ledger.read(types=["source.cursor"], subject=source, newest_first=True, limit=1), None)
+    last = _last_cursor(Ledger(database, _react_to_nothing), source)
     return str(last.data.get("position", "")) if last else ""
+
+
+def _last_cursor(ledger: Ledger, source: str) -> Event | None:
+    return next(ledger.read(types=["source.cursor"], subject=source, newest_first=True, limit=1), None)
 
 
 def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Reading]:

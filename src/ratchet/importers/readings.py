@@ -70,6 +70,7 @@ class Reading(Record, frozen=True):
         is_mapped: Whether a section names it.
         trigger: What set it off.
         actor: Who carried it out.
+        is_execution: Whether it is something that begins and ends.
         outcome: How it ended; ``""`` where it has not, or is no execution.
         contradicts: Id of another record that claims to be the same; ``""`` mostly.
         cause: Id of the event that stands for its start, whether anything writes it or not.
@@ -86,6 +87,7 @@ class Reading(Record, frozen=True):
     is_mapped: bool
     trigger: str
     actor: Actor
+    is_execution: bool
     outcome: str
     contradicts: str
     cause: str
@@ -183,6 +185,7 @@ class _Reader:
             is_mapped=self._is_mapped,
             trigger=self._trigger,
             actor=self._carrier(),
+            is_execution=bool(self._kind.state),
             outcome=self._state.outcome,
             contradicts=contradicts,
             cause=self._cause(),
