@@ -8,10 +8,17 @@ from ratchet.measure.kpis import (
     ages,
     automation,
     completeness,
+    costs,
     deployment_times,
+    effort,
+    failures,
     iterations,
+    pages,
     practices,
     production,
+    service_levels,
+    usage,
+    value,
 )
 from ratchet.measure.kpis.questions import Kpi
 
@@ -20,10 +27,17 @@ _LISTS: tuple[tuple[Kpi, ...], ...] = (
     ages.KPIS,
     automation.KPIS,
     completeness.KPIS,
+    costs.KPIS,
     deployment_times.KPIS,
+    effort.KPIS,
+    failures.KPIS,
     iterations.KPIS,
+    pages.KPIS,
     practices.KPIS,
     production.KPIS,
+    service_levels.KPIS,
+    usage.KPIS,
+    value.KPIS,
 )
 
 
