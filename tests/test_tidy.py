@@ -48,6 +48,7 @@ TESTED_ELSEWHERE = {
     "store/proofs.py": "tests/contract/test_checkpoints.py",
     "store/erasure.py": "tests/contract/test_checkpoints.py",
     "store/entries.py": "tests/contract/test_verification.py",
+    "store/findings.py": "tests/contract/test_verification.py",
     "store/verification.py": "tests/contract/test_verification.py",
     "engine/runs.py": "tests/contract/test_runs.py",
     "engine/child.py": "tests/unit/engine/test_executors.py",

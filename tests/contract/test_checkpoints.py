@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.event import listen
 
 from ratchet import clock, origin
 from ratchet.errors import LedgerCut, LedgerDiffers, NotErasable, SigningKeyUnusable, UnknownName
@@ -18,6 +19,8 @@ from ratchet.store.checkpoints import parse_checkpoint
 from ratchet.store.proofs import EntryProof, prove_consistency, prove_entry, verify_bundle
 from tests import tampering
 from tests.sealing import ORIGIN, Sealed, said
+
+OLD = Path(__file__).parents[1] / "assets" / "old_workspaces"
 
 
 class CheckpointContract:
@@ -305,9 +308,29 @@ class TestCheckpointsOnSQLite(CheckpointContract):
         """Say where the database is."""
         return sqlite_url
 
+    def test_a_ledger_from_before_the_tree_is_verified_and_sealed(self, url: str, tmp_path: Path) -> None:
+        """Its entries are sound as they are; verification says that they wait, and the checkpoint takes them in."""
+        with sqlite3.connect(tmp_path / "ratchet.db") as connection:
+            connection.executescript((OLD / "schema_1.sql").read_text())
+        connection.close()
+        sealed = Sealed(url, tmp_path)
+        before = sealed.verify()
+        assert (said(before), before.entries, before.unsigned) == ([], 5, 5)
+        assert any("covers 0 of 5 entries" in one for one in before.remarks)
+        assert sealed.seal().size == 5
+        after = sealed.verify()
+        assert (said(after), after.checkpoints, after.unsigned) == ([], 1, 1)
+        assert not any("covers" in one for one in after.remarks)
+        tampering.rewrite(sealed.database, 2, with_tree=False, subject="another")
+        assert said(sealed.verify())[0][0] == 2
+        sealed.database.close()
+
     def test_what_is_erased_is_in_no_file(self, sealed: Sealed, tmp_path: Path) -> None:
         """Neither the database's file nor its log holds the bytes that were erased."""
         secret = "the name of person-1 and much that belongs to nobody else"
+        # Some builds of SQLite overwrite what is deleted anyway; this one must not, or the test could not fail.
+        sealed.database.close()
+        listen(sealed.database.engine, "connect", lambda made, _record: made.execute("PRAGMA secure_delete = OFF"))
         event = sealed.ledger.record(Event(type="custom.emitted", subject="s", data={"secret": secret}))[0]
         sealed.emit(30)
         command = sealed.ledger.record(Event(type="command.issued", subject="erase"))[0]

@@ -68,6 +68,7 @@ def test_inclusion_is_shown_for_the_leaf_and_for_nothing_else(data: st.DataObjec
     assert not holds(root=hash_leaf(b"another"))
     assert not holds(proof=[*proof, root])
     assert not holds(proof=[root, *proof])
+    assert not holds(size=2 * size)
     assert not holds(index=data.draw(st.integers(-1, size).filter(lambda other: other != index)))
     if proof:
         place = data.draw(st.integers(0, len(proof) - 1))

@@ -4,31 +4,26 @@ Invariant: nothing that the database says about itself is believed; what was fou
 no comparison could show is said, too.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from hashlib import sha256
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any
 
 import msgspec
 from sqlalchemy import text
 
-from ratchet.catalogue import short_name
 from ratchet.errors import CheckpointInvalid, SigningKeyUnusable
 from ratchet.records import Record
-from ratchet.store import entries, notes, tree
+from ratchet.store import notes, tree
 from ratchet.store.checkpoints import CHECKPOINT, ROTATION, Checkpoint, parse_checkpoint
 from ratchet.store.database import Database
 from ratchet.store.entries import CHUNK_ENTRIES, Chunk
 from ratchet.store.erasure import ERASED
-from ratchet.store.merkle import LEAF_PREFIX, NODE_PREFIX, Frontier
+from ratchet.store.findings import ChunkReport, Finding, Special, check_chunk, gap
+from ratchet.store.merkle import Frontier
 from ratchet.store.notes import Note, PublicKey
 
 PARALLEL_FROM_ENTRIES = 100_000
-_SPECIAL = {CHECKPOINT, ROTATION, ERASED}
 _NO_ANCHOR = (
     "No checkpoint kept elsewhere was compared. Whoever holds the database, this folder and the signing key could have "
     "written all of the ledger anew, or cut off its end; only a checkpoint in other hands shows that "
@@ -36,20 +31,6 @@ _NO_ANCHOR = (
 )
 _SELF_SIGNED = "Signatures were checked with the key that the ledger itself names; give the one you trust with --key."
 _NEVER_RECORDED = "What was never recorded leaves no trace in any ledger."
-
-
-class Finding(Record, frozen=True):
-    """Something that is not as it was written.
-
-    Attributes:
-        seq: The entry's number; 0 where it concerns no single one.
-        id: The entry's id, where it has one.
-        what: What differs.
-    """
-
-    seq: int
-    id: str
-    what: str
 
 
 class Verification(Record, frozen=True):
@@ -97,215 +78,6 @@ class Held(Record, frozen=True):
     is_own: bool = False
 
 
-# ---- one chunk, perhaps in another process
-
-
-class _Envelope(msgspec.Struct, gc=False):
-    seq: int
-    source: str
-    id: str
-    type: str
-    subject: str
-    pipeline: str
-    causationid: str
-    datadigest: str
-
-
-class _Special(Record, frozen=True):
-    """An entry that says something about the ledger itself."""
-
-    seq: int
-    id: str
-    type: str
-    data: dict[str, Any]
-
-
-class _Report(Record, frozen=True):
-    """What a chunk came to.
-
-    Attributes:
-        count: Entries that were read.
-        is_dense: Whether each has the number after the one before it.
-        first: The number of the first, 0 for none.
-        last: The number of the last.
-        subtrees: Roots of complete subtrees with their levels, by the number of the chunk's leaves they stand for.
-        hasty: Findings that an entry is not the one whose hash was kept; the kept hash may be what was changed.
-        missing: Numbers of entries without a payload.
-        keys: Source and id of each entry, where nothing else looks for doubles.
-    """
-
-    count: int
-    is_dense: bool
-    first: int
-    last: int
-    subtrees: dict[int, list[tuple[int, bytes]]]
-    findings: list[Finding]
-    hasty: list[Finding]
-    special: list[_Special]
-    missing: list[int]
-    keys: list[tuple[str, str]]
-
-
-_DECODE = msgspec.json.Decoder(_Envelope).decode
-_ENVELOPE, _SALT, _COLUMNS_FROM = 1, 3, 4
-_COLUMNS = ("source", "id", "type", "subject", "pipeline", "cause")
-
-
-def check_chunk(chunk: Chunk, sizes: Sequence[int], database: Database | None = None) -> _Report:
-    """Check the entries of a chunk, each by itself, and hash them.
-
-    Args:
-        chunk: Where they are.
-        sizes: Of trees whose roots are wanted, those that end in this chunk.
-        database: The chunk's database where this process has it open already.
-
-    Raises:
-        ExportInvalid: A line of an export is no entry.
-    """
-    found = entries.rows(chunk, database)
-    try:
-        return _check(chunk, found, sizes, database)
-    except TypeError:
-        # SQLite lets anybody write text where bytes were; a look at each value would cost every reading.
-        return _check(chunk, [tuple(_as_bytes(row)) for row in found], sizes, database)
-
-
-def _as_bytes(row: entries.Row) -> Iterator[Any]:
-    for position, value in enumerate(row):
-        is_bytes = _ENVELOPE <= position <= _SALT and value is not None and not isinstance(value, bytes)
-        yield str(value).encode() if is_bytes else value
-
-
-def _check(chunk: Chunk, found: list[entries.Row], sizes: Sequence[int], database: Database | None) -> _Report:
-    leaves = [sha256(LEAF_PREFIX + row[1]).digest() for row in found]
-    about = _Contents()
-    with _without_collector():
-        about.read(found)
-    levels = _levels(leaves)
-    # A checkpoint is the entry after those it covers.
-    wanted = {len(leaves), *(size - chunk.start for size in sizes)}
-    wanted |= {one.seq - 1 - chunk.start for one in about.special if one.type == CHECKPOINT}
-    return _Report(
-        count=len(found),
-        is_dense=about.is_dense,
-        first=found[0][0] if found else 0,
-        last=found[-1][0] if found else 0,
-        subtrees={count: _subtrees(levels, count) for count in wanted if 0 <= count <= len(leaves)},
-        findings=about.findings,
-        hasty=[] if chunk.is_file else _not_as_kept(database or entries.opened(chunk.place), chunk, found, leaves),
-        special=about.special,
-        missing=about.missing,
-        keys=about.keys,
-    )
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Leave Python's search for cycles out: it would look through all entries again and again, and there are none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
-class _Contents:
-    """What the entries of a chunk say, each checked by itself."""
-
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
-        self.special: list[_Special] = []
-        self.missing: list[int] = []
-        self.keys: list[tuple[str, str]] = []
-        self.is_dense = True
-
-    def read(self, rows: list[entries.Row]) -> None:
-        """Look at each entry; this is done by the million, so it calls little."""
-        names: dict[str, str] = {}
-        expected = rows[0][0] if rows else 0
-        for row in rows:
-            seq, envelope, body, salt = row[:_COLUMNS_FROM]
-            if seq != expected:
-                self.findings.append(_gap(expected, seq))
-                self.is_dense = False
-            expected = seq + 1
-            try:
-                entry = _DECODE(envelope)
-            except msgspec.DecodeError as error:
-                self.findings.append(Finding(seq=seq, id="", what=f"its envelope cannot be read ({error})"))
-                continue
-            kind = names.get(entry.type)
-            if kind is None:
-                kind = names[entry.type] = short_name(entry.type)
-            columns = row[_COLUMNS_FROM:]
-            said = (entry.source, entry.id, kind, entry.subject, entry.pipeline, entry.causationid)
-            if not columns:
-                self.keys.append(said[:2])
-            if entry.seq != seq or (columns and columns != said):
-                self.findings.append(_misplaced(seq, entry, columns, said))
-            if body is None:
-                self.missing.append(seq)
-            elif sha256(salt + body).hexdigest() != entry.datadigest:
-                what = "its payload is not the one that its envelope was written with"
-                self.findings.append(Finding(seq=seq, id=entry.id, what=what))
-            elif kind in _SPECIAL:
-                data = msgspec.json.decode(body)
-                self.special.append(_Special(seq=seq, id=entry.id, type=kind, data=data))
-
-
-def _gap(expected: int, found: int) -> Finding:
-    if found < expected:
-        return Finding(seq=found, id="", what="its number stands there twice, or out of order")
-    which = f"entry {expected} is" if found == expected + 1 else f"entries {expected} to {found - 1} are"
-    return Finding(seq=expected, id="", what=f"{which} missing")
-
-
-def _misplaced(seq: int, entry: _Envelope, columns: tuple[Any, ...], said: tuple[str, ...]) -> Finding:
-    if entry.seq != seq:
-        return Finding(seq=seq, id=entry.id, what=f"it stands at {seq}, and its envelope says {entry.seq}")
-    differing = [name for name, one, other in zip(_COLUMNS, columns, said, strict=True) if one != other]
-    place = differing[0]
-    position = _COLUMNS.index(place)
-    what = f"its column {place} says '{columns[position]}', and its envelope '{said[position]}'"
-    return Finding(seq=seq, id=entry.id, what=what)
-
-
-def _levels(leaves: list[bytes]) -> list[list[bytes]]:
-    """Return the roots of all complete subtrees, by level."""
-    levels = [leaves]
-    while len(levels[-1]) > 1:
-        below = iter(levels[-1])
-        levels.append([sha256(NODE_PREFIX + left + right).digest() for left, right in zip(below, below, strict=False)])
-    return levels
-
-
-def _subtrees(levels: list[list[bytes]], count: int) -> list[tuple[int, bytes]]:
-    """Return the complete subtrees that the first leaves consist of, the largest first."""
-    return [
-        (level, levels[level][(count >> level) - 1])
-        for level in range(count.bit_length() - 1, -1, -1)
-        if count >> level & 1
-    ]
-
-
-def _not_as_kept(database: Database, chunk: Chunk, found: list[entries.Row], leaves: list[bytes]) -> list[Finding]:
-    """Compare the entries with the hashes that were kept of them when they were appended."""
-    with database.read() as connection:
-        kept = tree.leaves_between(connection, chunk.start, chunk.until)
-    if b"".join(leaves).startswith(kept):
-        return []
-    by_number = {row[0]: (row, leaf) for row, leaf in zip(found, leaves, strict=True)}
-    differing = []
-    for number, leaf in enumerate(tree.split(kept), start=chunk.start + 1):
-        row, now = by_number.get(number, (None, leaf))
-        if row is not None and now != leaf:
-            what = "its envelope was changed after it was appended: it has not the hash that was kept of it"
-            differing.append(Finding(seq=number, id=str(row[5]), what=what))
-    return differing
-
-
 # ---- all of it
 
 
@@ -322,16 +94,16 @@ class _Ledger:
         self.roots: dict[int, bytes] = {}
         self.findings: list[Finding] = []
         self.hasty: list[Finding] = []
-        self.special: list[_Special] = []
+        self.special: list[Special] = []
         self.missing: list[int] = []
         self.count = self.last = 0
         self.is_whole = True
         self._keys: set[tuple[str, str]] = set()
 
-    def take(self, chunk: Chunk, report: _Report) -> None:
+    def take(self, chunk: Chunk, report: ChunkReport) -> None:
         """Take in what a chunk came to, in the order of the chunks."""
         if report.count and report.first != self.last + 1:
-            self.findings.append(_gap(self.last + 1, report.first))
+            self.findings.append(gap(self.last + 1, report.first))
         is_next = report.is_dense and report.first == self.last + 1
         self.is_whole = self.is_whole and is_next and report.count == chunk.until - chunk.start
         self.findings += report.findings
@@ -347,7 +119,7 @@ class _Ledger:
         if self.is_whole:
             self._grow(chunk, report)
 
-    def _grow(self, chunk: Chunk, report: _Report) -> None:
+    def _grow(self, chunk: Chunk, report: ChunkReport) -> None:
         following = self.frontier
         for count, subtrees in report.subtrees.items():
             grown = Frontier(self.frontier.size, self.frontier.hashes)
@@ -395,6 +167,7 @@ def verify(
         known.findings += _twice(database)
         known.findings += _own_tree(database, known)
     trusted, remarks = _trusted(known, key)
+    remarks += _not_in_tree(database, known) if database is not None else []
     signed = _check_checkpoints(known, trusted)
     anchored = _check_held(known, trusted, origin)
     _settle_hasty(known, max(signed, default=0))
@@ -417,7 +190,7 @@ def verify(
 
 def _checked(
     chunks: Sequence[Chunk], sizes: Sequence[int], *, workers: int, database: Database | None
-) -> Iterator[tuple[Chunk, _Report]]:
+) -> Iterator[tuple[Chunk, ChunkReport]]:
     """Check chunks, in several processes where there are many entries; give them in order."""
     wanted = [[size for size in sizes if chunk.start < size <= chunk.until] for chunk in chunks]
     if workers == 1 or len(chunks) * CHUNK_ENTRIES < PARALLEL_FROM_ENTRIES:
@@ -430,7 +203,7 @@ def _checked(
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         todo = iter(zip(chunks, wanted, strict=True))
         # No more at once than are worked on, and one waiting for each: what is done lies in memory.
-        waiting: list[tuple[Chunk, Future[_Report]]] = [
+        waiting: list[tuple[Chunk, Future[ChunkReport]]] = [
             (chunk, pool.submit(check_chunk, chunk, some)) for chunk, some in islice(todo, 2 * workers)
         ]
         while waiting:
@@ -467,6 +240,16 @@ def _own_tree(database: Database, known: _Ledger) -> list[Finding]:
     return []
 
 
+def _not_in_tree(database: Database, known: _Ledger) -> list[str]:
+    """Say where entries are older than the tree, and nothing but a checkpoint brings them in."""
+    with database.read() as connection:
+        state = tree.load(connection)
+    if state is None or state.size >= known.last:
+        return []
+    how = "ratchet ledger checkpoint brings it up to date"
+    return [f"The tree that the ledger keeps covers {state.size} of {known.last} entries; {how}."]
+
+
 # ---- keys and signatures
 
 
@@ -497,7 +280,7 @@ def _trusted(known: _Ledger, key: PublicKey | None) -> tuple[list[PublicKey], li
     return trusted, remarks
 
 
-def _keys_of(rotation: _Special) -> tuple[PublicKey | None, PublicKey | None]:
+def _keys_of(rotation: Special) -> tuple[PublicKey | None, PublicKey | None]:
     try:
         found = [notes.parse_public_key(str(rotation.data[name]), where="") for name in ("from", "to")]
     except (SigningKeyUnusable, KeyError):
