@@ -9,7 +9,7 @@ LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashe
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench soak demo-proof docs lock clean
+.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -49,6 +49,9 @@ soak: .venv/.dev ## run for hours under kill -9
 
 demo-proof: .venv/.dev ## prove what the demo shows: the year with three seeds, the controls, the kills (about an hour)
 	$(BIN)/python -m tests.demo_proof
+
+proof-mlflow: .venv/.dev ## import from a real MLflow server, in an environment of its own (some minutes)
+	$(BIN)/python -m tests.peers.proof_mlflow
 
 docs: .venv/.dev ## write the generated parts of docs/reference
 	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \

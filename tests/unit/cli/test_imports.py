@@ -9,6 +9,9 @@ import pytest
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
 from tests.unit.importers.shapes import page, run
+from tests.unit.importers.test_airflow import dag_run
+from tests.unit.importers.test_mlflow import Tracking
+from tests.unit.importers.test_mlflow import tracking as tracking
 
 SECTION = '\n[import.github.Retrain]\npipeline = "churn"\nstages = ["train", "evaluate"]\n'
 
@@ -92,3 +95,32 @@ def test_a_wrong_section_is_refused_with_its_line(call: Call, project: Path, run
     line = text.splitlines().index('stages = ["trian", "evaluate"]') + 1
     assert answer.code == 1
     assert f"ratchet.toml:{line}: Invalid enum value 'trian'" in answer.err.replace("\n", "")
+
+
+def test_airflow_is_imported(call: Call, project: Path) -> None:
+    """A page of DAG runs."""
+    (project / "runs.json").write_text(json.dumps({"dag_runs": [dag_run("retrain", 1)], "total_entries": 2}))
+    found = json.loads(call("import", "airflow", "runs.json", "--json").out)
+    assert [found["sources"][0][name] for name in ("source", "claimed", "imported")] == ["airflow", 2, 1]
+    assert "claims 2 records, and 1 are imported" in found["notes"][-1]
+
+
+def test_mlflow_is_asked(call: Call, project: Path, tracking: Tracking) -> None:
+    """Twice is once; an alias that has moved meanwhile is all that is new."""
+    before = _seq(project)
+    assert "19 events would be new" in " ".join(call("import", "mlflow", tracking.address, "--dry-run").out.split())
+    assert _seq(project) == before
+    news = []
+    for part in ("runs", "runs", "two", "one"):
+        tracking.part = part
+        found = json.loads(call("import", "mlflow", tracking.address, "--json").out)
+        news.append(found["sources"][0]["new_events"])
+    assert news == [19, 0, 1, 1]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_server_that_is_down_is_said_so(call: Call) -> None:
+    """What happened, and what to do."""
+    answer = call("import", "mlflow", "http://127.0.0.1:1")
+    assert answer.code == 1
+    assert "Is the server running" in " ".join(answer.err.split())

@@ -153,6 +153,19 @@ def test_a_path_of_links_is_a_chain_of_causes(mapped: Site) -> None:
     assert (pushed.type, pushed.data["repo"], pushed.data["sha"]) == ("code.pushed", "churn", "b" * 40)
 
 
+def test_links_that_turn_in_a_circle_are_unknown(mapped: Site) -> None:
+    """Two messages that name one another as their cause have no start; nor has one whose cause nobody sent."""
+    client = mapped.caller("system")
+    first = cdevent("pipelinerun.started", "round", pipelineName="retrain")
+    link = {"linkType": "PATH", "from": {"contextId": first["id"]}}
+    second = cdevent("pipelinerun.finished", "round", pipelineName="retrain", outcome="success", links=[link])
+    first["data"]["context"]["links"] = [{"linkType": "PATH", "from": {"contextId": second["id"]}}]
+    lost = {"linkType": "PATH", "from": {"contextId": "never-sent"}}
+    third = cdevent("pipelinerun.finished", "lost", pipelineName="retrain", outcome="success", links=[lost])
+    send(client, first, second, third)
+    assert (modes(mapped, "train", "round"), modes(mapped, "train", "lost")) == (["unknown"], ["unknown"])
+
+
 def test_services_are_deployments_where_they_are_mapped(mapped: Site) -> None:
     """Deployed, upgraded, rolled back and removed: what is live follows."""
     client, prod = mapped.caller("system"), {"id": "prod"}
