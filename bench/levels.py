@@ -167,10 +167,12 @@ def multiply(database: Database, *, present: int, wanted: int) -> None:
             rows = select(transition.c.seq + literal(copy * (top + 1)), name, *columns).where(transition.c.seq <= top)
             transaction.execute(insert(transition).from_select(["seq", "pipeline", *(c.name for c in columns)], rows))
             name = literal(f"copy-{copy:03d}-").concat(transition_fold.c.pipeline)
-            rest = [transition_fold.c.seq, transition_fold.c.window_us, transition_fold.c.facts]
+            rest = [transition_fold.c[name] for name in ("seq", "window_us", "facts", "activity")]
             first = ~transition_fold.c.pipeline.startswith("copy-")
             folds = select(name, *rest).where(first)
-            transaction.execute(insert(transition_fold).from_select(["pipeline", "seq", "window_us", "facts"], folds))
+            transaction.execute(
+                insert(transition_fold).from_select(["pipeline", "seq", "window_us", "facts", "activity"], folds)
+            )
 
 
 def timed(work: Callable[[], Any], *, repeats: int = REPEATS) -> float:

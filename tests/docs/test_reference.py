@@ -32,6 +32,8 @@ EVENTS = pages.REFERENCE / "events.md"
 # The modules that append events; the others only read them.
 APPENDING = [
     SOURCE / "workspace.py",
+    SOURCE / "spending.py",
+    SOURCE / "measuring.py",
     *sorted(path for wing in ("store", "loop", "automation", "importers") for path in (SOURCE / wing).rglob("*.py")),
 ]
 # Sent by others to the REST interface; nothing here appends them by itself.

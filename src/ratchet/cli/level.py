@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from ratchet.measure.criteria import CriterionResult
     from ratchet.measure.levels import LevelReport, StageProfile
-    from ratchet.workspace import Workspace
+    from ratchet.measure.policies import Policy
+    from ratchet.measure.standings import Standing
+    from ratchet.measuring import Measuring
 
 _SHOWN_IDS = 5
 _ASKED = {
@@ -41,6 +43,11 @@ _ASKED = {
         "ratchet level returns --explain",
         "ratchet level returns --policy strict",
         "ratchet level returns --as-of 2026-03-31",
+        "ratchet level returns --sensitivity",
+        "ratchet level returns --ml-test-score",
+        "ratchet level returns --answer data-5=1",
+        "ratchet level --capability",
+        "ratchet level returns --declare 2 --because 'agreed in the review of March'",
     ),
 )
 @click.argument("pipeline", required=False, default="")
@@ -51,24 +58,85 @@ _ASKED = {
 @click.option(
     "--as-of", "as_of", default="", metavar="DATE", help="As it was at the end of this day, or at this moment."
 )
+@click.option("--sensitivity", is_flag=True, help="Show the level with thresholds of 70, 80 and 90 %.")
+@click.option("--ml-test-score", "is_scored", is_flag=True, help="Show the ML Test Score, from evidence.")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="TEST=POINTS",
+    help="Answer a question of it that no event can answer.",
+)
+@click.option(
+    "--capability", is_flag=True, help="Show what this installation can automate, whatever any pipeline does."
+)
+@click.option("--declare", type=int, metavar="LEVEL", help="Record the level that you claim; it never counts.")
+@click.option("--because", default="", metavar="TEXT", help="Why you claim it.")
 @with_session
-def level_command(session: Session, *, pipeline: str, policy: str, explain: bool, as_of: str) -> None:
+def level_command(
+    session: Session,
+    *,
+    pipeline: str,
+    policy: str,
+    explain: bool,
+    as_of: str,
+    sensitivity: bool,
+    is_scored: bool,
+    answers: tuple[str, ...],
+    capability: bool,
+    declare: int | None,
+    because: str,
+) -> None:
     """Show how automated a pipeline is, and what blocks the next level.
 
     Levels are computed from the ledger; nobody can type one in. Without PIPELINE all are shown.
     """
-    from ratchet.cli.console import print_json
+    from ratchet.cli import level_details
+    from ratchet.measuring import Measuring
 
     with session.workspace() as workspace:
+        measuring = Measuring(workspace)
+        chosen = workspace.policy(policy)
+        if capability:
+            level_details.show_capability(measuring, chosen, as_json=session.as_json)
+            return
         moment = parse_moment(as_of, zone=workspace.config.project.time_zone) if as_of else None
-        reports = [workspace.level(name, policy=policy, as_of=moment) for name in _chosen(workspace, pipeline)]
-        if session.as_json:
-            values = [_as_json(report) for report in reports]
-            print_json(values[0] if pipeline else values)
-        elif len(reports) == 1:
-            _print_report(workspace, reports[0], is_explained=explain)
+        names = _chosen(measuring, pipeline)
+        if declare is not None:
+            level_details.declare(session, measuring, pipeline, declare, chosen, because=because)
+            return
+        if answers:
+            level_details.answer(measuring, pipeline, answers)
+        if is_scored or answers:
+            level_details.show_scores(measuring, names, as_of=moment, as_json=session.as_json, is_explained=explain)
+        elif sensitivity:
+            level_details.show_sensitivity(measuring, names, chosen, as_of=moment, as_json=session.as_json)
         else:
-            _print_overview(workspace, reports, is_explained=explain)
+            _show(session, measuring, names, chosen, moment=moment, is_one=bool(pipeline), is_explained=explain)
+
+
+def _show(
+    session: Session,
+    measuring: "Measuring",
+    names: list[str],
+    policy: "Policy",
+    *,
+    moment: datetime | None,
+    is_one: bool,
+    is_explained: bool,
+) -> None:
+    from ratchet.cli.console import print_json
+
+    if session.as_json:
+        values = [_as_json(measuring, measuring.level(name, policy, as_of=moment), policy) for name in names]
+        print_json(values[0] if is_one else values)
+    elif len(names) == 1 or is_explained:
+        for number, name in enumerate(names):
+            if number:
+                click.echo("")
+            _print_report(measuring, measuring.level(name, policy, as_of=moment), policy, is_explained=is_explained)
+    else:
+        _print_overview(measuring.standings(policy, as_of=moment), policy)
 
 
 def parse_moment(text: str, *, zone: str) -> datetime:
@@ -89,7 +157,7 @@ def parse_moment(text: str, *, zone: str) -> datetime:
     return (moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(zone))).astimezone(UTC)
 
 
-def _chosen(workspace: "Workspace", pipeline: str) -> list[str]:
+def _chosen(measuring: "Measuring", pipeline: str) -> list[str]:
     """Return the pipelines to show: those that are declared and those that any event belongs to.
 
     Raises:
@@ -97,55 +165,62 @@ def _chosen(workspace: "Workspace", pipeline: str) -> list[str]:
     """
     from ratchet.errors import UnknownName
 
-    known = list(dict.fromkeys([*workspace.pipelines(), *workspace.history().pipelines]))
+    known = measuring.pipelines()
     if pipeline and pipeline not in known:
         raise UnknownName(kind="pipeline", name=pipeline, known=", ".join(known) or "none yet")
     return [pipeline] if pipeline else known
 
 
-def _as_json(report: "LevelReport") -> dict[str, Any]:
+def _as_json(measuring: "Measuring", report: "LevelReport", policy: "Policy") -> dict[str, Any]:
     values: dict[str, Any] = msgspec.to_builtins(report)
-    return {**values, "label": report.label}
+    more = {
+        "label": report.label,
+        "rubber_stamp_share": report.rubber_stamp_share,
+        "three_levels": msgspec.to_builtins(measuring.three_levels(report, policy)),
+        "next_step": msgspec.to_builtins(measuring.step(report, policy)),
+    }
+    return values | more
 
 
 # ---- several pipelines
 
 
-def _print_overview(workspace: "Workspace", reports: "list[LevelReport]", *, is_explained: bool) -> None:
+def _print_overview(standings: "list[Standing]", policy: "Policy") -> None:
     from ratchet.cli import console
 
-    if not reports:
+    if not standings:
         console.say("No pipelines yet: run one, and it is known. ratchet run PIPELINE")
         return
-    if is_explained:
-        for report in reports:
-            _print_report(workspace, report, is_explained=True)
-            console.say("")
-        return
     made = console.table("PIPELINE", "LEVEL", "WHAT BLOCKS THE NEXT", whole=("LEVEL",))
-    for report in reports:
-        made.add_row(report.pipeline, _level(report), report.explanation or "nothing, it is the highest")
+    for standing in standings:
+        made.add_row(standing.pipeline, level_text(standing, policy), blocked_text(standing))
     console.say(made)
     console.say("\nOne in full: ratchet level PIPELINE --explain")
 
 
-def _level(report: "LevelReport") -> "RenderableType":
+def level_text(standing: "Standing", policy: "Policy") -> "RenderableType":
+    """Return a level in the colour that its policy gives it."""
     from rich.text import Text
 
-    from ratchet.measure.policies import Level
+    return Text(f"{standing.label} {standing.name}", style=policy.level(standing.level).colour)
 
-    reached = [result.level for result in report.levels if result.level.id == report.level]
-    level = reached[0] if reached else Level(id=0, name=report.name)
-    return Text(f"{report.label} {report.name}", style=level.colour)
+
+def blocked_text(standing: "Standing") -> str:
+    """Return in words what stands before the next level."""
+    blocking = standing.blocking
+    if blocking is None:
+        return "nothing, it is the highest"
+    asked = _ASKED[blocking.measure].format(stage=blocking.stage)
+    return f"level {blocking.level}, {asked}: {blocking.status}, {blocking.k} of {blocking.n}"
 
 
 # ---- one pipeline
 
 
-def _print_report(workspace: "Workspace", report: "LevelReport", *, is_explained: bool) -> None:
+def _print_report(measuring: "Measuring", report: "LevelReport", policy: "Policy", *, is_explained: bool) -> None:
     from rich.text import Text
 
-    from ratchet.cli import console
+    from ratchet.cli import console, level_details
 
     top = report.levels[-1].level.id
     console.say(Text(f"{report.pipeline}: level {report.label} of {top}, {report.name}", style="bold"))
@@ -157,9 +232,17 @@ def _print_report(workspace: "Workspace", report: "LevelReport", *, is_explained
         _print_levels(report)
     _print_stages(report)
     console.say("")
-    _print_blocking(workspace, report)
+    _print_blocking(measuring, report)
+    level_details.print_three_levels(measuring.three_levels(report, policy), is_whole=is_explained)
+    step = measuring.step(report, policy)
+    if step is not None:
+        console.say(f"\nNext step: {step.sentence}")
+        if step.command:
+            console.say(f"  {step.command}", is_whole=True)
+    for warning in report.warnings:
+        console.say(Text(f"Mind: {warning}", style="yellow"))
     if is_explained:
-        _print_rest(workspace, report)
+        _print_rest(report)
     elif report.blocking:
         console.say(Text(f"\nEach criterion of each level: ratchet level {report.pipeline} --explain", style="dim"))
 
@@ -191,7 +274,7 @@ def _last(profile: "StageProfile") -> str:
     return f"{profile.last_at:%Y-%m-%d}" if profile.last_at else "-"
 
 
-def _print_blocking(workspace: "Workspace", report: "LevelReport") -> None:
+def _print_blocking(measuring: "Measuring", report: "LevelReport") -> None:
     """Print why the next level is not reached, in one sentence, with the events behind it."""
     from rich.text import Text
 
@@ -204,19 +287,19 @@ def _print_blocking(workspace: "Workspace", report: "LevelReport") -> None:
     console.say(Text(report.explanation, style="yellow"))
     if first.failing:
         console.say("These do not count:")
-        _print_events(workspace, first.failing)
+        _print_events(measuring, first.failing)
     elif first.counted:
         console.say("These count so far:")
-        _print_events(workspace, first.counted)
+        _print_events(measuring, first.counted)
 
 
-def _print_events(workspace: "Workspace", ids: tuple[str, ...]) -> None:
+def _print_events(measuring: "Measuring", ids: tuple[str, ...]) -> None:
     from ratchet.cli import console
 
     made = console.table("", "", "", "", whole=("",))
     made.show_header = False
     for event_id in ids[-_SHOWN_IDS:]:
-        event = workspace.ledger.find(event_id)
+        event = measuring.ledger.find(event_id)
         if event is not None:
             made.add_row(f"  {event_id}", event.type, console.short(event.subject), f"{event.at:%Y-%m-%d}")
     console.say(made)
@@ -259,20 +342,17 @@ def _criterion(judged: "CriterionResult") -> "RenderableType":
     return Text.assemble(*lines)
 
 
-def _print_rest(workspace: "Workspace", report: "LevelReport") -> None:
+def _print_rest(report: "LevelReport") -> None:
     from ratchet.cli import console
-    from ratchet.measure.levels import configured_level
 
-    policy = workspace.policy(report.policy)
-    configured = configured_level(workspace.history(), report.pipeline, policy, as_of=report.at)
     pairs: list[tuple[str, RenderableType]] = [
-        ("configured", f"level {configured}, if all enabled rules did their work"),
         ("closures", f"{len(report.closures)} times the loop closed with no person in it"),
         ("evidence", f"{report.weakest_evidence} at the weakest" if report.weakest_evidence else "none counts yet"),
         ("ledger", f"read up to event #{report.seq}"),
         ("policy", f"{report.policy}, sha256 {console.short(report.policy_digest)}"),
     ]
-    if report.rubber_stamps:
-        pairs.append(("approvals", f"{report.rubber_stamps} given within five seconds of being asked for"))
+    if report.rubber_stamp_share is not None:
+        share = f"{report.rubber_stamps} of {report.approvals} ({report.rubber_stamp_share:.0%})"
+        pairs.append(("approvals", f"{share} were given within five seconds of being asked for"))
     console.say("")
     console.say(console.facts(pairs))

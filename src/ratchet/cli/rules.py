@@ -212,7 +212,7 @@ def _only_pipeline(workspace: "Workspace") -> str:
 def _print_reach(workspace: "Workspace", pipeline: str, *, level: int) -> None:
     """Say which level the rules can give, so that a step that was left out shows."""
     from ratchet.cli import console
-    from ratchet.measure.levels import configured_level
+    from ratchet.measure.gaps import configured_level
 
     reach = configured_level(workspace.history(), pipeline, workspace.policy("standard"))
     console.say(f"With the rules as they are, {pipeline} can reach level {reach}.")

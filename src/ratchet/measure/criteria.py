@@ -243,7 +243,7 @@ def _judge_share(
         counted=tuple(transition.event_id for transition in counted),
         failing=tuple(failing),
         evidence=weakest_grade(transition.evidence for transition in counted),
-        sentence=_sentence(criterion, _called(criterion, stage), k=k, n=n, days=evidence.snapshot.window.days),
+        sentence=_sentence(criterion, stage, k=k, n=n, days=evidence.snapshot.window.days),
     )
 
 
@@ -259,24 +259,27 @@ def counting_modes(criterion: Criterion, policy: Policy) -> tuple[str, ...]:
     return ("auto", "gated") if policy.approval == "auto" else ("auto",)
 
 
-def _called(criterion: Criterion, stage: str) -> str:
-    return "passed evaluations" if criterion.measure == "delivered" else things(stage)
+def _called(criterion: Criterion, stage: str, number: int) -> str:
+    called = things(stage, number)
+    return f"passed {called}" if criterion.measure == "delivered" else called
 
 
 def _capitalised(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _sentence(criterion: Criterion, called: str, *, k: int, n: int, days: int) -> str:
+def _sentence(criterion: Criterion, stage: str, *, k: int, n: int, days: int) -> str:
     if n < criterion.n_min:
-        seen = f"there was 1 {called.removesuffix('s')}" if n == 1 else f"there were {n} {called}"
+        seen = f"there {'was' if n == 1 else 'were'} {n} {_called(criterion, stage, n)}"
         return f"Within {days} days {seen}, and at least {criterion.n_min} are needed to say anything."
     claim = {
         "init": "were started by automation",
         "exec": "ran without a hand in them once started",
         **CLAIMS,
     }[criterion.measure]
-    return f"{k} of the last {n} {called} {claim} ({k / n:.0%}); {criterion.theta:.0%} is asked for."
+    return (
+        f"{k} of the last {n} {_called(criterion, stage, 2)} {claim} ({k / n:.0%}); {criterion.theta:.0%} is asked for."
+    )
 
 
 def _rule_id(event: Event) -> str:

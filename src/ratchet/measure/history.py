@@ -22,15 +22,21 @@ _SEQ = attrgetter("seq")
 
 
 class History:
-    """Events by what the measure asks for; feed it new events as they come."""
+    """Events by what the measure asks for; feed it new events as they come.
 
-    def __init__(self) -> None:
-        """Start with no events."""
+    Args:
+        is_whole: Whether it gets all events, or only what one pipeline's levels rest on.
+    """
+
+    def __init__(self, *, is_whole: bool = True) -> None:
+        self.is_whole = is_whole
         self._events: dict[tuple[str, str], Event] = {}
         self._of_type: dict[tuple[str, str], list[Event]] = {}
         self._of_rule: dict[RuleKey, list[Event]] = {}
         self._rules_of: dict[str, dict[RuleKey, None]] = {}
         self._of_target: dict[str, list[Event]] = {}
+        self._of_pipeline: dict[str, list[Event]] = {}
+        self._of_source: dict[str, list[Event]] = {}
         self._pipelines: dict[str, Event] = {}
         self._first: Event | None = None
         self._seqs: list[int] = []
@@ -68,6 +74,9 @@ class History:
         self._recorded.append(max(latest, event.recordedtime))
         self._of_type.setdefault((event.type, event.pipeline), []).append(event)
         self._first = self._first or event
+        self._of_pipeline.setdefault(event.pipeline, []).append(event)
+        if event.source != NATIVE_SOURCE:
+            self._of_source.setdefault(event.source, []).append(event)
         if event.pipeline:
             self._pipelines.setdefault(event.pipeline, event)
         if event.type in KEPT:
@@ -125,6 +134,11 @@ class Snapshot:
         return Snapshot(self._history, at=self.at, seq=self.seq, window=window)
 
     @property
+    def is_whole(self) -> bool:
+        """Tell whether all events are here, or only what one pipeline's levels rest on."""
+        return self._history.is_whole
+
+    @property
     def since(self) -> datetime:
         """Return where the window begins."""
         return self.at - self.window
@@ -140,6 +154,21 @@ class Snapshot:
         """Return the events of one type, of all pipelines and of none, in the order in which they happened."""
         pipelines = (*self._history.pipelines, "")
         return sorted((event for name in pipelines for event in self.events(type_, name)), key=order)
+
+    def of_pipeline(self, pipeline: str) -> list[Event]:
+        """Return all events of a pipeline, in the order of the ledger."""
+        events = self._history._of_pipeline.get(pipeline, [])
+        return events[: bisect_right(events, self.seq, key=_SEQ)]
+
+    def from_source(self, source: str) -> list[Event]:
+        """Return all events that came from another system, in the order of the ledger."""
+        events = self._history._of_source.get(source, [])
+        return events[: bisect_right(events, self.seq, key=_SEQ)]
+
+    @property
+    def pipelines(self) -> tuple[str, ...]:
+        """Return the names of all pipelines that any event belonged to, in order of appearance."""
+        return tuple(name for name in self._history.pipelines if self.first(name) is not None)
 
     def first(self, pipeline: str | None = None) -> Event | None:
         """Return the first event that was recorded, of one pipeline if it is named."""
@@ -188,7 +217,12 @@ class Snapshot:
 def moment_of(event: Event) -> datetime:
     """Return when an event counts as having happened: when it says, or when it was recorded if it is backdated."""
     assert event.recordedtime is not None, "only events of the ledger are measured"
-    return event.recordedtime if is_backdated(event) else event.at
+    return counted_moment(event.at, event.recordedtime)
+
+
+def counted_moment(time: datetime, recorded: datetime) -> datetime:
+    """Return when something counts as having happened, by when it says and by when it was recorded."""
+    return recorded if abs(recorded - time) > BACKDATING_TOLERANCE else time
 
 
 def is_backdated(event: Event) -> bool:

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import datetime
 
 from ratchet.measure.closures import Closure
+from ratchet.measure.completeness import completeness
 from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence, judge
 from ratchet.measure.history import History
 from ratchet.measure.initiators import MODES, weakest_grade
@@ -14,7 +15,6 @@ from ratchet.measure.policies import Criterion, Level, Policy
 from ratchet.records import Evidence, Record
 
 GATED_SHARE = 0.5
-_AUTOMATIC_AFTER_TRAINING = "evaluate"
 
 
 class StageProfile(Record, frozen=True):
@@ -74,6 +74,7 @@ class LevelReport(Record, frozen=True):
         approvals: Sampled deployments with a required approval.
         rubber_stamps: Approvals given within five seconds of being asked for.
         not_applicable: Stages declared not to apply, with the reason.
+        warnings: What is known to be missing from the record, in sentences.
     """
 
     pipeline: str
@@ -93,6 +94,12 @@ class LevelReport(Record, frozen=True):
     approvals: int
     rubber_stamps: int
     not_applicable: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def rubber_stamp_share(self) -> float | None:
+        """Return the share of approved deployments whose approval came within five seconds; ``None`` without any."""
+        return min(1.0, self.rubber_stamps / self.approvals) if self.approvals else None
 
     @property
     def label(self) -> str:
@@ -115,6 +122,7 @@ def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: dat
     blocked = next((result for result in results if not result.is_met), None)
     blocking = tuple(r for r in blocked.results if r.status not in SATISFIED) if blocked else ()
     deployments = evidence.sample("deploy")
+    sampled = [transition for stage in policy.stage_names for transition in evidence.sample(stage)]
     return LevelReport(
         pipeline=pipeline,
         policy=policy.name,
@@ -133,30 +141,8 @@ def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: dat
         approvals=sum(transition.gates > 0 for transition in deployments),
         rubber_stamps=sum(transition.rubber_stamps for transition in deployments),
         not_applicable={stage: reason for stage in policy.stage_names if (reason := evidence.reason_na(stage))},
+        warnings=completeness(evidence.snapshot, pipeline, sampled).warnings,
     )
-
-
-def configured_level(history: History, pipeline: str, policy: Policy, *, as_of: datetime | None = None) -> int:
-    """Return the level that a pipeline's enabled rules would give, if all of them did their work.
-
-    Args:
-        history: The events.
-        pipeline: Whose level.
-        policy: What each level asks for.
-        as_of: The moment (UTC); now if not given.
-    """
-    evidence = PipelineEvidence(history.as_of(as_of), pipeline, policy)
-    rules = evidence.snapshot.rules.enabled(pipeline)
-    led_to = {stage for rule in rules for stage in rule.leads_to}
-    if "train" in led_to:
-        led_to.add(_AUTOMATIC_AFTER_TRAINING)
-    own = sum(rule.origin == "user" for rule in rules)
-    reached = 0
-    for level in policy.levels:
-        if not all(_is_configured(evidence, level, criterion, led_to, own) for criterion in level.criteria):
-            break
-        reached = level.id
-    return reached
 
 
 def _judge_level(evidence: PipelineEvidence, level: Level) -> LevelResult:
@@ -208,20 +194,3 @@ def _explanation(blocked: LevelResult | None, blocking: tuple[CriterionResult, .
 
 def _weakest_evidence(reached: list[LevelResult]) -> Evidence | None:
     return weakest_grade(judged.evidence for result in reached for judged in result.results if judged.evidence)
-
-
-def _is_configured(
-    evidence: PipelineEvidence, level: Level, criterion: Criterion, led_to: set[str], own_rules: int
-) -> bool:
-    """Tell whether enabled rules cover what a criterion asks for.
-
-    The engine lets nothing pass without its gate, and a loop closes where rules lead to all of its parts.
-    """
-    if criterion.measure == "gate_before_deploy":
-        return True
-    if criterion.measure == "user_rules_fired":
-        return own_rules >= criterion.min
-    if criterion.measure == "loop_closure":
-        return {"dataset", "train", "deploy"} <= led_to
-    is_declared_na = criterion.stage in level.na_allowed and bool(evidence.reason_na(criterion.stage))
-    return criterion.stage in led_to or is_declared_na

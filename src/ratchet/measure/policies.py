@@ -136,10 +136,18 @@ def shipped(name: str) -> Policy:
     Raises:
         UnknownName: None of them has that name.
     """
+    return parse(text_of(name).encode(), where=f"{name}.toml")
+
+
+def text_of(name: str) -> str:
+    """Return the file of a policy that comes with Ratchet, to be read or copied.
+
+    Raises:
+        UnknownName: None of them has that name.
+    """
     if name not in SHIPPED:
         raise UnknownName(kind="level policy", name=name, known=", ".join(SHIPPED))
-    file = resources.files("ratchet.measure").joinpath("shipped", f"{name}.toml")
-    return parse(file.read_bytes(), where=f"{name}.toml")
+    return resources.files("ratchet.measure").joinpath("shipped", f"{name}.toml").read_text(encoding="utf-8")
 
 
 def load(path: Path) -> Policy:

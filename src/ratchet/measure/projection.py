@@ -11,10 +11,11 @@ from typing import Protocol
 import msgspec
 
 from ratchet.catalogue import EVENT_TYPES
+from ratchet.measure.activity import Activity, activity
 from ratchet.measure.changes import Change, changes
 from ratchet.measure.closures import closures, own_rules_at_work
 from ratchet.measure.freshness import read_freshness
-from ratchet.measure.history import DEFAULT_WINDOW, History, Snapshot, order
+from ratchet.measure.history import DEFAULT_WINDOW, History, Snapshot, counted_moment, order
 from ratchet.measure.policies import Policy
 from ratchet.measure.practices import Practices
 from ratchet.measure.rulebook import KEPT, LIFECYCLE, rule_key
@@ -37,7 +38,8 @@ from ratchet.records import NATIVE_SOURCE, Event, digest_of
 VERSION = 1
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _FIRED = ("rule.fired",)
-_OF_NO_PIPELINE = (*KEPT, "rule.suppressed", "rule.action.succeeded", *_TARGETED)
+_SAID_ABOUT_PIPELINES = ("assessment.recorded", "source.cursor")
+_OF_NO_PIPELINE = (*KEPT, "rule.suppressed", "rule.action.succeeded", *_TARGETED, *_SAID_ABOUT_PIPELINES)
 _UNMEASURED = (
     "usage.recorded",
     "cost.recorded",
@@ -45,7 +47,6 @@ _UNMEASURED = (
     "label.submitted",
     "module.used",
     "bill.imported",
-    "slo.window.closed",
 )
 MEASURED = tuple(name for name in EVENT_TYPES if name not in _UNMEASURED)
 
@@ -80,10 +81,22 @@ class Kept(Protocol):
     def events(self, pipeline: str, *, until: int, after: int = 0, types: Sequence[str]) -> list[Event]:
         """Return the events of some types of a pipeline, in the order of the ledger."""
 
+    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime]]:
+        """Return when the events of some types of a pipeline happened and were recorded."""
+
     def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
         """Return the events with these sources and ids."""
 
-    def keep(self, pipeline: str, rows: list[dict[str, object]], *, facts: str, window_us: int, seq: int) -> None:
+    def keep(
+        self,
+        pipeline: str,
+        rows: list[dict[str, object]],
+        *,
+        facts: str,
+        activity: str,
+        window_us: int,
+        seq: int,
+    ) -> None:
         """Keep what a fold up to an entry gave for one pipeline."""
 
     def facts(self) -> dict[str, str]:
@@ -199,7 +212,7 @@ class Fold:
             events |= {event.seq: event for event in new}
         for event in self._lives_elsewhere(pipeline, list(events.values()), until):
             events[event.seq] = event
-        history = History()
+        history = History(is_whole=False)
         history.fold(events[seq] for seq in sorted(events))
         return history
 
@@ -229,8 +242,18 @@ class Fold:
         facts = facts_of(snapshot, pipeline, last=last, rules=history.rules_behind(pipeline))
         window = timedelta(days=4 * facts.cadence_days)
         self._kept.keep(
-            pipeline, rows, facts=msgspec.json.encode(facts).decode(), window_us=window // MICROSECOND, seq=until
+            pipeline,
+            rows,
+            facts=msgspec.json.encode(facts).decode(),
+            activity=msgspec.json.encode(self._activity(snapshot, pipeline, until)).decode(),
+            window_us=window // MICROSECOND,
+            seq=until,
         )
+
+    def _activity(self, snapshot: Snapshot, pipeline: str, until: int) -> Activity:
+        """Return when something happened to a pipeline: the first and the last moment of each day are enough."""
+        others = self._kept.times(pipeline, until=until, types=_UNMEASURED)
+        return activity(snapshot, pipeline, others=[counted_moment(*moments) for moments in others]).by_day()
 
 
 def standings(kept: Kept, policy: Policy, *, at: datetime) -> tuple[list[Standing], list[str]]:

@@ -28,16 +28,16 @@ STAGES = (
 )
 INITIATORS = ("cause", "actor")
 _THINGS = {
-    "data": "dataset versions",
-    "train": "trainings",
-    "experiment": "experiments",
-    "evaluate": "evaluations",
-    "deploy": "deployments",
-    "monitor": "monitoring rounds",
-    "sample": "samples of traffic",
-    "label": "rounds of labels or outcomes",
-    "dataset": "generated datasets",
-    "pipeline-ci": "releases of the pipeline",
+    "data": ("dataset version", "dataset versions"),
+    "train": ("training", "trainings"),
+    "experiment": ("experiment", "experiments"),
+    "evaluate": ("evaluation", "evaluations"),
+    "deploy": ("deployment", "deployments"),
+    "monitor": ("monitoring round", "monitoring rounds"),
+    "sample": ("sample of traffic", "samples of traffic"),
+    "label": ("round of labels or outcomes", "rounds of labels or outcomes"),
+    "dataset": ("generated dataset", "generated datasets"),
+    "pipeline-ci": ("release of the pipeline", "releases of the pipeline"),
 }
 
 
@@ -65,9 +65,10 @@ class CustomStage(Record, frozen=True):
         return event.type == self.type and (not self.where or _holds(self.where, event))
 
 
-def things(stage: str) -> str:
-    """Return what the changes of a stage are called, in the plural."""
-    return _THINGS.get(stage, f"changes in stage '{stage}'")
+def things(stage: str, number: int = 2) -> str:
+    """Return what so many changes of a stage are called."""
+    one, several = _THINGS.get(stage, (f"change in stage '{stage}'", f"changes in stage '{stage}'"))
+    return one if number == 1 else several
 
 
 def check_where(text: str) -> None:

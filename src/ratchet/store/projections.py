@@ -5,9 +5,12 @@ replaced by what an earlier state of the ledger gave.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, tuple_
+from sqlalchemy.exc import OperationalError
 
 from ratchet.records import Event
 from ratchet.store.database import Database
@@ -15,6 +18,16 @@ from ratchet.store.ledger import _decode, _query
 from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
 
 _BATCH = 500
+
+
+class _Times(msgspec.Struct):
+    """The two moments of an envelope."""
+
+    time: datetime
+    recordedtime: datetime
+
+
+_TIMES = msgspec.json.Decoder(_Times)
 
 
 class Projections:
@@ -58,6 +71,14 @@ class Projections:
             if self._cursor(transaction) == 0:
                 for table in (transition, transition_fold, projection, standing):
                     transaction.execute(delete(table))
+
+    def is_writable(self) -> bool:
+        """Tell whether rows can be kept at all: a database may be open for reading only."""
+        try:
+            with self._database.write():
+                return True
+        except OperationalError:
+            return False
 
     # ---- what a fold reads
 
@@ -107,6 +128,15 @@ class Projections:
         query = _query(types=types).where(ledger.c.pipeline == pipeline, ledger.c.seq > after, ledger.c.seq <= until)
         return self._decoded(query.order_by(ledger.c.seq))
 
+    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime]]:
+        """Return when the events of some types of a pipeline happened and were recorded, without reading them."""
+        query = select(ledger.c.envelope).where(
+            ledger.c.pipeline == pipeline, ledger.c.seq <= until, ledger.c.type.in_(types)
+        )
+        with self._database.read() as connection:
+            found = [_TIMES.decode(envelope) for envelope in connection.execute(query).scalars()]
+        return [(one.time, one.recordedtime) for one in found]
+
     def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
         """Return the events with these sources and ids, as far as they are there."""
         found: list[Event] = []
@@ -123,13 +153,23 @@ class Projections:
 
     # ---- what it keeps
 
-    def keep(self, pipeline: str, rows: Sequence[dict[str, Any]], *, facts: str, window_us: int, seq: int) -> None:
+    def keep(
+        self,
+        pipeline: str,
+        rows: Sequence[dict[str, Any]],
+        *,
+        facts: str,
+        activity: str,
+        window_us: int,
+        seq: int,
+    ) -> None:
         """Keep what a fold up to an entry gave for one pipeline, in one transaction; a later fold's stays.
 
         Args:
             pipeline: Whose transitions.
             rows: All of them, by the names of the table's columns.
-            facts: What is kept beside them.
+            facts: What is kept beside them, and read for each question about levels.
+            activity: What is kept beside them, and read for questions about time.
             window_us: How far back its evidence counts, where that is longer than a policy says.
             seq: The entry.
         """
@@ -147,7 +187,7 @@ class Projections:
             if new:
                 transaction.execute(insert(transition), new)
             transaction.execute(delete(transition_fold).where(folded))
-            fold = {"pipeline": pipeline, "seq": seq, "window_us": window_us, "facts": facts}
+            fold = {"pipeline": pipeline, "seq": seq, "window_us": window_us, "facts": facts, "activity": activity}
             transaction.execute(insert(transition_fold), fold)
 
     # ---- what is asked
@@ -157,6 +197,12 @@ class Projections:
         with self._database.read() as connection:
             rows = connection.execute(select(transition_fold.c.pipeline, transition_fold.c.facts))
             return {row.pipeline: row.facts for row in rows}
+
+    def activities(self) -> dict[str, str]:
+        """Return what is kept of when things happened to each pipeline."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(transition_fold.c.pipeline, transition_fold.c.activity))
+            return {row.pipeline: row.activity for row in rows}
 
     def tails(self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int) -> dict[str, dict[str, str]]:
         """Return the codes of each pipeline's most recent transitions by stage, in one string of two letters each.

@@ -183,6 +183,8 @@ transition_fold = Table(
     Column("seq", BigInteger, nullable=False),
     Column("window_us", BigInteger, nullable=False),
     Column("facts", Text, nullable=False),
+    # Not among the facts, which are read for each question about levels.
+    Column("activity", Text, nullable=False),
 )
 
 projection = Table(

@@ -32,8 +32,8 @@ EVIDENCE_TYPES = {
     "sample": ("sample.taken",),
     "label": ("feedback.joined", "label.batch.ingested"),
     "dataset": ("dataset.generated",),
+    "pipeline-ci": ("pipeline_version.released",),
 }
-STAGES = tuple(EVIDENCE_TYPES)
 
 
 class StageMark(Record, frozen=True):
@@ -188,8 +188,7 @@ def stage_marks(report: LevelReport, policy: Policy) -> tuple[StageMark, ...]:
     """Return how each stage stands, by the measure that the policy asks for there."""
     asked = {one.stage: one.measure for level in policy.levels for one in level.criteria if one.stage}
     marks = []
-    for stage in STAGES:
-        profile = report.profile[stage]
+    for stage, profile in report.profile.items():
         result = profile.exec if asked.get(stage) == "exec" else profile.init
         if stage in asked or result.n:
             marks.append(StageMark(stage=stage, result=result, na_reason=profile.na_reason))

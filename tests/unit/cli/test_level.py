@@ -89,7 +89,10 @@ def test_before_anything_happened_nothing_is_known(call: Call) -> None:
     ("arguments", "message"),
     [
         (("nothing",), "No pipeline named 'nothing'. Known: returns."),
-        (("--policy", "lax"), "No level policy named 'lax'. Known: standard, strict, manual-semi-full, google-0-2, microsoft-0-4."),
+        (
+            ("--policy", "lax"),
+            "No level policy named 'lax'. Known: standard, strict, manual-semi-full, google-0-2, microsoft-0-4.",
+        ),
     ],
 )
 def test_unknown_names_are_answered_with_the_known(call: Call, arguments: tuple[str, ...], message: str) -> None:

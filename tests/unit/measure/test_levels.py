@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from ratchet.measure.levels import LevelReport, configured_level, measure_level
+from ratchet.measure.gaps import configured_level
+from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy, parse, shipped
 from tests.ledgers import LAPTOP, PIPELINE, LedgerBuilder
 

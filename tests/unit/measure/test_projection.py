@@ -19,7 +19,7 @@ from ratchet.records import Event
 from ratchet.store import migrations
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.projections import Projections
-from tests.ledgers import LAPTOP, PERSON, LedgerBuilder
+from tests.ledgers import PERSON, LedgerBuilder
 from tests.rows import write_rows
 
 POLICIES = [shipped(name) for name in ("standard", "strict", "manual-semi-full", "google-0-2", "microsoft-0-4")]
@@ -156,12 +156,25 @@ def test_a_cause_that_comes_late_changes_the_rows_that_waited_for_it(site: Site)
     """A chain that was broken is read again when its cause arrives, even if that belongs to no pipeline."""
     ledger = LedgerBuilder()
     ledger.scheduled_training(weeks=3)
-    queued = [e for e in ledger.events if e.type == "rule.fired"]
-    early = [e for e in ledger.events if e not in queued]
-    site.add(early)
+    ticks = [event for event in ledger.events if event.type == "clock.ticked"]
+    site.add([event for event in ledger.events if event not in ticks])
     assert site.standings(POLICIES[0])["flight-delay"].level == 0
-    late = [replace(event, recordedtime=ledger.now, pipeline="") for event in queued]
-    site.add(late)
+    site.add([replace(event, recordedtime=ledger.now, pipeline="") for event in ticks])
+    assert site.standings(POLICIES[0]) == site.measured(POLICIES[0])
+    assert site.standings(POLICIES[0])["flight-delay"].level == 1
+
+
+def test_a_success_of_no_pipeline_counts_for_the_rule_that_fired(site: Site) -> None:
+    """A rule of the team's own has worked as soon as its success is recorded, whichever pipeline that names."""
+    ledger = LedgerBuilder()
+    for _ in range(4):
+        ledger.automated_week()
+    ledger.own_rule_at_work()
+    successes = [event for event in ledger.events if event.type == "rule.action.succeeded"]
+    site.add([event for event in ledger.events if event not in successes])
+    assert site.standings(POLICIES[0])["flight-delay"].level == 3
+    site.add([replace(event, pipeline="") for event in successes])
+    assert site.standings(POLICIES[0])["flight-delay"].level == 4
     assert site.standings(POLICIES[0]) == site.measured(POLICIES[0])
 
 
@@ -175,8 +188,8 @@ def test_a_touch_of_no_pipeline_reaches_its_target(site: Site) -> None:
     last = [event for event in ledger.events if event.type == "traffic.shifted"][-1]
     touch = ledger.touch(str(last.data["deployment_id"]), "override", actor=PERSON)
     at = last.at + timedelta(hours=2)
-    site.add([replace(touch, pipeline="", time=at, recordedtime=ledger.now)])
-    touch = ledger.touch(str(last.data["deployment_id"]), "override", actor=LAPTOP)
+    site.add([replace(touch, pipeline="", time=at, recordedtime=at)])
+    assert site.standings(POLICIES[0])["flight-delay"].level == 1
     assert site.standings(POLICIES[0]) == site.measured(POLICIES[0])
 
 

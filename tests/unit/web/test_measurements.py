@@ -46,3 +46,13 @@ def test_levels_over_time_never_change_afterwards(site: Site) -> None:
     levels = [point.level for point in first if point.level is not None]
     assert levels == sorted(levels)
     assert first[-1].month == f"{clock.now():%Y-%m}"
+
+
+def test_stages_of_a_policy_of_ones_own_are_shown(site: Site) -> None:
+    """A policy may add stages, and its pages show them beside those that all pipelines have."""
+    overview = Measurements(site.workspace).overview(shipped("manual-semi-full"))
+    line = overview.line("flight-delay")
+    assert line is not None
+    assert {mark.stage for mark in line.stages} >= {"train", "features", "pipeline-ci"}
+    page = site.browser().get("/pipelines/flight-delay?policy=manual-semi-full").text
+    assert "feature" in page
