@@ -33,7 +33,7 @@ def to_html(process_map: ProcessMap, measured: dict[str, Measured] | None = None
     return template.render(
         map=process_map,
         measured=measured,
-        picture=Markup(draw(process_map, measured)),  # noqa: S704, drawn by us, with every text escaped
+        picture=Markup(draw(process_map, measured, has_title=False)),  # noqa: S704, drawn by us, with every text escaped
         summary=degree_summary(process_map),
         looks=list(DEGREES.values()),
         letters={name: look.letter for name, look in DEGREES.items()},

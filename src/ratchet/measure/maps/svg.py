@@ -30,18 +30,19 @@ _SWATCH = 30.0
 _LINE_HEIGHT = 16.0
 
 
-def draw(process_map: ProcessMap, measured: dict[str, Measured] | None = None) -> str:
+def draw(process_map: ProcessMap, measured: dict[str, Measured] | None = None, *, has_title: bool = True) -> str:
     """Return the picture of a map.
 
     Args:
         process_map: What to draw.
         measured: What the ledger says about its nodes; drawn as a second, small square where it is given.
+        has_title: Whether the name stands above it; not where it stands there already.
     """
     geometry = place(process_map)
     seen = measured or {}
     wide_enough = text_width(process_map.title, size=_TITLE_SIZE * BOLD)
     width = max(geometry.width, _NARROWEST, wide_enough) + 2 * _MARGIN
-    title, title_height = _title(process_map, width=width - 2 * _MARGIN)
+    title, title_height = _title(process_map, width=width - 2 * _MARGIN) if has_title else ("", _MARGIN)
     legend, legend_height = _legend(process_map, width=width - 2 * _MARGIN, is_measured=measured is not None)
     legend_top = title_height + geometry.height + 30
     height = legend_top + legend_height + _MARGIN

@@ -140,3 +140,13 @@ def test_corners_are_rounded_within_their_stretches() -> None:
     """A stretch that is shorter than two radii is not overshot."""
     path = rounded(((0.0, 0.0), (6.0, 0.0), (6.0, 50.0)))
     assert path == "M0.0,0.0L3.0,0.0Q6.0,0.0 6.0,3.0L6.0,50.0"
+
+
+def test_a_picture_below_a_heading_has_none_of_its_own() -> None:
+    """Its name stays for screen readers, and is not drawn a second time."""
+    made = process_map(node("a"), name="Once")
+    with_title, without = (ET.fromstring(draw(made, has_title=one)) for one in (True, False))  # noqa: S314, our own text
+    assert "Once" in texts(with_title)
+    assert "Once" not in texts(without)
+    assert without.find(f"{SVG}title").text == "Once"  # type: ignore[union-attr]
+    assert float(without.attrib["height"]) < float(with_title.attrib["height"])
