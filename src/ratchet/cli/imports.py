@@ -49,7 +49,10 @@ def import_command() -> None:
 @_DRY
 @with_session
 def github_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -> None:
-    """Import workflow runs, jobs, deployments, statuses and reviews that were exported from GitHub."""
+    """Import exported GitHub runs and deployments.
+
+    A file holds pages of the REST API: workflow runs, jobs, deployments, their statuses, reviews of environments.
+    """
     from ratchet.importers import github
 
     _import_files(session, files, github, is_dry=is_dry)
@@ -66,7 +69,10 @@ def github_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -
 @_DRY
 @with_session
 def airflow_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) -> None:
-    """Import DAG runs and task instances that were exported from Airflow 2 or 3."""
+    """Import exported Airflow runs and tasks.
+
+    A file holds pages of the REST API of Airflow 2 or 3: DAG runs and task instances.
+    """
     from ratchet.importers import airflow
 
     _import_files(session, files, airflow, is_dry=is_dry)
@@ -83,7 +89,11 @@ def airflow_command(session: Session, *, files: tuple[Path, ...], is_dry: bool) 
 @_DRY
 @with_session
 def mlflow_command(session: Session, *, address: str, is_dry: bool) -> None:
-    """Import runs, registered versions and aliases from an MLflow tracking server."""
+    """Import from an MLflow tracking server.
+
+    Runs, registered versions and aliases are asked for page by page. A server behind a sign-in gets
+    MLFLOW_TRACKING_TOKEN, or MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
+    """
     from ratchet.importers import mlflow
     from ratchet.importers.overview import overview
     from ratchet.importers.pulls import Puller, broken_starts, last_position

@@ -66,6 +66,13 @@ def test_events_stand_in_the_order_in_which_they_happened(desk: Desk) -> None:
     assert times == sorted(times)
 
 
+def test_the_order_holds_over_several_pages(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the source lists first is the newest; the first page of the ledger has the oldest all the same."""
+    monkeypatch.setattr(pulls, "PAGE_RECORDS", 2)
+    desk.take(desk.save("runs.json", page(*(run(number, day=number) for number in (4, 2, 3, 1)))), sections=SECTIONS)
+    assert [event.subject for event in desk.events("run.finished")] == ["1001.1", "1002.1", "1003.1", "1004.1"]
+
+
 def test_a_cursor_says_what_the_source_claims(desk: Desk) -> None:
     """What is missing is in the count, so that the hole can be seen."""
     puller = desk.take(desk.save("runs.json", page(run(1), run(2, day=7), total=5)), sections=SECTIONS)
