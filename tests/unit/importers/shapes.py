@@ -107,11 +107,12 @@ class Desk:
 
     Args:
         folder: Where both lie.
+        url: Of another database.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, url: str = "") -> None:
         self.folder = folder
-        self.database = Database(sqlite_url(folder / "ratchet.db"))
+        self.database = Database(url or sqlite_url(folder / "ratchet.db"))
         migrations.migrate(self.database)
         self.ledger = Ledger(self.database, lambda transaction, events: None)
 
@@ -149,9 +150,9 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path) -> Iterator[Desk]:
+def desk(folder: Path, *, url: str = "") -> Iterator[Desk]:
     """Give a desk, and close its database."""
-    made = Desk(folder)
+    made = Desk(folder, url=url)
     try:
         yield made
     finally:

@@ -76,6 +76,7 @@ def modes(desk: Desk, stage: str = "train") -> list[str]:
         ({"run_type": "manual", "triggered_by": "rest_api", "triggering_user_name": "person-1"}, "unknown"),
         ({"run_type": "manual", "triggered_by": "operator"}, "unknown"),
         ({"run_type": "backfill"}, "assisted"),
+        ({"run_type": "backfill", "triggered_by": "rest_api"}, "unknown"),
         ({"run_type": "something_new"}, "unknown"),
     ],
 )

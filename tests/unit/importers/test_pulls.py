@@ -8,6 +8,7 @@ import pytest
 from ratchet import faults
 from ratchet.config import ImportSection
 from ratchet.importers import pulls
+from tests.unit.importers import shapes
 from tests.unit.importers.shapes import Desk, approval, deployment, page, run, status, types_of
 
 SECTIONS = {"Retrain": ImportSection(pipeline="churn", stages=("train", "evaluate"))}
@@ -165,6 +166,19 @@ def test_progress_is_reported_page_by_page(desk: Desk, monkeypatch: pytest.Monke
     path = desk.save("runs.json", page(*(run(number, day=number) for number in range(1, 6))))
     desk.take(path, report=lambda done, every: seen.append((done, every)))
     assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+@pytest.mark.postgres
+def test_a_server_keeps_pages_as_a_file_does(tmp_path: Path, postgres_url: str) -> None:
+    """On PostgreSQL, too: new, known, changed, contradicted."""
+    with shapes.desk(tmp_path, url=postgres_url) as desk:
+        counts = []
+        for changes in ({"status": "in_progress", "conclusion": None}, {}, {}, {"conclusion": "failure"}):
+            path = desk.save("runs.json", page(run(1, **changes)))
+            tally = desk.take(path, sections=SECTIONS).tallies["github/example/churn"]
+            counts.append((tally.new_events, tally.known_events, len(tally.conflicts)))
+        assert counts == [(3, 0, 0), (3, 3, 0), (0, 6, 0), (0, 4, 1)]
+        assert desk.level("churn").profile["train"].init.n == 1
 
 
 def test_a_start_that_nobody_recorded_is_found(desk: Desk) -> None:
