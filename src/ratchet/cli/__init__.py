@@ -39,6 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Assessment": {
         "assess": ("assess", "Draw how the work is done, how it shall be, and the way between."),
+        "evaluate": ("evaluate", "Choose a platform: questionnaires by group, a comparison in numbers."),
     },
 }
 COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}

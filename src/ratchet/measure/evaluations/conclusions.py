@@ -1,0 +1,81 @@
+"""The conclusion of an evaluation: what was chosen, why, by whom, and on which state of the answers.
+
+Invariant: a conclusion is written once; it names the digest of everything that it rests on, so that a later change of
+that is seen.
+"""
+
+from datetime import datetime
+
+from ratchet.measure.evaluations.tables import TableFile, toml_text
+from ratchet.records import Record
+
+_KEYS = ("choice", "reasons", "by", "concluded_at", "digest", "answered", "expected", "missing", "disqualified")
+_HEAD = "# The conclusion. It is written once; what it rests on has the sha256 `digest`.\n"
+
+
+class Conclusion(Record, frozen=True):
+    """What came of an evaluation.
+
+    Attributes:
+        choice: Name of a candidate, or ``none``.
+        by: Who concluded.
+        concluded_at: When (ISO, UTC).
+        digest: Digest of definition and answers at that moment.
+        answered: How many answers counted.
+        expected: How many there could have been.
+        missing: Respondents who had not answered everything.
+        disqualified: Candidates that a red answer to a must ruled out.
+    """
+
+    choice: str
+    reasons: tuple[str, ...]
+    by: str
+    concluded_at: str
+    digest: str
+    answered: int
+    expected: int
+    missing: tuple[str, ...] = ()
+    disqualified: tuple[str, ...] = ()
+
+    @property
+    def day(self) -> str:
+        """Return the day, such as ``2024-12-31``."""
+        return self.concluded_at[:10]
+
+
+def to_toml(conclusion: Conclusion) -> bytes:
+    """Return a conclusion as a TOML file."""
+    lines = [_HEAD, "[conclusion]"]
+    for name in _KEYS:
+        value = getattr(conclusion, name)
+        if isinstance(value, tuple):
+            lines.append(f"{name} = [{', '.join(toml_text(one) for one in value)}]")
+        else:
+            lines.append(f"{name} = {value if isinstance(value, int) else toml_text(value)}")
+    return ("\n".join(lines) + "\n").encode()
+
+
+def parse(content: bytes, *, where: str) -> Conclusion:
+    """Return the conclusion in a file's bytes.
+
+    Raises:
+        ConfigInvalid: They are none.
+    """
+    table = TableFile(content, where=where).table("conclusion")
+    table.refuse_unknown(_KEYS, "a conclusion")
+    moment = table.text("concluded_at")
+    try:
+        datetime.fromisoformat(moment)
+    except ValueError:
+        table.refuse("concluded_at", f"is '{moment}'.", "Write a moment such as 2024-12-31T12:00:00+00:00.")
+    return Conclusion(
+        choice=table.text("choice"),
+        reasons=table.texts("reasons"),
+        by=table.text("by"),
+        concluded_at=moment,
+        digest=table.text("digest"),
+        answered=int(table.number("answered", default=0) or 0),
+        expected=int(table.number("expected", default=0) or 0),
+        missing=table.texts("missing"),
+        disqualified=table.texts("disqualified"),
+    )
