@@ -316,6 +316,7 @@ def load(folder: Path) -> Config:
     _check_time_zones(config, text=text, path=path)
     _check_teams(config, text=text, path=path)
     _check_kpi_names(config, text=text, path=path)
+    _check_budgets(config, text=text, path=path)
     return config
 
 
@@ -494,3 +495,24 @@ def _check_kpi_names(config: Config, *, text: str, path: Path) -> None:
                 problem=f"unknown KPI '{name}'.",
                 remedy=f"Known: {', '.join(KPI_NAMES)}.",
             )
+
+
+def _check_budgets(config: Config, *, text: str, path: Path) -> None:
+    """Refuse budgets of teams that are not declared, and two for the same thing."""
+    teams = dict.fromkeys(section.name for section in config.team)
+    seen: set[tuple[str, str]] = set()
+    for number, section in enumerate(config.budget):
+        where = f"{path}:{line_of(text, f'.budget[{number}].name')}"
+        if section.scope == "team" and section.name not in teams:
+            raise ConfigInvalid(
+                where=where,
+                problem=f"the budget is for the team '{section.name}', which is not declared.",
+                remedy=f"Declare it with [[team]]{', or name one of: ' if teams else ''}{', '.join(teams)}.",
+            )
+        if (section.scope, section.name) in seen:
+            raise ConfigInvalid(
+                where=where,
+                problem=f"the {section.scope} '{section.name}' has two budgets.",
+                remedy="Leave one of them out; the other names the whole month's amount.",
+            )
+        seen.add((section.scope, section.name))

@@ -739,6 +739,37 @@ class PredictionLogUnwritable(RatchetError):
     )
 
 
+# ---- money
+
+
+@dataclass
+class BillRefused(RatchetError):
+    """A file is no bill that can be taken in."""
+
+    where: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "{where}: {problem}. Nothing of this file was imported. {remedy}"
+
+
+@dataclass
+class BudgetSpent(RatchetError):
+    """A run would be charged to a budget that is used up."""
+
+    pipeline: str
+    scope: str
+    name: str
+    spent: float
+    amount: float
+    currency: str
+    month: str
+    remedy: str
+    template: ClassVar[str] = (
+        "No run of '{pipeline}' was started: the budget of the {scope} '{name}' is {amount:.2f} {currency} for "
+        "{month}, and {spent:.2f} are spent. {remedy}"
+    )
+
+
 # ---- monitoring
 
 

@@ -249,6 +249,10 @@ def test_the_settings_of_kpis_are_read(tmp_path: Path) -> None:
         ('[kpi.cost]\ntarget = "low"', 4, "Allowed here: owner, target"),
         ('[[prices.item]]\nresource = "x"\nunit = "s"\namount = -1.0', 6, "Allowed here: resource, unit, amount"),
         ('[[budget]]\nscope = "team"\nname = "a"\namount_month = 0.0', 6, "> 0.0"),
+        ('[[budget]]\nscope = "team"\nname = "a"\namount_month = -1.0', 6, "> 0.0"),
+        ('[[budget]]\nscope = "team"\nname = "a"\namount_month = 1.0', 5, "team 'a', which is not declared. Declare"),
+        ('[[team]]\nname = "b"\n[[budget]]\nscope = "team"\nname = "a"\namount_month = 1.0', 7, "or name one of: b"),
+        (2 * '[[budget]]\nscope = "pipeline"\nname = "a"\namount_month = 1.0\n', 9, "'a' has two budgets"),
         ('[working_hours]\nfrom = "9"', 4, "Allowed here: days, from, until"),
     ],
 )

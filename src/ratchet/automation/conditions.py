@@ -1,8 +1,10 @@
 """Conditions of rules, in CEL: checked when a rule is loaded, evaluated when its event comes.
 
-Invariant: a condition sees the event and numbers about the pipeline, can change nothing, and ends.
+Invariant: a condition sees the event and numbers about the pipeline, can change nothing, and ends; no number is worked
+out that it does not name.
 """
 
+import re
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,16 @@ if TYPE_CHECKING:
     import cel
 
 VARIABLES = ("event", "kpi")
-KPIS = ("data_age_days", "train_age_days")
+# What the registry knows of the version that serves, and what the measure reads off the ledger.
+AGES = ("data_age_days", "train_age_days")
+MEASURED = ("level", "spent_usd_month", "forecast_usd_month")
+KPIS = (*AGES, *MEASURED)
 _SECONDS_PER_DAY = 86_400
+_TEXT = r"""(?:\"{3}(?:\\.|.)*?\"{3}|\'{3}(?:\\.|.)*?\'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')"""
+# The variable kpi: alone, with a name after a dot, or with a name in brackets. Texts are passed over.
+_USE = re.compile(
+    rf"""(?<![\w.])kpi\b(?:\s*\.\s*(?P<dotted>\w+)|\s*\[\s*(?P<quoted>{_TEXT})\s*\])?|{_TEXT}""", re.DOTALL
+)
 
 
 class BrokenCondition(Exception):
@@ -43,7 +53,21 @@ def compile_condition(text: str) -> "cel.Program":
     unknown = sorted(set(program.variables()) - set(VARIABLES))
     if unknown:
         raise BrokenCondition(f"names '{unknown[0]}'; a condition knows {' and '.join(VARIABLES)}")
+    strange = sorted(names_used(text) - set(KPIS))
+    if strange:
+        raise BrokenCondition(f"names 'kpi.{strange[0]}'; the numbers are {', '.join(f'kpi.{one}' for one in KPIS)}")
     return program
+
+
+def names_used(text: str) -> frozenset[str]:
+    """Return the numbers that a condition names; all of them where it uses ``kpi`` in another way."""
+    found: set[str] = set()
+    for use in _USE.finditer(text):
+        if use["dotted"] or use["quoted"]:
+            found.add(use["dotted"] or use["quoted"].strip("\"'"))
+        elif use[0] == "kpi":
+            found |= set(KPIS)
+    return frozenset(found)
 
 
 def holds(text: str, event: Event, kpi: dict[str, float]) -> bool:
@@ -65,8 +89,8 @@ def holds(text: str, event: Event, kpi: dict[str, float]) -> bool:
     return result
 
 
-def kpis(resources: Resources, pipeline: str) -> dict[str, float]:
-    """Return the numbers that conditions may use, for the version of a pipeline that serves; none where none does."""
+def ages(resources: Resources, pipeline: str) -> dict[str, float]:
+    """Return the ages of the version of a pipeline that serves; none where none does."""
     with resources.database.read() as connection:
         declared: dict[str, Any] = registry.state(connection, "pipelines", {})
         live = registry.live_release(connection, declared[pipeline]["model"]) if pipeline in declared else None

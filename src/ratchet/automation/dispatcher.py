@@ -5,7 +5,7 @@ event; actions of a list run in order, each caused by the last event of the one 
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +24,7 @@ from ratchet.loop import projects, registry
 from ratchet.loop.resources import Resources
 from ratchet.records import Actor, Event, derive_id
 
+Numbers = Callable[[str, Collection[str]], dict[str, float]]
 _log = logging.getLogger(__name__)
 _TRIGGERS = {"clock.ticked": "schedule", "custom.emitted": "custom", "code.pushed": "code"}
 
@@ -58,10 +59,12 @@ class Dispatcher:
 
     Args:
         resources: The workspace's parts.
+        measured: Gives those of the numbers that conditions name and only the measure knows, of a pipeline.
     """
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, measured: Numbers = lambda _pipeline, _names: {}) -> None:
         self._resources = resources
+        self._measured = measured
 
     # ---- the job "dispatch"
 
@@ -104,9 +107,11 @@ class Dispatcher:
         return True
 
     def _kpis(self, rule: Rule, event: Event) -> dict[str, float]:
-        if "kpi" not in rule.when:
-            return {}
-        return conditions.kpis(self._resources, rule.pipeline or event.pipeline)
+        names = conditions.names_used(rule.when)
+        pipeline = rule.pipeline or event.pipeline
+        found = conditions.ages(self._resources, pipeline) if names.intersection(conditions.AGES) else {}
+        wanted = names.intersection(conditions.MEASURED)
+        return found | (self._measured(pipeline, wanted) if wanted else {})
 
     def _limit(self, rule: Rule, event: Event) -> str:
         """Say why a rule may not fire now, or nothing."""

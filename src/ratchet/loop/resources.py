@@ -3,15 +3,21 @@
 Invariant: made once by the workspace and handed down; only the settings are ever replaced, when the file has changed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ratchet.config import Config
 from ratchet.engine.executors import Limits, Zygotes
 from ratchet.engine.runs import Runs
+from ratchet.records import Actor
 from ratchet.store.artifacts import Artifacts
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
+
+
+def _admit_all(_pipeline: str, _actor: Actor) -> None:
+    """Let everybody start runs of everything."""
 
 
 @dataclass
@@ -21,6 +27,7 @@ class Resources:
     Attributes:
         project: The folder with ``ratchet.toml`` and the user's Python files.
         folder: The folder with the state, ``.ratchet`` in the project.
+        admit_run: Asked before a run of a pipeline is queued, with who wants it; raises what stands in its way.
     """
 
     project: Path
@@ -31,6 +38,7 @@ class Resources:
     runs: Runs
     artifacts: Artifacts
     zygotes: Zygotes
+    admit_run: Callable[[str, Actor], None] = _admit_all
 
     @property
     def limits(self) -> Limits:

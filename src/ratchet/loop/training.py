@@ -44,6 +44,7 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
         UnknownName: No such pipeline.
         ParameterUnknown: The pipeline takes no such parameter.
         NoData: A dataset has no version.
+        BudgetSpent: A budget that it would be charged to is used up, and says that nothing more is started.
     """
     snapshot, _ = projects.current(resources)
     declaration = projects.pipeline(resources, pipeline)
@@ -52,6 +53,10 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
     source = origin.current()
     assert source is not None, "a run is queued inside an origin"
     assert source.key, "a run is queued inside an origin with a key"
+    queued_id = derive_id(source.key, "run.queued", pipeline)
+    if resources.ledger.get(queued_id) is None:
+        # What was let in stays let in, when the work is done again after a crash.
+        resources.admit_run(pipeline, source.actor)
     run = Run(
         id=derive_id("run", source.key, pipeline),
         pipeline=pipeline,
@@ -64,7 +69,7 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
         seed=int(chosen.get("seed") or 0),
         hardware=_hardware(),
         queued_at=clock.now(),
-        queued_event=derive_id(source.key, "run.queued", pipeline),
+        queued_event=queued_id,
     )
     with resources.database.write() as transaction:
         queued = _append(resources, transaction, run, "run.queued", {}, event_id=run.queued_event)

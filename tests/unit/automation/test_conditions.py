@@ -46,6 +46,8 @@ def test_a_condition_sees_event_and_numbers(text: str, expected: bool) -> None:
         ("1 +", "cannot be parsed"),
         ("rows > 3", "names 'rows'; a condition knows event and kpi"),
         ("event.data.x > limits.y", "names 'limits'"),
+        ("kpi.spend > 1.0", "names 'kpi.spend'; the numbers are kpi.data_age_days, kpi.train_age_days, kpi.level"),
+        ("kpi['spend'] > 1.0", "names 'kpi.spend'"),
     ],
 )
 def test_what_cannot_mean_anything_is_refused_when_it_is_loaded(text: str, problem: str) -> None:
@@ -70,15 +72,37 @@ def test_what_cannot_be_evaluated_says_why(text: str, problem: str) -> None:
         holds(text, event(score=0.25, kind="drift"), {})
 
 
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("", set()),
+        ("event.data.score > 0.2", set()),
+        ("kpi.level > 2.0 || kpi.data_age_days > 7.0", {"level", "data_age_days"}),
+        ("kpi . level > 2.0", {"level"}),
+        ("has(kpi.spent_usd_month)", {"spent_usd_month"}),
+        ("kpi['level'] > kpi[ \"data_age_days\" ]", {"level", "data_age_days"}),
+        ("event.data.kpi.other > 1", set()),
+        ("event.data.text == 'kpi.level' || event.data.text == \"it's kpi\"", set()),
+        ("event.data.text == r'kpi.level' && '\\'kpi.level' != ''", set()),
+        ("'level' in kpi", set(conditions.KPIS)),
+        ("kpi[event.data.name] > 1.0", set(conditions.KPIS)),
+    ],
+)
+def test_a_condition_names_its_numbers(text: str, names: set[str]) -> None:
+    """Those that it does not name are not worked out; where it can be any, all are."""
+    assert not text or compile_condition(text)
+    assert conditions.names_used(text) == names
+
+
 def test_numbers_are_those_of_the_version_that_serves(stage: Stage, simulated: None) -> None:
     """Days since it was trained, and since the latest data that it saw; none where nothing serves."""
-    assert conditions.kpis(stage.resources, "churn") == {}
+    assert conditions.ages(stage.resources, "churn") == {}
     stage.declare()
-    assert conditions.kpis(stage.resources, "churn") == {}
+    assert conditions.ages(stage.resources, "churn") == {}
     stage.make_live(stage.add_version())
     clock.advance(projects.START + timedelta(days=3))
-    found = conditions.kpis(stage.resources, "churn")
+    found = conditions.ages(stage.resources, "churn")
     assert found["train_age_days"] == pytest.approx(3)
     latest = projects.customers(200)["seen_at"].max()
     assert found["data_age_days"] == pytest.approx((clock.now() - latest).total_seconds() / 86_400)
-    assert tuple(sorted(found)) == tuple(sorted(conditions.KPIS))
+    assert tuple(sorted(found)) == tuple(sorted(conditions.AGES))

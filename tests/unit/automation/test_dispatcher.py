@@ -136,7 +136,7 @@ def test_a_fault_of_ours_suppresses_one_rule_only(ruled: Callable[..., Stage], m
     def broken(*_args: object) -> None:
         raise MemoryError("none left")
 
-    monkeypatch.setattr(conditions, "kpis", broken)
+    monkeypatch.setattr(conditions, "ages", broken)
     alert(stage)
     stage.runs.work()
     assert [one.data["reason"] for one in stage.events("rule.suppressed")] == ["MemoryError: none left"]
