@@ -29,6 +29,8 @@ from ratchet.loop.resources import Resources
 from ratchet.loop.serving import claim
 from ratchet.measure import policies
 from ratchet.measure.history import History
+from ratchet.measure.kpis.desk import Desk
+from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
@@ -102,6 +104,8 @@ class Workspace:
         self._history = History()
         self._folding = threading.Lock()
         self._measured_until = 0
+        desk = Desk(self.history, settings=lambda: Settings.of(self.config), policies=self.policies)
+        self.ask, self.kpi, self.kpis, self.kpi_over_months = desk.ask, desk.kpi, desk.kpis, desk.over_months
         self._tidy_at = 0.0
         self._seal_at = 0.0
         self._prepare_engine()

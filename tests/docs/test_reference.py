@@ -17,12 +17,14 @@ from ratchet.automation.conditions import KPIS
 from ratchet.automation.rules import presets
 from ratchet.catalogue import EVENT_TYPES
 from ratchet.cli import COMMANDS
+from ratchet.config import KPI_NAMES
 from ratchet.loop.fitness import METRICS, MINIMUM_HOLDOUT_ROWS, SMOKE_ROWS, is_loss
 from ratchet.loop.sampling import STRATEGIES
 from ratchet.loop.serving import protocol
 from ratchet.measure import policies
 from ratchet.measure.changes import STAGES
 from ratchet.measure.initiators import MODES
+from ratchet.measure.kpis.catalogue import KPIS as MEASURED
 from ratchet.web import api
 from ratchet.web.cloudevents import OPEN_TYPES
 from tests.docs import pages
@@ -270,13 +272,30 @@ def test_the_example_of_a_policy_is_one() -> None:
 
 def test_the_page_of_commands_is_up_to_date() -> None:
     """The page is what `make docs` writes now."""
+    assert (pages.REFERENCE / "cli.md").read_text() == _generate().cli_page(), "run: make docs"
+
+
+def test_the_page_of_kpis_is_the_generated_one() -> None:
+    """What each KPI says stands on its page as it is in the code."""
+    assert (pages.REFERENCE / "kpis.md").read_text() == _generate().kpis_page(), "run: make docs"
+
+
+@pytest.mark.parametrize("name", KPI_NAMES)
+def test_each_kpi_has_a_heading(name: str) -> None:
+    """Each KPI that ``ratchet.toml`` knows stands on the page, with what it says and how it is worked out."""
+    text = pages.section(pages.REFERENCE / "kpis.md", name)
+    kpi = MEASURED[name]
+    assert all(part in text for part in (kpi.title, kpi.sentence, kpi.formula, *kpi.edge_cases))
+
+
+def _generate() -> Any:
     path = pages.DOCS / "generate.py"
     spec = importlib.util.spec_from_file_location("generate", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert (pages.REFERENCE / "cli.md").read_text() == module.cli_page(), "run: make docs"
+    return module
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Automation": {
         "status": ("status", "Show each pipeline: level, live version, ages, last run, alerts."),
         "level": ("level", "Show how automated a pipeline is, and what blocks the next level."),
+        "kpi": ("kpi", "Show numbers about how the work is done, and the events behind them."),
         "policy": ("policy", "List level policies; check, try and publish one of your own."),
         "goals": ("goals", "Show pipelines by level over time, goals, and the cheapest next steps."),
         "events": ("events", "Read the ledger: what happened, by whom, because of what."),

@@ -7,7 +7,9 @@ calls of the workspace, which wait for the database, run in threads.
 import hashlib
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +24,11 @@ from ratchet.errors import BodyTooLarge, LedgerConflict, RatchetError, RequestIn
 from ratchet.loop import credentials, feedback, registry
 from ratchet.loop.credentials import Credential
 from ratchet.loop.feedback import Outcome
+from ratchet.measure.incidents.export import to_values
+from ratchet.measure.incidents.telling import incident_named
+from ratchet.measure.kpis.failures import attributed, covered, ground_of
+from ratchet.measure.kpis.questions import moment_named
+from ratchet.measure.kpis.readings import DIMENSIONS, by_dimension, kpi_named, read
 from ratchet.records import Actor, Event, derive_id, digest_of
 from ratchet.web import cloudevents, foreign, refusals
 from ratchet.web.cloudevents import Message, Received
@@ -114,6 +121,10 @@ class Api:
             Route(PREFIX + "/commands/{id}", self.get_command, methods=["GET"]),
             Route(f"{PREFIX}/pipelines", self.list_pipelines, methods=["GET"]),
             Route(PREFIX + "/pipelines/{name:path}/level", self.get_level, methods=["GET"]),
+            Route(f"{PREFIX}/incidents", self.list_incidents, methods=["GET"]),
+            Route(PREFIX + "/incidents/{name:path}", self.get_incident, methods=["GET"]),
+            Route(f"{PREFIX}/kpis", self.list_kpis, methods=["GET"]),
+            Route(PREFIX + "/kpis/{name}", self.get_kpi, methods=["GET"]),
         ]
 
     # ---- looking
@@ -162,6 +173,45 @@ class Api:
             raise UnknownName(kind="pipeline", name=name, known=", ".join(known[:20]) or "none yet")
         report = self._workspace.level(name, policy=request.query_params.get("policy", "standard"))
         return reply({"label": report.label, **msgspec.to_builtins(report)})
+
+    def list_kpis(self, request: Request) -> Response:
+        """Return all KPIs, those that people ask for first at the top."""
+        scope = request.query_params.get("for", "")
+        return reply({"kpis": self._workspace.kpis(as_of=self._as_of(request), scope=scope)})
+
+    def get_kpi(self, request: Request) -> Response:
+        """Return a KPI with the events behind it, or what it says of each part along a dimension."""
+        kpi = kpi_named(request.path_params["name"])
+        asked = request.query_params
+        dimension = asked.get("by", "")
+        question = self._workspace.ask(as_of=self._as_of(request), scope=asked.get("for", ""))
+        if not dimension:
+            return reply(read(kpi, question))
+        if dimension not in DIMENSIONS:
+            remedy = f"Send one of: {', '.join(DIMENSIONS)}."
+            raise _invalid(f"kpis/{kpi.name}", "the parameter 'by'", f"is '{dimension[:40]}'", remedy)
+        return reply({"name": kpi.name, "by": dimension, "parts": by_dimension(kpi, question, dimension)})
+
+    def _as_of(self, request: Request) -> datetime | None:
+        text = request.query_params.get("as_of", "")
+        if not text:
+            return None
+        try:
+            return moment_named(text, ZoneInfo(self._workspace.config.project.time_zone))
+        except (ValueError, OverflowError) as error:
+            remedy = "Send a day such as 2026-03-31, or a moment such as 2026-03-31T18:00:00Z."
+            raise _invalid("kpis", "the parameter 'as_of'", f"is '{text[:40]}'", remedy) from error
+
+    def list_incidents(self, request: Request) -> Response:
+        """Return all incidents with what each came from, in the order of their onsets."""
+        question = self._workspace.ask(as_of=self._as_of(request), scope=request.query_params.get("for", ""))
+        return reply({"incidents": [to_values(one) for one in covered(question)]})
+
+    def get_incident(self, request: Request) -> Response:
+        """Return one incident with what it came from."""
+        question = self._workspace.ask(as_of=self._as_of(request))
+        wanted = incident_named(ground_of(question), request.path_params["name"]).name
+        return reply(next(to_values(one) for one in attributed(question) if one.incident.name == wanted))
 
     # ---- events
 

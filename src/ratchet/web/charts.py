@@ -75,7 +75,7 @@ def line_chart(labels: Sequence[str], series: Sequence[Series], *, title: str, d
     known = [value for one in series for value in one.values if value is not None]
     ticks = nice_ticks(min(known), max(known)) if known else [0.0, 1.0]
     plot = _Plot(len(labels), low=ticks[0], high=ticks[-1])
-    digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0])))
+    digits = _decimals(ticks[1] - ticks[0])
     parts = [_grid(plot, ticks, lambda value: f"{value:.{digits}f}"), _axis(plot, labels)]
     for number, one in enumerate(series):
         for run in _runs(one.values):
@@ -115,6 +115,12 @@ def bar_chart(labels: Sequence[str], bars: Series, *, title: str, description: s
         text = MISSING if value is None else f"{value:g}"
         parts.append(f'<text class="value" x="{middle:.1f}" y="{where - 4:.1f}" text-anchor="middle">{text}</text>')
     return _drawing(parts, title=title, description=description)
+
+
+def _decimals(step: float) -> int:
+    """Return how many decimals it takes to write multiples of a step in full: two for 0.25."""
+    digits = max(0, -math.floor(math.log10(step)))
+    return digits if math.isclose(step, round(step, digits)) else digits + 1
 
 
 def nice_ticks(low: float, high: float) -> list[float]:

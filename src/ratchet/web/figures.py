@@ -55,9 +55,11 @@ def levels(points: Mapping[str, Sequence[LevelPoint]], pipeline: str, policies: 
     latest = "; ".join(f"{name}: {found[-1].label}" for name, found in points.items() if found)
     summary = f"At the end of each month, and now. {latest}." if latest else "Nothing has happened yet."
     drawing = step_chart(
-        [_label(m) for m in months], series, title=f"Level of {pipeline}", description=summary, top=top
+        [month_label(m) for m in months], series, title=f"Level of {pipeline}", description=summary, top=top
     )
-    rows = [(_label(month), *(found[place].label for found in points.values())) for place, month in enumerate(months)]
+    rows = [
+        (month_label(month), *(found[place].label for found in points.values())) for place, month in enumerate(months)
+    ]
     return Figure(
         name="levels",
         title="Level over time",
@@ -85,10 +87,10 @@ def quality(found: Sequence[tuple[PeriodMetric, float | None]] | None, pipeline:
         Series(name="frozen first version", values=frozen, shown=tuple(map(_metric, frozen))),
     ]
     summary = _gain(live, frozen)
-    drawing = line_chart([_label(m) for m in months], series, title=f"Metric of {pipeline}", description=summary)
+    drawing = line_chart([month_label(m) for m in months], series, title=f"Metric of {pipeline}", description=summary)
     rows = [
         (
-            _label(month),
+            month_label(month),
             _metric(live[place]),
             _metric(frozen[place]),
             f"{by_month[month][0].labelled:,} of {by_month[month][0].predictions:,}" if month in by_month else MISSING,
@@ -110,16 +112,16 @@ def human_actions(by_month: Mapping[str, int], *, pipeline: str = "") -> Figure:
     """Return how often people had to act, by month, on one pipeline or on all."""
     months = list(by_month)
     bars = Series(name="commands by people", values=tuple(float(by_month[month]) for month in months))
-    last = f"{by_month[months[-1]]} in {_label(months[-1])}" if months else "none yet"
+    last = f"{by_month[months[-1]]} in {month_label(months[-1])}" if months else "none yet"
     summary = f"Commands that people gave, {f'about {pipeline}' if pipeline else 'over all pipelines'}: {last}."
-    drawing = bar_chart([_label(m) for m in months], bars, title="Human actions", description=summary)
+    drawing = bar_chart([month_label(m) for m in months], bars, title="Human actions", description=summary)
     return Figure(
         name="actions",
         title="Human actions per month",
         summary=summary,
         drawing=Markup(drawing),  # noqa: S704, charts escape all text
         columns=("Month", "Commands by people"),
-        rows=tuple((_label(month), str(by_month[month])) for month in months),
+        rows=tuple((month_label(month), str(by_month[month])) for month in months),
         link=_link(type="command.issued", pipeline=pipeline),
     )
 
@@ -143,7 +145,7 @@ def _metric(value: float | None) -> str:
     return MISSING if value is None else f"{value:.3f}"
 
 
-def _label(month: str) -> str:
+def month_label(month: str) -> str:
     """Return a month such as ``2013-02`` in words, such as ``Feb 2013``."""
     return f"{date.fromisoformat(f'{month}-01'):%b %Y}"
 

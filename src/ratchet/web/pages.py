@@ -22,9 +22,10 @@ from ratchet.catalogue import EVENT_TYPES, event_type
 from ratchet.errors import CredentialRefused, RatchetError, RequestInvalid, UnknownName
 from ratchet.loop import backtests, credentials
 from ratchet.loop.feedback import PeriodMetric
+from ratchet.measure.kpis.readings import Point, Reading, kpi_named
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.web import api, auth, figures, ledger_pages
+from ratchet.web import api, auth, figures, kpi_pages, ledger_pages
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
 from ratchet.web.figures import Figure
@@ -76,6 +77,8 @@ class Pages:
             Route("/events", self.events, methods=["GET"]),
             Route("/events/{id:path}", self.event, methods=["GET"]),
             Route("/pipelines/{name:path}", self.pipeline, methods=["GET"]),
+            Route("/kpis", self.kpis, methods=["GET"]),
+            Route("/kpis/{name}", self.kpi, methods=["GET"]),
             Route("/login", self.sign_in_form, methods=["GET"]),
             Route("/login", self.sign_in, methods=["POST"]),
             Route("/logout", self.sign_out, methods=["POST"]),
@@ -143,7 +146,8 @@ class Pages:
         focus = request.query_params.get("pipeline") or next(iter(self._workspace.pipelines()), "")
         focus = focus or (lines[0].name if lines else "")
         levels, quality = self._levels(focus, policy, until=until), self._quality(focus)
-        answers: list[Answer[Any]] = [answer, levels, quality]
+        numbers = self._kpis(until=until)
+        answers: list[Answer[Any]] = [answer, levels, quality, numbers]
         newest = ledger_pages.events_below(self._workspace, limit=LATEST_EVENTS)
         return self._draw(
             request,
@@ -151,6 +155,7 @@ class Pages:
             is_waiting=any(_is_waiting(one) for one in answers),
             answer=answer,
             overview=found,
+            cards=kpi_pages.cards(numbers.value or ()),
             lines=lines[place : place + LINES_PER_PAGE],
             place=place,
             per_page=LINES_PER_PAGE,
@@ -236,7 +241,49 @@ class Pages:
             releases=self._history(name, ["traffic.shifted", "deployment.failed", "gate.bypassed"]),
         )
 
+    def kpis(self, request: Request) -> Response:
+        """List all KPIs."""
+        answer = self._kpis(until=clock.monotonic() + PATIENCE_SECONDS)
+        lines = kpi_pages.lines(answer.value or ())
+        return self._draw(request, "kpis.html", is_waiting=_is_waiting(answer), answer=answer, lines=lines)
+
+    def kpi(self, request: Request) -> Response:
+        """Show one KPI: what it says, how it went, how it is worked out and what it rests on."""
+        kpi = kpi_named(request.path_params["name"])
+        answer = self._measuring.ask(
+            ("kpi", kpi.name),
+            self._settled(),
+            lambda: self._workspace.kpi_over_months(kpi.name) or [self._now(kpi.name)],
+            until=clock.monotonic() + PATIENCE_SECONDS,
+        )
+        points = answer.value
+        details = kpi_pages.details(points[-1].reading) if points else None
+        found = [self._workspace.ledger.find(one) for one in reversed(details["events"])] if details else []
+        return self._draw(
+            request,
+            "kpi.html",
+            is_waiting=_is_waiting(answer),
+            answer=answer,
+            name=kpi.name,
+            title=kpi.title,
+            sentence=kpi.sentence,
+            details=details,
+            figures=[kpi_pages.over_time(points)] if points else [],
+            events=self._event_lines([one for one in found if one is not None]),
+        )
+
     # ---- what pages are made of
+
+    def _kpis(self, *, until: float) -> Answer[list[Reading]]:
+        return self._measuring.ask("kpis", self._settled(), self._workspace.kpis, until=until)
+
+    def _now(self, name: str) -> Point:
+        """Return a KPI as it stands in a ledger without a month."""
+        return Point(month=f"{clock.now():%Y-%m}", reading=self._workspace.kpi(name))
+
+    def _settled(self) -> tuple[Any, ...]:
+        """Return what KPIs depend on: what the measure does, and the settings."""
+        return (*self._moment(), id(self._workspace.config))
 
     def _overview(self, policy: Policy, *, until: float) -> Answer[Overview]:
         return self._measuring.ask(

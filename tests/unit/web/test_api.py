@@ -452,3 +452,39 @@ def test_the_future_begins_after_five_minutes(site: Site) -> None:
     late = (clock.now() + timedelta(minutes=6)).isoformat()
     assert _send(site, _event(time=soon)).status_code == 201
     assert _send(site, _event(time=late)).status_code == 400
+
+
+# ---- KPIs
+
+
+def test_kpis_are_told_with_their_events(site: Site) -> None:
+    """All of them, one of them, one part of the whole, each part along a dimension, an earlier day."""
+    caller = site.caller()
+    everything = caller.get("/api/v1/kpis").json()["kpis"]
+    assert everything[0]["name"] == "time_to_deployment"
+    one = caller.get("/api/v1/kpis/models_in_production").json()
+    assert (one["value"], one["status"], len(one["digest"])) == (1, "ok", 64)
+    assert one["events"]
+    part = caller.get("/api/v1/kpis/models_in_production", params={"for": "model:flight-delay"}).json()
+    assert part["scope"] == {"kind": "model", "name": "flight-delay"}
+    parts = caller.get("/api/v1/kpis/models_in_production", params={"by": "pipeline"}).json()["parts"]
+    assert parts["flight-delay"]["value"] == 1
+    early = caller.get("/api/v1/kpis/models_in_production", params={"as_of": "2020-01-01"}).json()
+    assert (early["status"], early["value"]) == ("no evidence", None)
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/api/v1/kpis/speed", 404, "No KPI named 'speed'. Known: "),
+        ("/api/v1/kpis/cost?by=weekday", 400, "Send one of: team, department"),
+        ("/api/v1/kpis/cost?for=nothing", 404, "No part named 'nothing'. Known: "),
+        ("/api/v1/kpis?as_of=yesterday", 400, "Send a day such as 2026-03-31"),
+        ("/api/v1/kpis?as_of=9999-12-31", 400, "Send a day such as 2026-03-31"),
+    ],
+)
+def test_questions_of_kpis_that_mean_nothing_are_refused(site: Site, path: str, status: int, said: str) -> None:
+    """The reply says what would mean something."""
+    reply = site.caller().get(path)
+    assert reply.status_code == status
+    assert said in reply.json()["error"]

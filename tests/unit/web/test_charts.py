@@ -94,3 +94,9 @@ def test_charts_can_be_read_out() -> None:
 def test_ticks_are_round_and_enclose(low: float, high: float, ticks: list[float]) -> None:
     """Ticks are round numbers around the range."""
     assert nice_ticks(low, high) == ticks
+
+
+def test_ticks_are_written_in_full() -> None:
+    """Steps of a quarter have two decimals: 7.25 is not 7.2."""
+    drawn = line_chart(["Jan", "Feb"], [Series(name="it", values=(7.0, 7.0))], title="It", description="It.")
+    assert all(f">{tick}<" in drawn for tick in ("6.50", "6.75", "7.00", "7.25", "7.50"))

@@ -181,10 +181,10 @@ def _known(times: Iterable[float | None]) -> list[float]:
 
 def _lines(question: Question) -> tuple[Line, ...]:
     own = question.settings.baseline.days_to_deployment
-    published = Line(label=f"published average of {PUBLISHED_DAYS:g} days", value=PUBLISHED_DAYS * _HOURS_A_DAY)
+    published = Line(label="published average", value=PUBLISHED_DAYS * _HOURS_A_DAY)
     if own is None:
         return (published,)
-    return (Line(label=f"own baseline of {own:g} days", value=own * _HOURS_A_DAY), published)
+    return (Line(label="own baseline", value=own * _HOURS_A_DAY), published)
 
 
 KPIS = (

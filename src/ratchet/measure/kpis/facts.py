@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from ratchet import clock
@@ -54,6 +55,8 @@ class Facts:
         self._active: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
         self._first: tuple[array[int], array[int]] = (array("q"), array("q"))
         self._foreign: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
+        self._taken = 0
+        self._last_seq = 0
         self._foreign_ids: set[str] = set()
         self._waiting: dict[str, list[Event]] = {}
         self._late: list[tuple[Event, int]] = []
@@ -66,6 +69,21 @@ class Facts:
         """Add one event; return False for one that is here already, which changes nothing."""
         if not self.history.add(event):
             return False
+        assert self._taken + 1 == len(self.history._events), "what the history had before is taken in by catch_up"
+        self._take(event)
+        return True
+
+    def catch_up(self) -> int:
+        """Take in what was added to the history alone; return how much that was."""
+        before = self._taken
+        # As a list at once: the history may grow in another thread while events are taken in.
+        for event in list(islice(self.history._events.values(), before, None)):
+            self._take(event)
+        return self._taken - before
+
+    def _take(self, event: Event) -> None:
+        self._taken += 1
+        self._last_seq = event.seq
         self._follow_cause(event)
         table = self._tables.get(event.type)
         if table is not None:
@@ -78,7 +96,6 @@ class Facts:
         if event.pipeline:
             _keep_extreme(*self._active[event.pipeline], event.seq, time_us, better=time_us.__gt__)
         _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
-        return True
 
     def _follow_cause(self, event: Event) -> None:
         """Note an event whose cause is not here, from any source, and those whose cause this one is."""
@@ -114,7 +131,7 @@ class View:
         self._facts = facts
         self.at = at
         self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW)
-        self.seq = self.snapshot.seq
+        self.snapshot.seq = self.seq = min(self.snapshot.seq, facts._last_seq)
         self.usage: Rows = facts.usage.up_to(self.seq)
         self.costs: Rows = facts.costs.up_to(self.seq)
         self._of: dict[str, list[Event]] = {}

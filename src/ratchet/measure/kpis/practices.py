@@ -11,7 +11,7 @@ from ratchet.measure.initiators import acting_class
 from ratchet.measure.kpis.deliveries import LiveShift, deployments, trained
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.quantiles import quantile
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, month_end, share
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, share
 from ratchet.records import Event, Record, to_utc
 
 RELEASED_SHARE = 0.8
@@ -25,8 +25,7 @@ def pipelines_under_ci(question: Question) -> Answer:
     """Return the share of active pipelines whose pushes are tested and released automatically, and its slope."""
     names = _under_ci(question)
     monthly = []
-    for month in question.months:
-        end = min(month_end(month, question.zone), question.as_of)
+    for _, end in question.month_ends:
         then = question.at(end)
         monthly.append(share(len(_under_ci(then)), len(then.active)) or 0.0)
     pushes, releases = question.events("code.pushed"), question.events("pipeline_version.released")

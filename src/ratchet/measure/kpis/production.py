@@ -155,7 +155,7 @@ KPIS = (
         name="new_models",
         title="New models per month",
         sentence="How many models a month go live for the first time ever, and how many versions; more is more done.",
-        unit="models a month",
+        unit="a month",
         headline="models_per_month",
         formula=(
             "Production deployments by local month: a model counts in the month of its first, a version in that of its "

@@ -5,7 +5,7 @@ Invariant: an answer that rests on no event is "no evidence", whatever its numbe
 """
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -184,6 +184,12 @@ class Question:
         first = self.view.first_at
         return () if first is None else months_between(first, self.as_of, self.zone)
 
+    @property
+    def month_ends(self) -> tuple[tuple[str, datetime], ...]:
+        """Return the local months with the moment at which each ended (UTC); now for the one that is not over."""
+        ends = [(month, month_end(month, self.zone).astimezone(UTC)) for month in self.months]
+        return tuple((month, min(end, self.as_of)) for month, end in ends)
+
     def _behind(self) -> frozenset[str]:
         """Return the pipelines behind an endpoint or a model."""
         if self._endpoint_pipelines is None:
@@ -255,6 +261,22 @@ def month_end(month: str, zone: ZoneInfo) -> datetime:
     """Return the moment at which a local month ends."""
     year, number = int(month[:4]), int(month[5:7])
     return datetime(year + number // 12, number % 12 + 1, 1, tzinfo=zone)
+
+
+def moment_named(text: str, zone: ZoneInfo) -> datetime:
+    """Return the moment (UTC) that a date or a date and time means; a date means its end.
+
+    Args:
+        text: ISO 8601; without an offset it is local.
+        zone: The zone of local times.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    moment = datetime.fromisoformat(text)
+    if len(text) <= len("2026-03-31"):
+        moment += timedelta(days=1)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
 
 
 def model_of(version: str) -> str:
