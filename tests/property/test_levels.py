@@ -4,17 +4,26 @@ from datetime import datetime, timedelta
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ratchet.measure.history import History
 from ratchet.measure.levels import LevelReport, measure_level
-from ratchet.measure.policies import shipped
+from ratchet.measure.policies import SHIPPED, shipped
 from ratchet.records import Event
 from tests.ledgers import LAPTOP, PERSON, PIPELINE, LedgerBuilder
 
-POLICIES = (shipped("standard"), shipped("strict"))
+POLICIES = tuple(shipped(name) for name in SHIPPED)
 WORK = ("train", "deploy", "monitor", "sample", "label", "dataset")
-STARTS = ("rule", "person", "stranger", "button", "touched", "approved")
+STARTS = ("rule", "person", "stranger", "button", "touched", "approved", "manual", "overridden")
 AUTOMATED = ("rule",) * len(WORK)
+COMPLETED = {
+    "train": "run.finished",
+    "deploy": "traffic.shifted",
+    "monitor": "monitor.evaluated",
+    "sample": "sample.taken",
+    "label": "feedback.joined",
+    "dataset": "dataset.generated",
+}
 weeks = st.lists(st.tuples(*[st.sampled_from(STARTS) for _ in WORK]), min_size=1, max_size=6)
 flaws = st.dictionaries(st.tuples(st.integers(0, 7), st.integers(0, 5)), st.sampled_from(STARTS), max_size=4)
 
@@ -29,24 +38,28 @@ def nearly_automated(draw: st.DrawFn) -> list[tuple[str, ...]]:
 def write(plan: list[tuple[str, ...]], *, reversals: frozenset[int] = frozenset()) -> LedgerBuilder:
     """Return a ledger in which each week does all work, started as planned, with some deployments taken back."""
     ledger = LedgerBuilder()
+    ledger.declare(na={"features": "none"})
     ledger.own_rule_at_work()
     previous = None
     for number, starts in enumerate(plan):
         how = dict(zip(WORK, starts, strict=True))
         gate = ledger.train(_start(ledger, "train", how["train"]))
-        if how["train"] == "touched":
-            _touch_inside(ledger, gate)
+        _spoil(ledger, "train", how["train"], gate)
         ledger.deploy(_start(ledger, "deploy", how["deploy"]), gate)
-        if how["deploy"] == "touched":
-            _touch_inside(ledger, gate)
+        _spoil(ledger, "deploy", how["deploy"], gate)
         if number in reversals and previous is not None:
             ledger.wait(hours=1)
             ledger.deploy(ledger.command("rollback"), previous)
         ledger.wait(days=1)
-        ledger.monitor(_start(ledger, "monitor", how["monitor"]))
+        ledger.monitor(_start(ledger, "monitor", how["monitor"]), kinds=("drift",))
+        _spoil(ledger, "monitor", how["monitor"], gate)
         ledger.sample(_start(ledger, "sample", how["sample"]))
+        _spoil(ledger, "sample", how["sample"], gate)
         ledger.label(_start(ledger, "label", how["label"]))
+        _spoil(ledger, "label", how["label"], gate)
         ledger.dataset(_start(ledger, "dataset", how["dataset"]))
+        _spoil(ledger, "dataset", how["dataset"], gate)
+        _release(ledger, number)
         ledger.wait(days=6)
         previous = gate
     return ledger
@@ -62,6 +75,27 @@ def _start(ledger: LedgerBuilder, stage: str, how: str) -> Event:
     if how == "approved":
         return ledger.approve(ledger.tick(rule))
     return ledger.tick(rule)
+
+
+def _spoil(ledger: LedgerBuilder, stage: str, how: str, gate: Event) -> None:
+    """Lay hands on what was just done, make it by hand, or override it afterwards, if that was planned."""
+    if how == "touched" and stage in ("train", "deploy"):
+        _touch_inside(ledger, gate)
+    last = max(event.seq for event in ledger.events if event.type == COMPLETED[stage])
+    done = ledger.events[last - 1]
+    if how == "manual":
+        ledger.events[last - 1] = replace(done, data={**done.data, "execution": "manual"})
+    elif how == "overridden":
+        about = {"target": done.id, "kind": "override"}
+        at = ledger.events[-1].at + timedelta(seconds=1)
+        ledger.add("touch.recorded", done.subject, about, actor=PERSON, time=at, recordedtime=at)
+
+
+def _release(ledger: LedgerBuilder, number: int) -> None:
+    """Release the pipeline by itself after somebody's push."""
+    pushed = ledger.add("code.pushed", "repo", {"sha": str(number)}, actor=PERSON)
+    rule = ledger.rule("release", leads_to=["pipeline-ci"], on="code.pushed", origin="template")
+    ledger.add("pipeline_version.released", f"p@{number}", {}, cause=ledger.fire(rule, pushed))
 
 
 def _touch_inside(ledger: LedgerBuilder, gate: Event) -> None:
@@ -164,3 +198,11 @@ def _prompt(events: list[Event]) -> list[Event]:
 def _facts(report: LevelReport) -> dict[str, object]:
     """Return a report without the places in the ledger."""
     return {name: getattr(report, name) for name in report.__struct_fields__ if name != "seq"}
+
+
+def test_plans_reach_the_levels_that_the_properties_are_about() -> None:
+    """Automated weeks are at the top of each scale but one, so that a fall can be seen."""
+    assert levels(write([AUTOMATED] * 4)) == [4, 3, 2, 2, 4]
+    for how in STARTS[1:]:
+        fallen = levels(write([AUTOMATED, (how,) * len(WORK), AUTOMATED]))
+        assert fallen != levels(write([AUTOMATED] * 3)), how

@@ -163,10 +163,10 @@ def _climb(snapshot: Snapshot, event: Event, stage: str) -> tuple[list[Event], _
 def _is_looked_through(trigger: Event, stage: str) -> bool:
     """Tell whether a rule only passes on what its trigger's own cause began.
 
-    So it is for a trigger of the same stage, for a command, and for a signal that nobody declared: else a button
-    could hide behind a rule, or behind two.
+    So it is for a trigger of the same stage, for a command, for an approval, and for a signal that nobody declared:
+    else a button could hide behind a rule, or behind two.
     """
-    if trigger.type in ("command.issued", "clock.ticked"):
+    if trigger.type in ("command.issued", "clock.ticked", *APPROVALS):
         return True
     if trigger.type == "custom.emitted" and not trigger.data.get("declared_signal"):
         return True
@@ -176,6 +176,9 @@ def _is_looked_through(trigger: Event, stage: str) -> bool:
 def _is_left(current: Event, cause: Event, stage: str) -> bool:
     """Tell whether the chain leaves the stage here; what a foreign operator started belongs to its parent."""
     if current.evidence == "imported" and current.trigger == "operator":
+        return False
+    # An approval belongs to the stage of what it lets through.
+    if cause.type in APPROVALS:
         return False
     return stage_of(cause) not in ("", stage)
 
@@ -210,5 +213,5 @@ def _is_unknown_between(link: Event, stage: str) -> bool:
 
 def _is_witnessed_step(link: Event, stage: str) -> bool:
     """Tell whether an event is a step on the way into the stage whose actor we checked ourselves."""
-    is_on_the_way = stage_of(link) in ("", stage) or link.type == "custom.emitted"
+    is_on_the_way = stage_of(link) in ("", stage) or link.type in ("custom.emitted", *APPROVALS)
     return is_on_the_way and link.evidence != "imported"

@@ -35,7 +35,7 @@ from ratchet.measure.transitions import Transition, read
 from ratchet.records import NATIVE_SOURCE, Event, digest_of
 
 # Raised whenever the same events give other transitions: what an earlier version kept is folded again.
-VERSION = 1
+VERSION = 2
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _FIRED = ("rule.fired",)
 _SAID_ABOUT_PIPELINES = ("assessment.recorded", "source.cursor")
