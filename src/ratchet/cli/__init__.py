@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Automation": {
         "status": ("status", "Show each pipeline: level, live version, ages, last run, alerts."),
         "level": ("level", "Show how automated a pipeline is, and what blocks the next level."),
+        "incidents": ("incidents", "Show what broke and which change it came from; tell of incidents."),
         "kpi": ("kpi", "Show numbers about how the work is done, and the events behind them."),
         "policy": ("policy", "List level policies; check, try and publish one of your own."),
         "goals": ("goals", "Show pipelines by level over time, goals, and the cheapest next steps."),

@@ -24,6 +24,9 @@ from ratchet.errors import BodyTooLarge, LedgerConflict, RatchetError, RequestIn
 from ratchet.loop import credentials, feedback, registry
 from ratchet.loop.credentials import Credential
 from ratchet.loop.feedback import Outcome
+from ratchet.measure.incidents.export import to_values
+from ratchet.measure.incidents.telling import incident_named
+from ratchet.measure.kpis.failures import attributed, covered, ground_of
 from ratchet.measure.kpis.questions import moment_named
 from ratchet.measure.kpis.readings import DIMENSIONS, by_dimension, kpi_named, read
 from ratchet.records import Actor, Event, derive_id, digest_of
@@ -118,6 +121,8 @@ class Api:
             Route(PREFIX + "/commands/{id}", self.get_command, methods=["GET"]),
             Route(f"{PREFIX}/pipelines", self.list_pipelines, methods=["GET"]),
             Route(PREFIX + "/pipelines/{name:path}/level", self.get_level, methods=["GET"]),
+            Route(f"{PREFIX}/incidents", self.list_incidents, methods=["GET"]),
+            Route(PREFIX + "/incidents/{name:path}", self.get_incident, methods=["GET"]),
             Route(f"{PREFIX}/kpis", self.list_kpis, methods=["GET"]),
             Route(PREFIX + "/kpis/{name}", self.get_kpi, methods=["GET"]),
         ]
@@ -196,6 +201,17 @@ class Api:
         except (ValueError, OverflowError) as error:
             remedy = "Send a day such as 2026-03-31, or a moment such as 2026-03-31T18:00:00Z."
             raise _invalid("kpis", "the parameter 'as_of'", f"is '{text[:40]}'", remedy) from error
+
+    def list_incidents(self, request: Request) -> Response:
+        """Return all incidents with what each came from, in the order of their onsets."""
+        question = self._workspace.ask(as_of=self._as_of(request), scope=request.query_params.get("for", ""))
+        return reply({"incidents": [to_values(one) for one in covered(question)]})
+
+    def get_incident(self, request: Request) -> Response:
+        """Return one incident with what it came from."""
+        question = self._workspace.ask(as_of=self._as_of(request))
+        wanted = incident_named(ground_of(question), request.path_params["name"]).name
+        return reply(next(to_values(one) for one in attributed(question) if one.incident.name == wanted))
 
     # ---- events
 

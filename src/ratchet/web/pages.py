@@ -22,10 +22,11 @@ from ratchet.catalogue import EVENT_TYPES, event_type
 from ratchet.errors import CredentialRefused, RatchetError, RequestInvalid, UnknownName
 from ratchet.loop import backtests, credentials
 from ratchet.loop.feedback import PeriodMetric
+from ratchet.measure.kpis.failures import attributed, errors_by_month
 from ratchet.measure.kpis.readings import Point, Reading, kpi_named
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.web import api, auth, figures, kpi_pages, ledger_pages
+from ratchet.web import api, auth, figures, incident_pages, kpi_pages, ledger_pages
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
 from ratchet.web.figures import Figure
@@ -77,6 +78,8 @@ class Pages:
             Route("/events", self.events, methods=["GET"]),
             Route("/events/{id:path}", self.event, methods=["GET"]),
             Route("/pipelines/{name:path}", self.pipeline, methods=["GET"]),
+            Route("/incidents", self.incidents, methods=["GET"]),
+            Route("/incidents/{name:path}", self.incident, methods=["GET"]),
             Route("/kpis", self.kpis, methods=["GET"]),
             Route("/kpis/{name}", self.kpi, methods=["GET"]),
             Route("/login", self.sign_in_form, methods=["GET"]),
@@ -270,6 +273,60 @@ class Pages:
             details=details,
             figures=[kpi_pages.over_time(points)] if points else [],
             events=self._event_lines([one for one in found if one is not None]),
+        )
+
+    def incidents(self, request: Request) -> Response:
+        """List all incidents, the newest first."""
+        answer = self._incidents(until=clock.monotonic() + PATIENCE_SECONDS)
+        found = answer.value
+        place = int(request.query_params.get("from", "0")) if _is_whole(request, "from") else 0
+        return self._draw(
+            request,
+            "incidents.html",
+            is_waiting=_is_waiting(answer),
+            answer=answer,
+            found=found,
+            lines=found.incidents[place : place + LINES_PER_PAGE] if found else (),
+            place=place,
+            per_page=LINES_PER_PAGE,
+            counts=incident_pages.counts(found.incidents) if found else [],
+            figures=[incident_pages.errors_by_month(found.months)] if found else [],
+        )
+
+    def incident(self, request: Request) -> Response:
+        """Show one incident: in time, what it came from, and the events behind each sentence."""
+        name = request.path_params["name"]
+        answer = self._incidents(until=clock.monotonic() + PATIENCE_SECONDS)
+        found = answer.value
+        one = found.named(name) if found else None
+        if found is not None and one is None:
+            known = ", ".join(other.incident.name for other in found.incidents[:20])
+            raise UnknownName(kind="incident", name=name, known=known or "none yet")
+        moments = incident_pages.moments(one, self._workspace.ledger.find) if one else []
+        return self._draw(
+            request,
+            "incident.html",
+            is_waiting=_is_waiting(answer),
+            answer=answer,
+            name=name,
+            one=one,
+            summary=incident_pages.summary(one) if one else "",
+            seen_by=incident_pages.SEEN_BY[one.incident.onset_from] if one else "",
+            moments=moments,
+            texts=[line.text for line in self._event_lines([line.event for line in moments])],
+            drawing=incident_pages.drawing(one, moments, at=found.at) if one and found else "",
+            steps=incident_pages.STEPS,
+        )
+
+    def _incidents(self, *, until: float) -> Answer[incident_pages.Found]:
+        return self._measuring.ask("incidents", self._settled(), self._find_incidents, until=until)
+
+    def _find_incidents(self) -> incident_pages.Found:
+        question = self._workspace.ask()
+        return incident_pages.Found(
+            incidents=tuple(reversed(attributed(question))),
+            months=tuple(errors_by_month(question)),
+            at=question.as_of,
         )
 
     # ---- what pages are made of

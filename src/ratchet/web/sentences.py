@@ -136,6 +136,12 @@ _SENTENCES: dict[str, Callable[[Event, dict[str, Any], str], str]] = {
     "credential.issued": _plain("A token was issued: {subject}"),
     "credential.revoked": _plain("The token {subject} was revoked"),
     "incident.detected": _plain("Incident: {subject}"),
+    "incident.mitigated": _plain("The harm of incident {subject} has stopped"),
+    "incident.resolved": _plain("Incident {subject} is over"),
+    "incident.attributed": _plain("{who} named the cause of {subject}: {verdict}"),
+    "page.sent": _plain("{route} was called about {service}"),
+    "page.acknowledged": _plain("{who} answered a page"),
+    "config.changed": _plain("A setting was changed: {subject}"),
     "incident.reported": _plain("{who} reported an incident: {subject}"),
     "touch.recorded": _plain("{who} laid hands on {subject}: {kind}"),
 }

@@ -241,7 +241,7 @@ def _about_people(
     if said is None:
         return [first]
     named = f"{said.verdict}{f', {said.kind}' if said.kind else ''} ({said.reference})"
-    return [first, Reason(step="people", holds=True, sentence=f"People say: {named}.", events=(said.event,))]
+    return [first, Reason(step="people", holds=True, sentence=f"{named[:1].upper()}{named[1:]}.", events=(said.event,))]
 
 
 def _said(incident: Incident) -> Adjudication | None:

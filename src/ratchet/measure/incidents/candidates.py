@@ -107,6 +107,13 @@ class Ground:
         return {shift.event.id: shift for pipeline in pipelines for shift in shifts(self.snapshot, pipeline)}
 
     @cached_property
+    def services(self) -> dict[str, str]:
+        """Return the pipeline behind each service that a change is known of."""
+        settings = self.snapshot.all("config.changed")
+        found = {str(event.data.get("service") or event.subject): event.pipeline for event in settings}
+        return found | {shift.endpoint: shift.event.pipeline for shift in self.shifts.values()}
+
+    @cached_property
     def _by_service(self) -> dict[str, _Timeline]:
         found: dict[str, list[Candidate]] = defaultdict(list)
         for shift in self.shifts.values():

@@ -19,6 +19,7 @@ from ratchet.records import Event, Record, to_utc
 OnsetFrom = Literal["monitor", "slo", "ticket"]
 FLAP = timedelta(minutes=30)
 EVIDENCE_WINDOW = timedelta(hours=24)
+_LONG_HOURS, _DAY_HOURS = 72, 24
 STEPS = ("incident.mitigated", "incident.resolved", "incident.attributed")
 
 
@@ -68,6 +69,13 @@ class Incident(Record, frozen=True):
     def services(self) -> tuple[str, ...]:
         """Return the service and its upstreams."""
         return (self.service, *self.upstreams)
+
+    @property
+    def lasted(self) -> str:
+        """Return how long it lasted, in words."""
+        if self.hours is None:
+            return "open"
+        return f"{self.hours:.1f} h" if self.hours < _LONG_HOURS else f"{self.hours / _DAY_HOURS:.0f} d"
 
     @property
     def hours(self) -> float | None:

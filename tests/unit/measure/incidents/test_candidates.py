@@ -101,12 +101,12 @@ def test_upstreams_that_the_incident_names_count() -> None:
 
 
 def test_late_arrival_is_placed_by_its_own_time() -> None:
-    """A setting that was imported after the incident had been recorded still counts."""
+    """A setting that was told of after the incident had been recorded still counts."""
     ledger = settled()
     moment = ledger.now
     detect(ledger.wait(hours=2))
     data = {"service": ENDPOINT, "target": "t", "old_digest": "a", "new_digest": "b"}
-    late = ledger.wait(days=2).add("config.changed", "t", data, time=moment, evidence="imported", trigger="ui")
+    late = ledger.wait(days=2).add("config.changed", "t", data, time=moment, evidence="attested")
     assert near(ledger) == [late.id]
     before = ledger.history().as_of(late.recordedtime - (late.recordedtime - moment) / 2)  # type: ignore[operator]
     assert Ground(before, settings=IncidentSection()).candidates(incidents(before)[0]) == []
