@@ -22,6 +22,7 @@ from ratchet.loop import datasets, feedback, releases
 from ratchet.loop.feedback import Outcome
 from ratchet.loop.frames import write_parquet
 from ratchet.records import Actor
+from ratchet.store import migrations
 from ratchet.workspace import Workspace
 from tests import projects
 
@@ -389,7 +390,7 @@ CASES = {
     "workspace of a newer version": Case(
         newer_schema,
         "exit 1",
-        ("schema version 99", "reads up to 1", "Nothing was changed", "pip install --upgrade mlratchet"),
+        ("schema version 99", f"reads up to {migrations.LATEST}\\.", "Nothing was changed", "pip install --upgrade mlratchet"),
     ),
     "second executor": Case(
         second_executor,
