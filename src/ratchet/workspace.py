@@ -34,6 +34,7 @@ from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
+from ratchet.spending import Spending
 from ratchet.store import migrations
 from ratchet.store.anchors import parse_anchors
 from ratchet.store.artifacts import Artifacts, write_durably
@@ -106,6 +107,8 @@ class Workspace:
         self._measured_until = 0
         desk = Desk(self.history, settings=lambda: Settings.of(self.config), policies=self.policies)
         self.ask, self.kpi, self.kpis, self.kpi_over_months = desk.ask, desk.kpi, desk.kpis, desk.over_months
+        self.spending = Spending(self.resources, ask=desk.ask, level=lambda name: self.level(name).level)
+        self.resources.admit_run = self.spending.admit
         self._tidy_at = 0.0
         self._seal_at = 0.0
         self._prepare_engine()
@@ -163,7 +166,7 @@ class Workspace:
         """
         self._lock = WorkspaceLock(self.folder / LOCK_FILE)
         self.zygotes.start()
-        dispatcher = Dispatcher(self.resources)
+        dispatcher = Dispatcher(self.resources, measured=self.spending.numbers)
         self.runs.register("dispatch", dispatcher.dispatch)
         self.runs.register("act", dispatcher.act)
         self.runs.register("run", lambda context, spec: training.carry_out(self.resources, context, spec))
@@ -211,10 +214,11 @@ class Workspace:
         raise NotSettled(limit_seconds=timeout_seconds, waiting="the endpoint process; see .ratchet/logs/endpoint.log")
 
     def heartbeat(self) -> None:
-        """Do what is due now: new data, sealed days, ticks of the clock; and once an hour, tidy up."""
+        """Do what is due now: new data, sealed days, ticks of the clock, passed budgets; and once an hour, tidy up."""
         predictions.tend(self.resources)
         self.look_for_data()
         self.clockwork.tick(clock.now())
+        self.spending.tell()
         if self.is_executor and clock.monotonic() >= self._tidy_at:
             self._tidy_at = clock.monotonic() + TIDY_SECONDS
             self.tidy()

@@ -390,7 +390,12 @@ CASES = {
     "workspace of a newer version": Case(
         newer_schema,
         "exit 1",
-        ("schema version 99", f"reads up to {migrations.LATEST}\\.", "Nothing was changed", "pip install --upgrade mlratchet"),
+        (
+            "schema version 99",
+            f"reads up to {migrations.LATEST}\\.",
+            "Nothing was changed",
+            "pip install --upgrade mlratchet",
+        ),
     ),
     "second executor": Case(
         second_executor,

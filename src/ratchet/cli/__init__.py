@@ -39,6 +39,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
         "import": ("imports", "Bring in what happened in other systems."),
     },
+    "Money": {
+        "budget": ("budget", "Show budgets: spent, forecast, limit."),
+        "bill": ("bill", "Take in bills, and hold them against what the ledger adds up to."),
+    },
     "Assessment": {
         "assess": ("assess", "Draw how the work is done, how it shall be, and the way between."),
         "evaluate": ("evaluate", "Choose a platform: questionnaires by group, a comparison in numbers."),
