@@ -29,6 +29,7 @@ from ratchet.measure.standings import (
     judge_all,
     practices_of,
     stage_key,
+    stages_asked,
     to_us,
 )
 from ratchet.measure.transitions import Transition, read
@@ -258,7 +259,7 @@ class Fold:
 
 def standings(kept: Kept, policy: Policy, *, at: datetime) -> tuple[list[Standing], list[str]]:
     """Return where pipelines stand, and those that have to be measured from their events."""
-    keys = [stage_key(policy.stage(name)) for name in policy.stage_names]
+    keys = [stage_key(policy.stage(name)) for name in stages_asked(policy)]
     tails = kept.tails(keys, at_us=to_us(at), window_us=policy.window // MICROSECOND, limit=policy.sample_size)
 
     def moments(pipeline: str, stage: str, since: int, limit: int) -> list[tuple[int, int]]:

@@ -157,6 +157,16 @@ def stage_key(stage: str | CustomStage) -> str:
     return f"{stage.name}@{digest_of(msgspec.to_builtins(stage))[:12]}"
 
 
+def stages_asked(policy: Policy) -> list[str]:
+    """Return the stages whose transitions a policy asks for, and those of deployments, for the suffix."""
+    asked = [
+        criterion.stage or PRACTICES.get(criterion.measure, "")
+        for level in policy.levels
+        for criterion in level.criteria
+    ]
+    return [*dict.fromkeys(stage for stage in [*asked, "deploy"] if stage)]
+
+
 @lru_cache(maxsize=64)
 def _letters(modes: tuple[str, ...], evidence_min: Evidence) -> str:
     """Return the first letters of transitions in these modes whose evidence is good enough."""
@@ -176,11 +186,14 @@ def _bits(stage: str, practice: str) -> tuple[int, int]:
 class _Judge:
     """Judges one pipeline by one policy; the rules are those of ``criteria``, on counts in place of transitions."""
 
-    def __init__(self, policy: Policy, facts: PipelineFacts, tail: dict[str, str], *, at_us: int) -> None:
+    def __init__(
+        self, policy: Policy, facts: PipelineFacts, tail: dict[str, str], *, at_us: int, keys: dict[str, str]
+    ) -> None:
         self.policy = policy
         self.facts = facts
         self.tail = tail
         self.at_us = at_us
+        self.keys = keys
 
     def status(self, level: Level, criterion: Criterion) -> tuple[Status, int, int]:
         """Return what came of a criterion, how many counted, and out of how many."""
@@ -198,21 +211,21 @@ class _Judge:
         return status_of_share(criterion, k, n), k, n
 
     def codes(self, stage: str) -> str:
-        return self.tail.get(stage_key(self.policy.stage(stage)), "")
+        return self.tail.get(self.keys[stage], "")
 
     def is_gated(self) -> bool:
         """Tell whether more than half of the deployments waited for a required approval."""
         letters = self.codes("deploy")[::2]
-        gated = sum(letters.count(letter) for letter in _letters(("gated",), EVIDENCE[-1]))
+        gated = _count(letters, _letters(("gated",), EVIDENCE[-1]))
         return gated > GATED_SHARE * len(letters)
 
     def _shared(self, criterion: Criterion) -> tuple[int, int]:
         letters = self.codes(criterion.stage)[::2]
         n = len(letters)
         if criterion.measure == "init" and self.policy.approval == "neutral":
-            n -= sum(letters.count(letter) for letter in _letters(("gated",), EVIDENCE[-1]))
+            n -= _count(letters, _letters(("gated",), EVIDENCE[-1]))
         modes = counting_modes(criterion, self.policy)
-        return sum(letters.count(letter) for letter in _letters(modes, self.policy.evidence_min)), n
+        return _count(letters, _letters(modes, self.policy.evidence_min)), n
 
     def _practised(self, practice: str) -> tuple[int, int]:
         stage = PRACTICES[practice]
@@ -231,7 +244,7 @@ class _Judge:
 
     def is_stale(self, stage: str, moments: Moments) -> bool:
         """Tell whether a stage whose criterion is met has been quiet although it should not have."""
-        key = stage_key(self.policy.stage(stage))
+        key = self.keys[stage]
         last = self.facts.last[key]
         quiet = self.at_us - last[0]
         if quiet <= QUIET_AT_LEAST // MICROSECOND:
@@ -247,6 +260,11 @@ class _Judge:
         return bool(promised) and trained is not None and self.at_us - trained > promised * 86_400_000_000
 
     facts_of: str = ""
+
+
+def _count(letters: str, wanted: str) -> int:
+    """Count the letters that are among the wanted ones: in most samples there are one or two different ones."""
+    return sum(letters.count(letter) for letter in set(letters) if letter in wanted)
 
 
 def window_us(policy: Policy, facts: PipelineFacts) -> int:
@@ -272,6 +290,7 @@ def judge_all(
         moments: Gives when a pipeline's last transitions of a stage were, latest first, since a moment, so many.
     """
     at_us = to_us(at)
+    keys = {stage: stage_key(policy.stage(stage)) for stage in stages_asked(policy)}
     standings: list[Standing] = []
     open_: list[str] = []
     for pipeline, text in kept.items():
@@ -279,7 +298,7 @@ def judge_all(
         if not _still_holds(facts.schedules, at, window_us(policy, facts)):
             open_.append(pipeline)
             continue
-        judge = _Judge(policy, facts, tails.get(pipeline, {}), at_us=at_us)
+        judge = _Judge(policy, facts, tails.get(pipeline, {}), at_us=at_us, keys=keys)
         judge.facts_of = pipeline
         standings.append(_stand(judge, pipeline, moments))
     return standings, open_

@@ -218,7 +218,7 @@ class Projections:
         found: dict[str, dict[str, str]] = {}
         with self._database.read() as connection:
             for stage in stages:
-                for pipeline, codes in connection.execute(self._tail(stage, since, limit=limit)):
+                for pipeline, codes in connection.execute(self._tail(stage, since, limit=limit)).all():
                     if codes:
                         found.setdefault(pipeline, {})[stage] = codes
         return found
