@@ -60,7 +60,7 @@ class Spending:
             asked = Question(known.view, known.settings, Scope(kind="pipeline", name=pipeline), policies=known.policies)
             spent, forecast = budgets.spent_and_forecast(asked)
             found |= dict(zip(_SPENDING, (spent, forecast.amount), strict=True))
-        return found
+        return {name: found[name] for name in names}
 
     # ---- budgets
 

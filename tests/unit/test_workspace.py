@@ -12,12 +12,33 @@ import pytest
 import ratchet
 from ratchet import clock
 from ratchet.engine.executors import Zygotes
-from ratchet.errors import ConfigInvalid, NotSettled, StepFailed, UnknownName, WorkspaceInUse, WorkspaceNotFound
+from ratchet.errors import (
+    BudgetSpent,
+    ConfigInvalid,
+    NotSettled,
+    StepFailed,
+    UnknownName,
+    WorkspaceInUse,
+    WorkspaceNotFound,
+)
+from ratchet.loop import training
 from ratchet.records import Event
 from ratchet.workspace import CLOCK_FILE, LOCK_FILE, Workspace, open_workspace
 from tests import projects
 
 RULE = '\n[[rule]]\nname = "weekly"\non = "clock.ticked"\ncron = "0 3 * * MON"\ndo = {{ start_run = "churn" }}\n{0}'
+BUDGET = """
+[[prices.item]]
+resource = "cpu_seconds"
+unit = "s"
+amount = 1.0
+
+[[budget]]
+scope = "pipeline"
+name = "churn"
+amount_month = 10.0
+then = "stop"
+"""
 CHANGES = ("rule.created", "rule.updated", "rule.enabled", "rule.disabled", "rule.deleted")
 
 
@@ -265,6 +286,20 @@ def test_a_heartbeat_looks_for_data_and_ticks(workspace: Workspace, tmp_path: Pa
     assert types.count("dataset.version.published") == 1
     assert types.count("dataset.check.finished") == 1
     assert types.count("clock.ticked") == 1
+
+
+def test_a_heartbeat_tells_of_a_passed_budget_which_stops_runs(workspace: Workspace) -> None:
+    """The workspace joins what the ledger adds up to with what starts runs."""
+    configure(workspace, BUDGET)
+    with workspace.by_command("spend", {}, subject="churn"):
+        data = {"run_id": "R", "step": "fit", "resource": "cpu_seconds", "qty": 11.0, "unit": "s"}
+        workspace.ledger.record(Event(type="cost.recorded", subject="R", pipeline="churn", data=data))
+    workspace.heartbeat()
+    workspace.heartbeat()
+    assert [event.data["spent"] for event in workspace.ledger.read(types=["budget.exceeded"])] == [11.0]
+    with workspace.by_command("start_run", {}, subject="churn"), pytest.raises(BudgetSpent):
+        training.start_run(workspace.resources, "churn")
+    assert workspace.spending.numbers("churn", ["level", "spent_usd_month"]) == {"level": 0.0, "spent_usd_month": 11.0}
 
 
 def test_a_refusal_is_said_once(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:

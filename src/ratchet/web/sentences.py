@@ -132,6 +132,10 @@ _SENTENCES: dict[str, Callable[[Event, dict[str, Any], str], str]] = {
     "sample.taken": _rows("sampled from"),
     "feedback.joined": _rows("of outcomes joined for"),
     "cost.recorded": _plain("The step {step} took {qty} {unit} ({resource})"),
+    "budget.exceeded": _plain(
+        "The budget of the {scope} {name} for {month} was passed: {spent} of {amount} {currency}"
+    ),
+    "bill.imported": _plain("{billed_cost} {currency} were billed for {service}"),
     "level.policy.published": _plain("The level policy '{subject}' was published"),
     "credential.issued": _plain("A token was issued: {subject}"),
     "credential.revoked": _plain("The token {subject} was revoked"),
