@@ -24,7 +24,9 @@ def parse(lines):
     for row in sorted(map(json.loads, filter(str.strip, lines)), key=lambda row: row["seq"]):
         event = (row["data"] or {}) | {key: value for key, value in row.items() if value not in ("", None)}
         recorded, time = (datetime.fromisoformat(row[key]) for key in ("recordedtime", "time"))
-        event |= {"recorded": recorded, "when": recorded if abs(recorded - time) > DAY / 24 else time, "new": {}}
+        trusted = time <= recorded if event.get("evidence") == "imported" else abs(recorded - time) <= DAY / 24
+        seen = min(recorded, time) if event.get("evidence") == "imported" else recorded
+        event |= {"recorded": recorded, "seen": seen, "when": time if trusted else recorded, "new": {}}
         own = "deploy" if event.get("kind") == "smoke" else event.get("target_stage") or STAGES.get(row["type"])
         yield event | {"at": own or STAGES.get(row["type"].partition(".")[0]) or event.get("stage", "")}
 
@@ -42,7 +44,7 @@ class Ledger:
     def __init__(self, events, policy, pipeline, as_of):
         self.policy = policy if isinstance(policy, dict) else tomllib.loads(Path(policy).read_text())
         self.options, self.as_of, self.of = DEFAULTS | self.policy.get("defaults", {}), as_of, defaultdict(list)
-        self.index = {(e["source"], e["id"]): e for e in events if e["recorded"] <= as_of}
+        self.index = {(e["source"], e["id"]): e for e in events if e["seen"] <= as_of}
         mine = [e for e in self.index.values() if e.get("pipeline") == pipeline]
         for e in sorted(mine, key=lambda e: (e["when"], e["seq"])): self.of[e["type"]].append(e)
         declared, days = (self.of["pipeline.declared"] or [{}])[-1], int(self.options["W"].rstrip("d"))
@@ -141,7 +143,7 @@ def levels(lines, *, policy, pipeline, as_of):
 def month_ends(lines, policy, pipeline, time_zone="America/New_York"):
     """Compute the level at the end of each month, from that of the pipeline's first event to that of its last."""
     events, zone = list(parse(lines)), ZoneInfo(time_zone)
-    days = [e["recorded"].astimezone(zone) for e in events if e.get("pipeline") == pipeline]
+    days = [e["seen"].astimezone(zone) for e in events if e.get("pipeline") == pipeline]
     months = [day.year * 12 + day.month for day in days] or [0]
     ends = [datetime(n // 12, n % 12 + 1, 1, tzinfo=zone) for n in range(min(months), max(months) + 1) if n]
     return {f"{end - DAY:%Y-%m}": Ledger(events, policy, pipeline, end).level() for end in ends}

@@ -117,9 +117,12 @@ class Measuring:
         return sorted(found, key=lambda one: one.pipeline)
 
     def _stood(self, policy: Policy, at: datetime, names: Sequence[str]) -> list[Standing]:
-        """Return where pipelines stood at a moment; what is over never changes, so it is kept."""
+        """Return where pipelines stood at a moment; what is over is kept, until something of that time is imported."""
         is_over = at < clock.now()
         moment = to_us(at)
+        if is_over and self._kept.is_writable():
+            self._fold.catch_up(clock.now())
+        folded = self._kept.cursor()
         kept = self._kept.standings(policy.digest, moment) if is_over else {}
         new: dict[str, Standing] = {}
         for name in names:
@@ -127,7 +130,7 @@ class Measuring:
                 new[name] = standing_of(measure_level(self.history(name), name, policy, as_of=at))
         if new and is_over and self._kept.is_writable():
             records = {name: msgspec.json.encode(one).decode() for name, one in new.items()}
-            self._kept.keep_standings(policy.digest, moment, records)
+            self._kept.keep_standings(policy.digest, moment, records, seq=folded)
         return [new[name] if name in new else _STANDING.decode(kept[name]) for name in names]
 
     # ---- distribution, goals, steps

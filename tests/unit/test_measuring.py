@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from ratchet import clock
 from ratchet.cli.init import write_project
@@ -75,6 +76,21 @@ def test_the_past_is_kept_and_stays(workspace: Workspace) -> None:
     assert [one.active for one in series] == [1] * len(series)
     assert series[-1].buckets["3"] == 1
     assert measuring.distribution(policy).buckets == series[-1].buckets
+
+
+def test_the_past_follows_what_is_imported_of_it(workspace: Workspace) -> None:
+    """A month that was worked out before its history was imported is worked out again."""
+    measuring, policy = Measuring(workspace), workspace.policy("standard")
+    at, names = clock.now() - timedelta(days=3), ("flight-delay", "elsewhere")
+    before = {one.pipeline: one.level for one in measuring._stood(policy, at, names)}
+    ledger = LedgerBuilder(start=datetime.now(UTC) - timedelta(days=60), pipeline="elsewhere")
+    ledger.scheduled_training(weeks=5)
+    here = workspace.ledger.last_seq()
+    told = {"source": "airflow", "evidence": "imported", "recordedtime": clock.now(), "trigger": "schedule"}
+    write_rows(workspace.database, [replace(event, seq=here + event.seq, **told) for event in ledger.events])
+    after = {one.pipeline: one.level for one in measuring._stood(policy, at, names)}
+    assert (before, after) == ({"flight-delay": 3, "elsewhere": 0}, {"flight-delay": 3, "elsewhere": 1})
+    assert {one.pipeline: one.level for one in measuring._stood(policy, at, names)} == after
 
 
 def test_goals_are_set_changed_and_dropped(workspace: Workspace) -> None:

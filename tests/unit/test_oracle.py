@@ -469,6 +469,19 @@ def test_backdated_event_is_ordered_by_its_recording():
     assert book.level() == 1
 
 
+def test_imported_event_counts_when_it_happened():
+    """What was imported later is there from its own `time` on, and is ordered by it."""
+    book = Book()
+    for _ in range(3):
+        book.train(book.fire("retrain"))
+    for row in book.rows:
+        row["evidence"], row["trigger"] = "imported", "schedule"
+        row["time"] = (datetime.fromisoformat(row["time"]) - timedelta(days=400)).isoformat()
+    assert book.level() == 0
+    assert book.level(as_of=book.now - timedelta(days=399)) == 1
+    assert book.level(as_of=book.now - timedelta(days=500)) == 0
+
+
 def test_stale_training():
     """An old last transition is stale only if an enabled rule that leads to the stage has fired since."""
     book = Book()

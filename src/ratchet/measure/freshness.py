@@ -88,13 +88,16 @@ def read_freshness(snapshot: Snapshot, pipeline: str) -> Freshness:
             first_live.setdefault((shift.endpoint, version), moment_of(shift.event))
     registered = {_version(event): event for event in snapshot.events("model.version.registered", pipeline)}
     trained = {_run(event): event for event in snapshot.events("run.finished", pipeline)}
+    # What was trained elsewhere may be registered nowhere; then the gate that looked at it says which run made it.
+    made_by = {_version(event): str(event.data.get("run_id")) for event in snapshot.events("gate.evaluated", pipeline)}
+    made_by |= {version: str(event.data.get("run_id")) for version, event in registered.items()}
     ages = [
         _ages(
             shift,
             version,
             at=snapshot.at,
             registered=registered.get(version),
-            trained=trained,
+            run=trained.get(made_by.get(version, "")),
             first_live=first_live[(endpoint, version)],
         )
         for endpoint, shift in live_now(all_shifts).items()
@@ -129,10 +132,9 @@ def _ages(
     *,
     at: datetime,
     registered: Event | None,
-    trained: dict[str, Event],
+    run: Event | None,
     first_live: datetime,
 ) -> VersionFreshness:
-    run = trained.get(str(registered.data.get("run_id"))) if registered else None
     return VersionFreshness(
         endpoint=shift.endpoint,
         version=version,

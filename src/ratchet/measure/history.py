@@ -1,7 +1,7 @@
 """All events that the measure has read, and what they looked like at any moment since.
 
-Invariant: events are only added, in the order of the ledger, and a snapshot sees exactly those up to its place in
-the ledger, so a level that was once published comes out the same for ever.
+Invariant: events are only added, in the order of the ledger, and what a snapshot sees follows from its moment and its
+place in the ledger, so a level that was once published with both comes out the same for ever.
 """
 
 from bisect import bisect_right
@@ -12,7 +12,7 @@ from operator import attrgetter
 from ratchet import clock
 from ratchet.catalogue import EVENT_TYPES
 from ratchet.measure.rulebook import KEPT, RuleBook, RuleKey, rule_key
-from ratchet.records import NATIVE_SOURCE, Event
+from ratchet.records import NATIVE_SOURCE, Event, Evidence
 
 BACKDATING_TOLERANCE = timedelta(hours=1)
 DEFAULT_WINDOW = timedelta(days=180)
@@ -37,8 +37,8 @@ class History:
         self._of_target: dict[str, list[Event]] = {}
         self._of_pipeline: dict[str, list[Event]] = {}
         self._of_source: dict[str, list[Event]] = {}
-        self._pipelines: dict[str, Event] = {}
-        self._first: Event | None = None
+        self._earliest: dict[str | None, list[Event]] = {}
+        self._imported: list[Event] = []
         self._seqs: list[int] = []
         self._recorded: list[datetime] = []
 
@@ -55,7 +55,7 @@ class History:
     @property
     def pipelines(self) -> tuple[str, ...]:
         """Return the names of all pipelines that any event belongs to, in order of appearance."""
-        return tuple(self._pipelines)
+        return tuple(name for name in self._earliest if name)
 
     def fold(self, events: Iterable[Event]) -> int:
         """Add events in the order of the ledger; return how many were new."""
@@ -73,12 +73,15 @@ class History:
         latest = self._recorded[-1] if self._recorded else event.recordedtime
         self._recorded.append(max(latest, event.recordedtime))
         self._of_type.setdefault((event.type, event.pipeline), []).append(event)
-        self._first = self._first or event
         self._of_pipeline.setdefault(event.pipeline, []).append(event)
         if event.source != NATIVE_SOURCE:
             self._of_source.setdefault(event.source, []).append(event)
-        if event.pipeline:
-            self._pipelines.setdefault(event.pipeline, event)
+        if event.evidence == "imported":
+            self._imported.append(event)
+        for whose in (None, event.pipeline):
+            first = self._earliest.setdefault(whose, [])
+            if not first or moment_of(event) < moment_of(first[-1]):
+                first.append(event)
         if event.type in KEPT:
             self._of_rule.setdefault(rule_key(event), []).append(event)
             self._rules_of.setdefault(event.pipeline, {}).setdefault(rule_key(event))
@@ -86,10 +89,15 @@ class History:
             self._of_target.setdefault(str(event.data.get("target") or event.subject), []).append(event)
         return True
 
-    def first(self, pipeline: str | None, *, up_to: int) -> Event | None:
-        """Return the first event, of one pipeline if it is named, up to a place in the ledger."""
-        first = self._pipelines.get(pipeline) if pipeline else self._first
-        return first if first is not None and first.seq <= up_to else None
+    def is_past_rewritten(self, moment: datetime, *, since_seq: int) -> bool:
+        """Tell whether something was imported after a place in the ledger that had happened by a moment."""
+        since = self.earliest_import(since_seq)
+        return since is not None and since <= moment
+
+    def earliest_import(self, since_seq: int) -> datetime | None:
+        """Return when the earliest happened of what was imported after a place in the ledger; ``None`` for nothing."""
+        new = bisect_right(self._imported, since_seq, key=_SEQ)
+        return min((event.at for event in self._imported[new:]), default=None)
 
     def rules_behind(self, pipeline: str) -> set[RuleKey]:
         """Return the rules that were written for a pipeline, or that fired on the way to its events."""
@@ -105,33 +113,49 @@ class History:
                 link = self._events.get(own) or self._events.get(native)
         return found
 
-    def as_of(self, moment: datetime | None = None, *, window: timedelta = DEFAULT_WINDOW) -> "Snapshot":
-        """Return what the ledger said at a moment: all that was recorded until then.
+    def as_of(
+        self, moment: datetime | None = None, *, window: timedelta = DEFAULT_WINDOW, seq: int | None = None
+    ) -> "Snapshot":
+        """Return how things stood at a moment: what was recorded until then, and what was imported later of that time.
 
         Args:
             moment: When (UTC); now if not given.
             window: How far back evidence counts.
+            seq: Leave out what came after this place in the ledger: what was imported later changes no answer that
+                was given with its place.
         """
         at = moment or clock.now()
-        known = bisect_right(self._recorded, at)
-        return Snapshot(self, at=at, seq=self._seqs[known - 1] if known else 0, window=window)
+        last = self.last_seq if seq is None else seq
+        known = min(bisect_right(self._recorded, at), bisect_right(self._seqs, last))
+        recorded = self._seqs[known - 1] if known else 0
+        later = self._imported[bisect_right(self._imported, recorded, key=_SEQ) :]
+        found = [event.seq for event in later if event.seq <= last and event.at <= at]
+        return Snapshot(self, at=at, seq=max([recorded, *found[-1:]]), recorded_seq=recorded, window=window)
 
 
 class Snapshot:
-    """The history up to one place in the ledger."""
+    """The history up to one moment and one place in the ledger.
 
-    def __init__(self, history: History, *, at: datetime, seq: int, window: timedelta) -> None:
+    Attributes:
+        at: The moment (UTC).
+        seq: The place of the last event that it sees; with the moment, it names what is seen.
+        recorded_seq: The place of the last event that was recorded by then. Those after it are imported.
+        window: How far back evidence counts.
+    """
+
+    def __init__(self, history: History, *, at: datetime, seq: int, recorded_seq: int, window: timedelta) -> None:
         """Look at a history; ``History.as_of`` makes these."""
         self._history = history
         self.at = at
         self.seq = seq
+        self.recorded_seq = recorded_seq
         self.window = window
         self.rules = RuleBook(self._rule_keys, self._rule_events, at=at, window=window)
         self._ordered: dict[tuple[str, str], list[Event]] = {}
 
     def over(self, window: timedelta) -> "Snapshot":
         """Return the same events seen with another window."""
-        return Snapshot(self._history, at=self.at, seq=self.seq, window=window)
+        return Snapshot(self._history, at=self.at, seq=self.seq, recorded_seq=self.recorded_seq, window=window)
 
     @property
     def is_whole(self) -> bool:
@@ -157,13 +181,11 @@ class Snapshot:
 
     def of_pipeline(self, pipeline: str) -> list[Event]:
         """Return all events of a pipeline, in the order of the ledger."""
-        events = self._history._of_pipeline.get(pipeline, [])
-        return events[: bisect_right(events, self.seq, key=_SEQ)]
+        return self._seen(self._history._of_pipeline.get(pipeline, []))
 
     def from_source(self, source: str) -> list[Event]:
         """Return all events that came from another system, in the order of the ledger."""
-        events = self._history._of_source.get(source, [])
-        return events[: bisect_right(events, self.seq, key=_SEQ)]
+        return self._seen(self._history._of_source.get(source, []))
 
     @property
     def pipelines(self) -> tuple[str, ...]:
@@ -171,8 +193,9 @@ class Snapshot:
         return tuple(name for name in self._history.pipelines if self.first(name) is not None)
 
     def first(self, pipeline: str | None = None) -> Event | None:
-        """Return the first event that was recorded, of one pipeline if it is named."""
-        return self._history.first(pipeline, up_to=self.seq)
+        """Return the earliest event, of one pipeline if it is named."""
+        earliest = self._history._earliest.get(pipeline or None, [])
+        return next((event for event in reversed(earliest) if self.sees(event)), None)
 
     def about(self, target: str) -> list[Event]:
         """Return the touches and approvals of one target, in order."""
@@ -189,9 +212,15 @@ class Snapshot:
         """Return the event of an id: from a source first, then a native one; ``None`` where it is not known."""
         for where in (source, NATIVE_SOURCE):
             found = self._history._events.get((where, event_id))
-            if found is not None and found.seq <= self.seq:
+            if found is not None and self.sees(found):
                 return found
         return None
+
+    def sees(self, event: Event) -> bool:
+        """Tell whether an event is among those that are seen."""
+        if event.seq <= self.recorded_seq:
+            return True
+        return event.seq <= self.seq and event.evidence == "imported" and event.at <= self.at
 
     def chain(self, event: Event) -> list[Event]:
         """Return an event and all its causes, up to the root or to where the chain breaks or turns in a circle."""
@@ -203,9 +232,21 @@ class Snapshot:
         return links
 
     def _known(self, events: list[Event]) -> list[Event]:
-        known = events[: bisect_right(events, self.seq, key=_SEQ)]
+        known = self._seen(events)
         known.sort(key=order)
         return known
+
+    def _seen(self, events: list[Event]) -> list[Event]:
+        """Return the events that are seen of some, in the order of the ledger."""
+        recorded = bisect_right(events, self.recorded_seq, key=_SEQ)
+        later = events[recorded : bisect_right(events, self.seq, key=_SEQ)]
+        return events[:recorded] + [event for event in later if self.sees(event)]
+
+    @property
+    def imported_later(self) -> list[Event]:
+        """Return what is seen although it was recorded later: what was imported of the time before the moment."""
+        imported = self._history._imported
+        return [event for event in imported[bisect_right(imported, self.recorded_seq, key=_SEQ) :] if self.sees(event)]
 
     def _rule_keys(self, pipeline: str) -> list[RuleKey]:
         return list(self._history._rules_of.get(pipeline, ()))
@@ -217,18 +258,22 @@ class Snapshot:
 def moment_of(event: Event) -> datetime:
     """Return when an event counts as having happened: when it says, or when it was recorded if it is backdated."""
     assert event.recordedtime is not None, "only events of the ledger are measured"
-    return counted_moment(event.at, event.recordedtime)
+    return counted_moment(event.at, event.recordedtime, evidence=event.evidence)
 
 
-def counted_moment(time: datetime, recorded: datetime) -> datetime:
-    """Return when something counts as having happened, by when it says and by when it was recorded."""
-    return recorded if abs(recorded - time) > BACKDATING_TOLERANCE else time
+def counted_moment(time: datetime, recorded: datetime, *, evidence: Evidence) -> datetime:
+    """Return when something counts as having happened, by when it says and by when it was recorded.
+
+    What we fetched ourselves from the system where it happened counts when that system says, however long ago; nobody
+    can send anything with that grade.
+    """
+    is_trusted = evidence == "imported" and time <= recorded
+    return time if is_trusted or abs(recorded - time) <= BACKDATING_TOLERANCE else recorded
 
 
 def is_backdated(event: Event) -> bool:
-    """Tell whether an event's own time is more than an hour from when it was recorded."""
-    assert event.recordedtime is not None, "only events of the ledger are measured"
-    return abs(event.recordedtime - event.at) > BACKDATING_TOLERANCE
+    """Tell whether an event's own time is not to be trusted: more than an hour from its recording, and not imported."""
+    return moment_of(event) != event.at
 
 
 def order(event: Event) -> tuple[datetime, int]:

@@ -33,10 +33,10 @@ from ratchet.measure.standings import (
     to_us,
 )
 from ratchet.measure.transitions import Transition, read
-from ratchet.records import NATIVE_SOURCE, Event, digest_of
+from ratchet.records import NATIVE_SOURCE, Event, Evidence, digest_of
 
 # Raised whenever the same events give other transitions: what an earlier version kept is folded again.
-VERSION = 2
+VERSION = 3
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _FIRED = ("rule.fired",)
 _SAID_ABOUT_PIPELINES = ("assessment.recorded", "source.cursor")
@@ -82,8 +82,11 @@ class Kept(Protocol):
     def events(self, pipeline: str, *, until: int, after: int = 0, types: Sequence[str]) -> list[Event]:
         """Return the events of some types of a pipeline, in the order of the ledger."""
 
-    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime]]:
-        """Return when the events of some types of a pipeline happened and were recorded."""
+    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime, Evidence]]:
+        """Return when the events of some types of a pipeline happened and were recorded, with their grade."""
+
+    def forget_standings(self, pipeline: str, *, since_us: int) -> None:
+        """Throw away the kept standings of a pipeline from a moment on."""
 
     def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
         """Return the events with these sources and ids."""
@@ -141,7 +144,7 @@ class Fold:
         self._look_around(after, until)
         changed = self._changed(after, until)
         for pipeline in changed:
-            self._fold(pipeline, until, now)
+            self._fold(pipeline, until, now, after=after)
         self._kept.advance(until)
         return len(changed)
 
@@ -228,10 +231,13 @@ class Fold:
             if rule_key(event) in keys
         ]
 
-    def _fold(self, pipeline: str, until: int, now: datetime) -> None:
+    def _fold(self, pipeline: str, until: int, now: datetime, *, after: int) -> None:
         history = self._history(pipeline, until)
         if pipeline not in history.pipelines:
             return
+        since = history.earliest_import(after)
+        if after and since is not None:
+            self._kept.forget_standings(pipeline, since_us=to_us(since))
         snapshot = history.as_of(max(now, history.last_recorded), window=DEFAULT_WINDOW)
         practices = Practices(snapshot, pipeline)
         found: dict[str, list[tuple[Change, Transition]]] = {}
@@ -254,7 +260,8 @@ class Fold:
     def _activity(self, snapshot: Snapshot, pipeline: str, until: int) -> Activity:
         """Return when something happened to a pipeline: the first and the last moment of each day are enough."""
         others = self._kept.times(pipeline, until=until, types=_UNMEASURED)
-        return activity(snapshot, pipeline, others=[counted_moment(*moments) for moments in others]).by_day()
+        moments = [counted_moment(time, recorded, evidence=evidence) for time, recorded, evidence in others]
+        return activity(snapshot, pipeline, others=moments).by_day()
 
 
 def standings(kept: Kept, policy: Policy, *, at: datetime) -> tuple[list[Standing], list[str]]:

@@ -114,10 +114,16 @@ def is_preceded_by_gate(snapshot: Snapshot, shift: Shift) -> bool:
     gates = [
         gate
         for gate in snapshot.events("gate.evaluated", shift.event.pipeline)
-        if order(gate) < order(shift.event) and gate.evidence != "declared" and acting_class(gate) != "unknown"
+        if order(gate) < order(shift.event) and gate.evidence != "declared" and _judge_of(snapshot, gate) != "unknown"
     ]
     verdicts = {gate.data.get("artifact_digest"): gate.data.get("decision") for gate in gates}
     return all(digest and verdicts.get(digest) == "pass" for digest in shift.digests.values())
+
+
+def _judge_of(snapshot: Snapshot, gate: Event) -> ActorClass:
+    """Return the class of whoever had an artifact judged; what another run set off was begun by its parent."""
+    is_passed_on = gate.evidence == "imported" and gate.trigger == "operator"
+    return trace(snapshot, gate, stage="evaluate").actor_class if is_passed_on else acting_class(gate)
 
 
 def _transition(

@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, tuple_
 from sqlalchemy.exc import OperationalError
 
-from ratchet.records import Event
+from ratchet.records import Event, Evidence
 from ratchet.store.database import Database
 from ratchet.store.ledger import _decode, _query
 from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
@@ -21,10 +21,11 @@ _BATCH = 500
 
 
 class _Times(msgspec.Struct):
-    """The two moments of an envelope."""
+    """The two moments of an envelope, and the grade that says which counts."""
 
     time: datetime
     recordedtime: datetime
+    evidence: Evidence
 
 
 _TIMES = msgspec.json.Decoder(_Times)
@@ -128,14 +129,14 @@ class Projections:
         query = _query(types=types).where(ledger.c.pipeline == pipeline, ledger.c.seq > after, ledger.c.seq <= until)
         return self._decoded(query.order_by(ledger.c.seq))
 
-    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime]]:
-        """Return when the events of some types of a pipeline happened and were recorded, without reading them."""
+    def times(self, pipeline: str, *, until: int, types: Sequence[str]) -> list[tuple[datetime, datetime, Evidence]]:
+        """Return when the events of some types of a pipeline happened and were recorded, with their grade."""
         query = select(ledger.c.envelope).where(
             ledger.c.pipeline == pipeline, ledger.c.seq <= until, ledger.c.type.in_(types)
         )
         with self._database.read() as connection:
             found = [_TIMES.decode(envelope) for envelope in connection.execute(query).scalars()]
-        return [(one.time, one.recordedtime) for one in found]
+        return [(one.time, one.recordedtime, one.evidence) for one in found]
 
     def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
         """Return the events with these sources and ids, as far as they are there."""
@@ -252,7 +253,7 @@ class Projections:
         with self._database.read() as connection:
             return [(row.at_us, row.seq) for row in connection.execute(query)]
 
-    # ---- standings of moments that are over, which never change
+    # ---- standings of moments that are over, which nothing but an import of that time changes
 
     def standings(self, policy: str, moment_us: int) -> dict[str, str]:
         """Return the kept standings of a moment by pipeline."""
@@ -262,9 +263,25 @@ class Projections:
         with self._database.read() as connection:
             return {row.pipeline: row.record for row in connection.execute(query)}
 
-    def keep_standings(self, policy: str, moment_us: int, records: dict[str, str]) -> None:
-        """Keep standings of a moment that is over; those that are kept already stay."""
+    def forget_standings(self, pipeline: str, *, since_us: int) -> None:
+        """Throw away the kept standings of a pipeline from a moment on."""
         with self._database.write() as transaction:
+            transaction.execute(
+                delete(standing).where(standing.c.pipeline == pipeline, standing.c.moment_us >= since_us)
+            )
+
+    def keep_standings(self, policy: str, moment_us: int, records: dict[str, str], *, seq: int) -> None:
+        """Keep standings of a moment that is over; those that are kept already stay.
+
+        Args:
+            policy: Digest of the policy.
+            moment_us: The moment.
+            records: Pipeline -> standing.
+            seq: What was folded before they were read; where more has come since, nothing is kept.
+        """
+        with self._database.write() as transaction:
+            if self._cursor(transaction) != seq:
+                return
             known = set(
                 transaction.execute(
                     select(standing.c.pipeline).where(standing.c.policy == policy, standing.c.moment_us == moment_us)

@@ -129,7 +129,7 @@ class Measurements:
 
     def __init__(self, workspace: "Workspace") -> None:
         self._workspace = workspace
-        self._past: dict[tuple[str, str, str], LevelPoint] = {}
+        self._past: dict[tuple[str, str, str], tuple[LevelPoint, int]] = {}
         self._names: tuple[str, ...] = ()
 
     def known_pipelines(self) -> tuple[str, ...]:
@@ -170,8 +170,10 @@ class Measurements:
         self, history: History, pipeline: str, policy: Policy, *, month: str, end: datetime, now: datetime
     ) -> LevelPoint:
         key = (pipeline, policy.digest, month)
-        if key in self._past:
-            return self._past[key]
+        kept, seq = self._past.get(key, (None, 0))
+        if kept is not None and not history.is_past_rewritten(end, since_seq=seq):
+            return kept
+        seq = history.last_seq
         report = measure_level(history, pipeline, policy, as_of=min(end, now))
         is_unknown = lacks_evidence(report)
         point = LevelPoint(
@@ -180,7 +182,7 @@ class Measurements:
             label="too little evidence" if is_unknown else f"{report.label} {report.name}",
         )
         if end < now:
-            self._past[key] = point
+            self._past[key] = point, seq
         return point
 
 

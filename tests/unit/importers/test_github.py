@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,18 @@ from ratchet.config import ImportSection
 from ratchet.importers import github
 from ratchet.importers.readings import Reading
 from ratchet.importers.refusals import RecordInvalid
+from ratchet.measure import policies
+from ratchet.measure.freshness import freshness
 from ratchet.measure.history import Snapshot
 from ratchet.measure.initiators import trace
+from ratchet.measure.levels import measure_level
 from ratchet.measure.transitions import transitions
 from tests.docs import pages
 from tests.unit.importers.shapes import (
     BOT,
     PERSON,
     REPOSITORY,
+    START,
     WITNESS,
     Desk,
     approval,
@@ -204,6 +209,24 @@ def test_trainings_by_hand_are_level_0(desk: Desk) -> None:
     desk.take(desk.save("runs.json", page(*runs)), sections={"Retrain": TRAIN})
     report = desk.level("churn")
     assert (report.level, report.profile["train"].modes["assisted"]) == (0, 5)
+
+
+def test_a_year_that_is_imported_at_once_has_its_months(desk: Desk) -> None:
+    """Runs by hand until autumn, by cron since: each month has the level and the ages that it had."""
+    whole = ImportSection(pipeline="churn", stages=("train", "evaluate", "deploy"))
+    hands = ["workflow_dispatch"] * 20 + ["schedule"] * 32
+    runs = [run(week, day=7 * week - 400, event=event) for week, event in enumerate(hands)]
+    desk.take(desk.save("runs.json", page(*runs)), sections={"Retrain": whole})
+    history, standard = desk.history(), policies.shipped("standard")
+    ends = [START + timedelta(days=30 * month - 400) for month in range(13)]
+    reports = [measure_level(history, "churn", standard, as_of=end) for end in ends]
+    assert [report.level for report in reports] == [0] * 9 + [2] * 4
+    assert [report.levels[0].results[0].k for report in reports] == [0, 0, 0, 0, 0, 2, 6, 10, 15, 19, 20, 20, 20]
+    assert not any(report.profile["train"].backdated for report in reports)
+    ages = [freshness(history, "churn", as_of=end) for end in ends]
+    expected = [None, *((30 * month % 7 or 7) - 10 / 1440 for month in range(1, 13))]
+    assert [age.train_age_days for age in ages] == pytest.approx(expected)
+    assert [age.serving_age_days for age in ages] == pytest.approx(expected)
 
 
 def test_one_workflow_may_do_it_all(desk: Desk) -> None:

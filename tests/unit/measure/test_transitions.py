@@ -1,9 +1,13 @@
 """The record of a transition."""
 
+from typing import Any
+
+import pytest
 from msgspec.structs import replace
 
 from ratchet.measure.traffic import shifts
 from ratchet.measure.transitions import is_preceded_by_gate, transitions
+from ratchet.records import Actor
 from tests.ledgers import PIPELINE, LedgerBuilder
 
 
@@ -44,3 +48,16 @@ def test_later_verdict_counts() -> None:
     ledger.deploy(ledger.command(), gate)
     snapshot = ledger.history().as_of(ledger.now)
     assert not is_preceded_by_gate(snapshot, shifts(snapshot, PIPELINE)[0])
+
+
+@pytest.mark.parametrize(("run_by", "expected"), [("schedule", True), ("unknown", False), ("", False)])
+def test_gate_that_another_run_set_off_is_judged_by_its_parent(run_by: str, expected: bool) -> None:
+    """An imported gate behind an operator counts as far as the start of the run that set it off is known."""
+    ledger = LedgerBuilder()
+    told: dict[str, Any] = {"source": "airflow", "evidence": "imported"}
+    tick = ledger.add("clock.ticked", "nightly", actor=Actor(), trigger=run_by, **told) if run_by else None
+    data = {"run_id": "r", "version": "v", "artifact_digest": "d", "decision": "pass", "suites": ["checks"]}
+    gate = ledger.add("gate.evaluated", "v", data, cause=tick, actor=Actor(), trigger="operator", **told)
+    ledger.deploy(ledger.command(), gate)
+    snapshot = ledger.history().as_of(ledger.now)
+    assert is_preceded_by_gate(snapshot, shifts(snapshot, PIPELINE)[0]) is expected

@@ -117,7 +117,21 @@ def test_what_a_fold_reads(kept: Projections) -> None:
 
 def test_standings_of_the_past_stay(kept: Projections) -> None:
     """A standing that was kept is not replaced; each moment and policy has its own."""
-    kept.keep_standings("p", 1, {"a": "first"})
-    kept.keep_standings("p", 1, {"a": "second", "b": "first"})
+    kept.keep_standings("p", 1, {"a": "first"}, seq=0)
+    kept.keep_standings("p", 1, {"a": "second", "b": "first"}, seq=0)
     assert kept.standings("p", 1) == {"a": "first", "b": "first"}
     assert kept.standings("p", 2) == {}
+
+
+def test_standings_of_a_time_that_was_imported_later_go(kept: Projections) -> None:
+    """Those of the pipeline from that moment on are forgotten; what was read before more was folded is not kept."""
+    for moment in (1, 2, 3):
+        kept.keep_standings("p", moment, {"a": "first", "b": "first"}, seq=0)
+    kept.forget_standings("a", since_us=2)
+    found = [sorted(kept.standings("p", moment)) for moment in (1, 2, 3)]
+    assert found == [["a", "b"], ["b"], ["b"]]
+    kept.advance(7)
+    kept.keep_standings("p", 3, {"a": "of before"}, seq=0)
+    assert sorted(kept.standings("p", 3)) == ["b"]
+    kept.keep_standings("p", 3, {"a": "of now"}, seq=7)
+    assert kept.standings("p", 3)["a"] == "of now"

@@ -110,7 +110,10 @@ def registered(view: View) -> dict[str, Event]:
 
 
 def trained(view: View) -> dict[str, Event]:
-    """Return the finished run behind each version; one that was made by hand has none."""
+    """Return the finished run behind each version; one that was made by hand has none.
+
+    What was trained elsewhere may be registered nowhere; then the gate that looked at it says which run made it.
+    """
     return view.once("trained", _trained)
 
 
@@ -194,7 +197,8 @@ def _first_live(view: View) -> dict[str, LiveShift]:
 
 def _trained(view: View) -> dict[str, Event]:
     runs = {str(event.data.get("run_id") or event.subject): event for event in view.of("run.finished")}
-    found = {version: runs.get(str(event.data.get("run_id") or "")) for version, event in registered(view).items()}
+    made = {**{version_of(gate): gate for gate in view.of("gate.evaluated")}, **registered(view)}
+    found = {version: runs.get(str(event.data.get("run_id") or "")) for version, event in made.items()}
     return {version: run for version, run in found.items() if run is not None}
 
 

@@ -38,7 +38,7 @@ class Desk:
         self._settings = settings
         self._policies = policies
         self._facts: Facts | None = None
-        self._past: dict[tuple[str, ...], Reading] = {}
+        self._past: dict[tuple[str, ...], tuple[Reading, int]] = {}
         self._taking = threading.Lock()
 
     def ask(self, *, as_of: datetime | None = None, scope: str = "") -> Question:
@@ -75,7 +75,7 @@ class Desk:
         return read(kpi_named(name), self.ask(as_of=as_of, scope=scope))
 
     def over_months(self, name: str, *, scope: str = "") -> list[Point]:
-        """Return what a KPI said at the end of each local month, and says now; what is over is worked out once.
+        """Return what a KPI said at the end of each local month, and says now; what is over is kept.
 
         Args:
             name: Such as ``time_to_deployment``.
@@ -89,9 +89,11 @@ class Desk:
         found = []
         for month, end in question.month_ends:
             key = (kpi.name, scope, month, named_by)
-            reading = self._past.get(key) or read(kpi, question.at(end))
+            reading, seq = self._past.get(key, (None, 0))
+            if reading is None or question.view.history.is_past_rewritten(end, since_seq=seq):
+                reading, seq = read(kpi, question.at(end)), question.view.seq
             if end < question.as_of:
-                self._past[key] = reading
+                self._past[key] = reading, seq
             found.append(Point(month=month, reading=reading))
         return found
 

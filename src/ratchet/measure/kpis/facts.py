@@ -1,8 +1,8 @@
 """What KPIs read of the ledger: all events by type, and what they looked like at any moment since.
 
-Invariant: events are only added, in the order of the ledger, and a view sees exactly those that were recorded up to
-its moment, so a value that was once published comes out the same for ever. Unlike levels, KPIs go by an event's own
-time however late it was recorded: a deployment that was imported a day later took no longer for that.
+Invariant: events are only added, in the order of the ledger, and what a view sees follows from its moment and its place
+in the ledger, so a value that was once published with both comes out the same for ever. Unlike levels, KPIs go by an
+event's own time however late it was recorded: a deployment that was reported a day later took no longer for that.
 """
 
 from array import array
@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar, cast
 
@@ -54,7 +55,6 @@ class Facts:
         self._tables = {table.type: table for table in (self.usage, self.costs)}
         self._active: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
         self._first: tuple[array[int], array[int]] = (array("q"), array("q"))
-        self._foreign: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
         self._taken = 0
         self._last_seq = 0
         self._foreign_ids: set[str] = set()
@@ -89,10 +89,6 @@ class Facts:
         if table is not None:
             table.add(event)
         time_us = to_us(event.at)
-        if event.source != NATIVE_SOURCE:
-            seqs, times = self._foreign[event.source]
-            seqs.append(event.seq)
-            times.append(time_us)
         if event.pipeline:
             _keep_extreme(*self._active[event.pipeline], event.seq, time_us, better=time_us.__gt__)
         _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
@@ -114,26 +110,30 @@ class Facts:
         later = [event for event, came in self._late if came > seq]
         return sorted((event for event in never + later if event.seq <= seq), key=when)
 
-    def as_of(self, moment: datetime | None = None) -> "View":
-        """Return what the ledger said at a moment: all that was recorded until then.
+    def as_of(self, moment: datetime | None = None, *, seq: int | None = None) -> "View":
+        """Return how things stood at a moment: what was recorded until then, and what was imported later of that time.
 
         Args:
             moment: When (UTC); now if not given.
+            seq: Leave out what came after this place in the ledger.
         """
-        return View(self, moment or clock.now())
+        return View(self, moment or clock.now(), self._last_seq if seq is None else min(seq, self._last_seq))
 
 
 class View:
     """The facts up to one place in the ledger."""
 
-    def __init__(self, facts: Facts, at: datetime) -> None:
+    def __init__(self, facts: Facts, at: datetime, until: int) -> None:
         """Look at the facts; ``Facts.as_of`` makes these."""
         self._facts = facts
+        self._until = until
         self.at = at
-        self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW)
-        self.snapshot.seq = self.seq = min(self.snapshot.seq, facts._last_seq)
-        self.usage: Rows = facts.usage.up_to(self.seq)
-        self.costs: Rows = facts.costs.up_to(self.seq)
+        self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW, seq=until)
+        self.seq = self.snapshot.seq
+        self._recorded = self.snapshot.recorded_seq
+        # Both are metered here and never imported.
+        self.usage: Rows = facts.usage.up_to(self._recorded)
+        self.costs: Rows = facts.costs.up_to(self._recorded)
         self._of: dict[str, list[Event]] = {}
         self._made: dict[str, Any] = {}
 
@@ -153,15 +153,13 @@ class View:
         return cast("_Made", self._made[name])
 
     def earlier(self, moment: datetime) -> "View":
-        """Return what was known at an earlier moment."""
+        """Return how things stood at an earlier moment, as far as it is known here."""
         assert moment <= self.at, "nothing is known of the future"
-        return self.once(f"as of {moment.isoformat()}", lambda _: self._facts.as_of(moment))
+        return self.once(f"as of {moment.isoformat()}", lambda _: self._facts.as_of(moment, seq=self._until))
 
     def count_from(self, source: str, since: datetime, until: datetime) -> int:
         """Count the events of another system from one moment on, up to another, which is out."""
-        seqs, times = self._facts._foreign.get(source, ((), ()))
-        low, high = to_us(since), to_us(until)
-        return sum(low <= time_us < high for time_us in times[: bisect_right(seqs, self.seq)])
+        return sum(since <= event.at < until for event in self.snapshot.from_source(source))
 
     def cause(self, event: Event) -> Event | None:
         """Return the event that led to this one, if it is known."""
@@ -179,21 +177,32 @@ class View:
     @property
     def broken_chains(self) -> list[Event]:
         """Return the events whose cause is not in the ledger."""
-        return self._facts._broken(self.seq)
+        return [event for event in self._facts._broken(self.seq) if self.snapshot.sees(event)]
 
     @property
     def pipelines(self) -> tuple[str, ...]:
         """Return all pipelines that any known event belongs to."""
-        return tuple(name for name, (seqs, _) in self._facts._active.items() if seqs[0] <= self.seq)
+        return tuple(name for name in self._facts._active if self.last_active(name) is not None)
 
     def last_active(self, pipeline: str) -> datetime | None:
         """Return the time of the latest event of a pipeline; ``None`` where there is none."""
-        return _known(self._facts._active.get(pipeline), self.seq)
+        recorded = _known(self._facts._active.get(pipeline), self._recorded)
+        later = self._imported_later.get(pipeline)
+        return max((at for at in (recorded, later) if at is not None), default=None)
+
+    @cached_property
+    def _imported_later(self) -> dict[str, datetime]:
+        """Return when the last thing happened to each pipeline of which something was imported after this moment."""
+        found: dict[str, datetime] = {}
+        for event in self.snapshot.imported_later:
+            found[event.pipeline] = max(event.at, found.get(event.pipeline, event.at))
+        return found
 
     @property
     def first_at(self) -> datetime | None:
         """Return the time of the earliest event; ``None`` in an empty ledger."""
-        return _known(self._facts._first, self.seq)
+        recorded = _known(self._facts._first, self._recorded)
+        return min((at for at in (recorded, *(event.at for event in self.snapshot.imported_later)) if at), default=None)
 
 
 def when(event: Event) -> tuple[datetime, int]:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ratchet.config import KpiSection
 from ratchet.errors import UnknownName
@@ -79,6 +80,33 @@ def test_months_that_are_over_are_worked_out_once(simulated: None) -> None:
     assert [one.reading is other.reading for one, other in zip(first, again, strict=True)] == [True, False]
     place.settings = Settings(kpi={"models_in_production": KpiSection(target=2.0)})
     assert place.desk.over_months("models_in_production")[0].reading.target == 2.0
+
+
+def test_a_month_that_is_over_is_worked_out_again_when_its_history_is_imported(simulated: None) -> None:
+    """What comes in late of a month changes that month, and not those before it."""
+    from ratchet import clock
+
+    place = Counter()
+    place.ledger.wait(days=70)
+    place.deploy()
+    clock.advance(place.ledger.now)
+    before = [point.reading for point in place.desk.over_months("models_in_production")]
+    shift = next(event for event in place.ledger.events if event.type == "traffic.shifted")
+    told = replace(
+        shift,
+        id="TOLD",
+        source="github",
+        evidence="imported",
+        data={**shift.data, "endpoint": "other", "weights": {"other@v1": 1.0}},
+        seq=len(place.ledger.events) + 1,
+        time=shift.at + timedelta(days=30),
+        recordedtime=place.ledger.now,
+    )
+    place.ledger.events.append(told)
+    after = [point.reading for point in place.desk.over_months("models_in_production")]
+    assert [reading.values["models_count"] for reading in before] == [1, 1, 1]
+    assert [reading.values["models_count"] for reading in after] == [1, 2, 2]
+    assert after[0] is before[0]
 
 
 def test_one_part_can_be_asked() -> None:

@@ -70,3 +70,19 @@ def test_an_empty_ledger_has_no_first_event() -> None:
     """Nothing is nothing, not the beginning of time."""
     view = Facts().as_of(START)
     assert (view.seq, view.first_at, view.pipelines, view.broken_chains) == (0, None, (), [])
+
+
+def test_imported_history_is_seen_at_its_own_time() -> None:
+    """A year that is imported today has its months; what is metered here is seen from its recording on."""
+    ledger = LedgerBuilder()
+    told: list[Event] = []
+    for days in (300, 200):
+        at = START - timedelta(days=days)
+        told.append(ledger.add("code.pushed", "a", source="github", time=at, evidence="imported", causationid="LOST"))
+    ledger.add("usage.recorded", "delays", {"count": 3})
+    view = folded(ledger).as_of(START - timedelta(days=250))
+    assert view.of("code.pushed") == view.broken_chains == told[:1]
+    assert (view.pipelines, view.usage.number("count").tolist()) == ((ledger.pipeline,), [])
+    assert (view.first_at, view.last_active(ledger.pipeline)) == (told[0].at, told[0].at)
+    assert view.count_from("github", told[0].at, START) == 1
+    assert folded(ledger).as_of(START - timedelta(days=250), seq=0).of("code.pushed") == []
