@@ -47,6 +47,7 @@ OPEN_TYPES = frozenset(
         "page.acknowledged",
         "page.escalated",
         "module.used",
+        "cost.recorded",
         "bill.imported",
     }
 )

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ratchet.config import PricesSection
-from ratchet.measure.kpis.bulk import Rows, from_us, to_us
-from ratchet.measure.kpis.columns import Codes, Mask, months, of_node, sums_by
+from ratchet.measure.kpis.bulk import Rows, to_us
+from ratchet.measure.kpis.columns import Codes, Mask, dated, months, of_node, sums_by
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Question
-from ratchet.measure.kpis.usage import is_call
+from ratchet.measure.kpis.usage import is_call, teams_of_callers
 from ratchet.records import Record, digest_of
 
 UNATTRIBUTED, IDLE = "unattributed", "idle"
@@ -223,30 +223,17 @@ def _subjects(costs: Rows) -> Places:
 
 def _owners(question: Question, costs: Rows, names: dict[str, int]) -> Places:
     """Return the owner of each cost's pipeline at its time; new names are added."""
-    found = np.zeros(len(costs), dtype=np.intp)
-    pipelines, codes = costs.words("pipeline"), costs.code("pipeline")
-    order = np.lexsort((costs.time_us, codes))
-    edges = np.searchsorted(codes[order], np.arange(len(pipelines) + 1))
-    changes = _owner_changes(question.view)
-    for code, pipeline in enumerate(pipelines):
-        rows = order[edges[code] : edges[code + 1]]
-        if not pipeline or not len(rows):
-            continue
-        times = costs.time_us[rows]
-        first = from_us(int(times[0]))
-        later = [moment for moment in changes.get(pipeline, ()) if moment > first]
-        teams = [question.owner(pipeline, moment) for moment in (first, *later)]
-        known = np.array([names.setdefault(team, len(names)) if team else 0 for team in teams], dtype=np.intp)
-        found[rows] = known[np.searchsorted(np.array([to_us(moment) for moment in later]), times, side="right")]
-    return found
+    changes: dict[str, list[datetime]] = {}
+    for event in question.view.of("pipeline.declared", "ownership.changed"):
+        changes.setdefault(event.pipeline, []).append(event.at)
 
+    def timeline(pipeline: str) -> list[tuple[datetime, str]]:
+        owned = [(since, question.owner(pipeline, since)) for since in changes.get(pipeline, ()) if pipeline]
+        return owned or [(question.as_of, "")]
 
-def _owner_changes(view: View) -> dict[str, list[datetime]]:
-    """Return when each pipeline may have got another owner, in order."""
-    found: dict[str, list[datetime]] = {}
-    for event in view.of("pipeline.declared", "ownership.changed"):
-        found.setdefault(event.pipeline, []).append(event.at)
-    return found
+    owners, codes = dated(costs.words("pipeline"), costs.code("pipeline"), costs.time_us, timeline)
+    known = [names.setdefault(owner or UNATTRIBUTED, len(names)) for owner in owners]
+    return np.array(known, dtype=np.intp)[codes] if known else codes
 
 
 class _Callers:
@@ -256,10 +243,11 @@ class _Callers:
         usage = view.usage
         calls = np.flatnonzero(is_call(usage))
         order = calls[np.lexsort((usage.time_us[calls], usage.code("endpoint")[calls]))]
-        self._names = [name or UNATTRIBUTED for name in usage.words("caller")]
+        teams, codes = teams_of_callers(view)
+        self._names = [team or UNATTRIBUTED for team in teams]
         self._endpoints = usage.words("endpoint")
         self._times = usage.time_us[order]
-        self._callers = usage.code("caller")[order]
+        self._callers = codes[order]
         self._seconds = usage.number("cpu_s")[order]
         self._counts = usage.number("count")[order]
         self._edges = np.searchsorted(usage.code("endpoint")[order], np.arange(len(self._endpoints) + 1))

@@ -3,7 +3,7 @@
 Invariant: a row is in the month and in the part that the slow way, one event at a time, would have put it in.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -70,6 +70,39 @@ def of_node(
         belongs = np.array([question.covers_team(name, moment) for name in names], dtype=np.bool_)
         found[rows] = belongs[codes[rows]]
     return found
+
+
+def dated(
+    words: Sequence[str],
+    codes: npt.NDArray[Any],
+    times_us: npt.NDArray[np.int64],
+    timeline: Callable[[str], Sequence[tuple[datetime, str]]],
+) -> tuple[list[str], Codes]:
+    """Return what each row's word stood for at its time.
+
+    Args:
+        words: What the codes stand for.
+        codes: Shape ``(rows,)``.
+        times_us: When, shape ``(rows,)``.
+        timeline: Gives for a word since when it stood for what, in order; before the first it stood for the first.
+            Where this is empty, the word stands for itself.
+
+    Returns:
+        Names, each once, and the place of each row's among them, shape ``(rows,)``.
+    """
+    names: dict[str, int] = {}
+    found = np.zeros(len(codes), dtype=np.intp)
+    order = np.lexsort((times_us, codes))
+    edges = np.searchsorted(codes[order], np.arange(len(words) + 1))
+    for code, word in enumerate(words):
+        rows = order[edges[code] : edges[code + 1]]
+        if not len(rows):
+            continue
+        entries = timeline(word) or [(from_us(0), word)]
+        known = np.array([names.setdefault(name, len(names)) for _, name in entries], dtype=np.intp)
+        later = np.array([to_us(since) for since, _ in entries[1:]], dtype=np.int64)
+        found[rows] = known[np.searchsorted(later, times_us[rows], side="right")]
+    return list(names), found
 
 
 def sums_by(names: Sequence[str], codes: npt.NDArray[Any], amounts: npt.NDArray[Any]) -> dict[str, float]:

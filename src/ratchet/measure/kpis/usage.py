@@ -5,12 +5,14 @@ what was not counted is said beside it.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 
 import numpy as np
 
 from ratchet.measure.kpis.bulk import Rows
-from ratchet.measure.kpis.columns import Mask, months, of_node, sums_by
+from ratchet.measure.kpis.columns import Codes, Mask, dated, months, of_node, sums_by
+from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, model_of
 
 _COUNTED: Mapping[str, str] = {
@@ -52,6 +54,26 @@ def api_calls(question: Question) -> Answer:
     )
 
 
+def teams_of_callers(view: View) -> tuple[list[str], Codes]:
+    """Return the team that each record's caller belonged to at its time.
+
+    A caller is a token; it belongs to the team that it was issued for, and one without a team is its own.
+
+    Returns:
+        Teams, and the place of each record's among them, shape ``(rows,)``.
+    """
+    return view.once("teams of callers", _teams_of_callers)
+
+
+def _teams_of_callers(view: View) -> tuple[list[str], Codes]:
+    issued: dict[str, list[tuple[datetime, str]]] = {}
+    for event in view.of("credential.issued"):
+        caller = str(event.data.get("name") or event.subject)
+        issued.setdefault(caller, []).append((event.at, str(event.data.get("team") or caller)))
+    usage = view.usage
+    return dated(usage.words("caller"), usage.code("caller"), usage.time_us, lambda caller: issued.get(caller, []))
+
+
 def _in_scope(question: Question, usage: Rows) -> Mask:
     """Return which records the scope covers: a part of the organisation has what it asked for."""
     scope = question.scope
@@ -62,7 +84,8 @@ def _in_scope(question: Question, usage: Rows) -> Mask:
     if scope.kind == "model":
         of_model = np.array([model_of(version) == scope.name for version in usage.words("version")], dtype=np.bool_)
         return of_model[usage.code("version")]
-    return of_node(question, usage.time_us, names=usage.words("caller"), codes=usage.code("caller"))
+    teams, codes = teams_of_callers(question.view)
+    return of_node(question, usage.time_us, names=teams, codes=codes)
 
 
 def _by_word(usage: Rows, name: str, rows: Mask) -> dict[str, int]:

@@ -11,6 +11,7 @@ from ratchet.config import PriceSection, PricesSection
 from ratchet.measure.kpis.bearers import Costs, costs_of, unpriced
 from ratchet.measure.kpis.columns import sums_by
 from ratchet.measure.kpis.questions import Question, Scope
+from ratchet.measure.kpis.usage import api_calls
 from tests.ledgers import ENDPOINT, LedgerBuilder
 from tests.unit.measure.kpis.asking import adjust, ask, call, serve, settings, spend
 
@@ -44,6 +45,22 @@ def test_serving_is_borne_by_the_callers_and_the_rest_is_idle() -> None:
     serve(ledger.wait(days=1), start, hours=100, capacity_cpu_s=100)
     call(ledger, "web", cpu_s=1000)
     assert borne(costs_of(ask(ledger))) == {"idle": 6.0, "lending": 1.0, "web": 3.0}
+
+
+def test_a_caller_is_charged_to_the_team_that_its_token_was_issued_for() -> None:
+    """To whom it belonged at the time of the call; two tokens of one team are one bearer."""
+    ledger = LedgerBuilder()
+    start = ledger.now
+    ledger.add("credential.issued", "site", {"name": "site", "team": "web"})
+    ledger.add("credential.issued", "app", {"name": "app", "team": "web"})
+    ledger.add("credential.issued", "job", {"name": "job", "team": ""})
+    for caller in ("site", "app", "job"):
+        call(ledger, caller, cpu_s=10)
+    ledger.add("credential.issued", "app", {"name": "app", "team": "lending"})
+    call(ledger, "app", cpu_s=10)
+    serve(ledger, start, hours=100, capacity_cpu_s=40)
+    assert borne(costs_of(ask(ledger))) == {"idle": 0.0, "job": 2.5, "lending": 2.5, "web": 5.0}
+    assert api_calls(ask(ledger, Scope(kind="node", name="web"))).values["calls_count"] == 20
 
 
 def test_more_than_the_capacity_leaves_nothing_idle() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ratchet.config import TeamSection
 from ratchet.measure.kpis.bulk import to_us
-from ratchet.measure.kpis.columns import eras, months, of_node, sums_by
+from ratchet.measure.kpis.columns import dated, eras, months, of_node, sums_by
 from ratchet.measure.kpis.questions import Scope
 from tests.ledgers import LedgerBuilder
 from tests.unit.measure.kpis.asking import ask, settings
@@ -59,6 +59,14 @@ def test_eras_cover_each_moment_once() -> None:
     for teams in (MOVED, ()):
         rows = [mask for _, mask in eras(ask(ledger, using=settings(team=teams)), times)]
         assert np.sum(rows, axis=0).tolist() == [1, 1, 1, 1]
+
+
+def test_a_word_stands_for_what_it_stood_for_then() -> None:
+    """From the instant of a change on; before the first for the first; without any for itself."""
+    changes = {"a": [(datetime(2026, 1, day, tzinfo=UTC), name) for day, name in ((2, "x"), (4, "y"))]}
+    times = np.array([to_us(datetime(2026, 1, day, tzinfo=UTC)) for day in (5, 1, 4, 3, 1)])
+    names, codes = dated(["b", "a", "c"], np.array([1, 1, 1, 1, 0]), times, lambda word: changes.get(word, []))
+    assert [names[code] for code in codes] == ["y", "x", "y", "x", "b"]
 
 
 def test_sums_are_by_name_also_where_a_name_stands_twice() -> None:
