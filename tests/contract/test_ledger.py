@@ -313,6 +313,7 @@ class LedgerContract:
         assert ids(subject="t") == "e3e4"
         assert ids(pipeline="p", subject="t", types=["custom.emitted"], after=1) == "e4"
         assert ids(pipeline="nobody") == ""
+        assert (ids(source="ratchet"), ids(source="elsewhere")) == ("e1e2e3e4", "")
 
     @pytest.mark.parametrize("newest_first", [False, True])
     @pytest.mark.parametrize("limit", [None, 0, 1, 3, 4, 7, 100])

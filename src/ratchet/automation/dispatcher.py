@@ -22,7 +22,7 @@ from ratchet.engine.runs import JobContext, Runs
 from ratchet.errors import RatchetError
 from ratchet.loop import projects, registry
 from ratchet.loop.resources import Resources
-from ratchet.records import Actor, Event, derive_id
+from ratchet.records import NATIVE_SOURCE, Actor, Event, derive_id
 
 Numbers = Callable[[str, Collection[str]], dict[str, float]]
 _log = logging.getLogger(__name__)
@@ -120,7 +120,11 @@ class Dispatcher:
         if depth >= limits.rule_depth:
             return f"{depth} rules have driven one another already, at most {limits.rule_depth} may"
         recent = self._resources.ledger.read(
-            types=["rule.fired"], subject=rule.name, newest_first=True, limit=limits.rule_fires_per_hour
+            types=["rule.fired"],
+            subject=rule.name,
+            source=NATIVE_SOURCE,
+            newest_first=True,
+            limit=limits.rule_fires_per_hour,
         )
         hour_ago = clock.now() - timedelta(hours=1)
         fired = sum(1 for one in recent if one.at > hour_ago)

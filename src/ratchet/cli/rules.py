@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from ratchet.cli.session import Refused, Session, examples, with_session
+from ratchet.records import NATIVE_SOURCE
 
 if TYPE_CHECKING:
     from ratchet.automation.rules import Rule
@@ -60,8 +61,13 @@ def _as_json(workspace: "Workspace", rule: "Rule") -> dict[str, Any]:
     return {**values, "last_fired_at": fired.at if fired else None, "last_fired_event": fired.id if fired else ""}
 
 
+def _of(rule: "Rule") -> dict[str, Any]:
+    """Return how what happened to a rule is found: the newest first, and nothing of another system's rules."""
+    return {"subject": rule.name, "source": NATIVE_SOURCE, "newest_first": True}
+
+
 def _last(workspace: "Workspace", rule: "Rule", kind: str) -> "Event | None":
-    return next(workspace.ledger.read(types=[kind], subject=rule.name, newest_first=True, limit=1), None)
+    return next(workspace.ledger.read(types=[kind], **_of(rule), limit=1), None)
 
 
 def _list(workspace: "Workspace", found: "tuple[Rule, ...]") -> None:
@@ -132,7 +138,7 @@ def _calls(rule: "Rule") -> str:
 def _print_past(workspace: "Workspace", rule: "Rule") -> None:
     from ratchet.cli import console
 
-    past = list(workspace.ledger.read(types=_OUTCOMES, subject=rule.name, newest_first=True, limit=5))
+    past = list(workspace.ledger.read(types=_OUTCOMES, **_of(rule), limit=5))
     if not past:
         console.say("\nIt has not fired yet.")
         return

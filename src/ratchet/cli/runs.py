@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
+from ratchet.records import NATIVE_SOURCE
 
 if TYPE_CHECKING:
     from ratchet.cli.console import Progress
@@ -196,12 +197,14 @@ def _verdict(workspace: "Workspace", run: "Run") -> list[tuple[str, Any]]:
 
 
 def _checks(workspace: "Workspace", run: "Run") -> list[dict[str, Any]]:
-    suites = workspace.ledger.read(types=["fitness.suite.finished"], subject=run.model_version)
+    suites = workspace.ledger.read(types=["fitness.suite.finished"], subject=run.model_version, source=NATIVE_SOURCE)
     return [check for suite in suites for check in suite.data["checks"] if suite.data["run_id"] == run.id]
 
 
 def _gate_event(workspace: "Workspace", run: "Run") -> "Event | None":
-    gates = workspace.ledger.read(types=["gate.evaluated"], subject=run.model_version, newest_first=True, limit=1)
+    gates = workspace.ledger.read(
+        types=["gate.evaluated"], subject=run.model_version, source=NATIVE_SOURCE, newest_first=True, limit=1
+    )
     return next(iter(gates), None)
 
 

@@ -12,7 +12,7 @@ from ratchet.config import MonitorSection
 from ratchet.loop import feedback, predictions, profiles, registry
 from ratchet.loop.resources import Resources
 from ratchet.loop.sampling import endpoint_of
-from ratchet.records import Event
+from ratchet.records import NATIVE_SOURCE, Event
 
 OK, ALERT, INSUFFICIENT = "ok", "alert", "insufficient"
 
@@ -123,7 +123,11 @@ def _record(
     over = enough and measured["value"] > measured["threshold"]
     past = list(
         resources.ledger.read(
-            types=["monitor.evaluated"], subject=name, newest_first=True, limit=max(section.windows - 1, 1)
+            types=["monitor.evaluated"],
+            subject=name,
+            source=NATIVE_SOURCE,
+            newest_first=True,
+            limit=max(section.windows - 1, 1),
         )
     )
     overs = int(over) + sum(1 for event in past[: section.windows - 1] if event.data["over"])

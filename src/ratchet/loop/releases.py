@@ -32,7 +32,7 @@ from ratchet.loop.serving.routes import (
     wait_acknowledged,
     write_routes,
 )
-from ratchet.records import Event, ModelVersion, Release, derive_id
+from ratchet.records import NATIVE_SOURCE, Event, ModelVersion, Release, derive_id
 
 ACKNOWLEDGE_SECONDS = 60.0
 # One at a time: each reads what is live, writes all routes and waits for the endpoint to follow.
@@ -117,7 +117,9 @@ def _key() -> str:
 
 
 def _gate_reason(resources: Resources, version: ModelVersion) -> str:
-    events = resources.ledger.read(types=["gate.evaluated"], subject=version.name, newest_first=True, limit=1)
+    events = resources.ledger.read(
+        types=["gate.evaluated"], subject=version.name, source=NATIVE_SOURCE, newest_first=True, limit=1
+    )
     return next((str(event.data["reason"]) for event in events), "")
 
 

@@ -112,6 +112,7 @@ class Ledger:
         types: Sequence[str] = (),
         pipeline: str = "",
         subject: str = "",
+        source: str = "",
         newest_first: bool = False,
         limit: int | None = None,
     ) -> Iterator[Event]:
@@ -123,10 +124,11 @@ class Ledger:
             types: Only these short names, where given.
             pipeline: Only this pipeline, where given.
             subject: Only this subject, where given.
+            source: Only what this source says, where given; subjects of others may have the same names as ours.
             newest_first: Turn the order.
             limit: At most so many.
         """
-        query = _query(types=types, pipeline=pipeline, subject=subject)
+        query = _query(types=types, pipeline=pipeline, subject=subject, source=source)
         order = ledger.c.seq.desc() if newest_first else ledger.c.seq
         position: int | None = None
         left = limit
@@ -186,7 +188,7 @@ class Ledger:
             return tree.last_seq(connection)
 
 
-def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "") -> Any:
+def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "", source: str = "") -> Any:
     query = select(ledger.c.seq, ledger.c.envelope, payload.c.body).join(
         payload, payload.c.seq == ledger.c.seq, isouter=True
     )
@@ -196,6 +198,8 @@ def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "") 
         query = query.where(ledger.c.pipeline == pipeline)
     if subject:
         query = query.where(ledger.c.subject == subject)
+    if source:
+        query = query.where(ledger.c.source == source)
     return query
 
 

@@ -201,6 +201,18 @@ def test_a_decision_that_is_made_again_stays(ruled: Callable[..., Stage]) -> Non
     assert len(stage.events("custom.emitted")) == 1
 
 
+def test_rules_of_other_systems_do_not_silence_ours(ruled: Callable[..., Stage]) -> None:
+    """What another system reports of a rule with our rule's name does not count towards our limit."""
+    settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 1\n"
+    stage = ruled(rule("tell", '"note"'), settings=settings)
+    with stage.command("someone"):
+        foreign = {"source": "elsewhere", "pipeline": "theirs", "evidence": "attested"}
+        stage.ledger.record(Event(type="rule.fired", subject="tell", **foreign))
+    alert(stage)
+    stage.runs.work()
+    assert [event.source for event in stage.events("rule.fired")] == ["elsewhere", "ratchet"]
+
+
 def test_rules_cannot_fire_without_end(ruled: Callable[..., Stage]) -> None:
     """More often than the limit within an hour is suppressed, with number and limit; the next hour is another."""
     settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 3\n"

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ import pytest
 from ratchet.cli.runs import _parameters, check_text, compare_rows
 from ratchet.errors import ParameterUnknown
 from ratchet.loop.pipelines import PipelineDeclaration
+from ratchet.records import Event
+from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call, run
 
 DECLARED = PipelineDeclaration(
@@ -114,6 +117,18 @@ def test_a_version_stands_for_its_run(call: Call) -> None:
     assert rows[0] == ["differs", "what", "GOOD0000", "BAD00000"]
     assert ["*", "gate", "pass", "fail"] in rows
     assert ["", "pipeline", "returns", "returns"] in rows
+
+
+def test_what_others_say_about_a_name_of_ours_is_not_shown(call: Call, project: Path) -> None:
+    """A gate and a suite that another system reports under our version's name are that system's."""
+    before = call("runs", "bad").out
+    with Workspace(project) as workspace:
+        foreign = {"subject": "returns@v2", "source": "elsewhere", "pipeline": "theirs", "evidence": "attested"}
+        cause = workspace.ledger.record(Event(type="clock.ticked", subject="t"))[0].id
+        for kind in ("gate.evaluated", "fitness.suite.finished"):
+            workspace.ledger.record(Event(type=kind, causationid=cause, **foreign))
+    answer = call("runs", "bad")
+    assert (answer.code, answer.out) == (0, before)
 
 
 @pytest.mark.usefixtures("project")

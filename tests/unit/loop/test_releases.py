@@ -91,6 +91,17 @@ def test_without_a_passed_gate_nothing_is_promoted(stage: Stage, served: FakeEnd
     assert routed(stage) == ""
 
 
+def test_the_gate_of_another_system_says_nothing_about_ours(stage: Stage, served: FakeEndpoint) -> None:
+    """A verdict that comes from outside under our version's name neither lets it through nor gives the reason."""
+    version = stage.add_version(gate="fail")
+    with stage.command("someone"):
+        data = {"decision": "pass", "reason": "because we say so"}
+        foreign = {"source": "elsewhere", "pipeline": "theirs", "evidence": "attested"}
+        stage.ledger.record(Event(type="gate.evaluated", subject=version.name, data=data, **foreign))
+    with pytest.raises(GateNotPassed, match="its gate was not evaluated"):
+        promote(stage, version)
+
+
 def test_a_person_who_bypasses_a_gate_is_named(stage: Stage, served: FakeEndpoint) -> None:
     """With the reason; a bypass that is not needed leaves no trace."""
     promote(stage, stage.add_version(gate="fail"), bypass="the holdout was wrong")
