@@ -71,6 +71,16 @@ def test_too_few_rows_are_no_verdict(stage: Stage, version: ModelVersion) -> Non
     assert alerts(stage) == []
 
 
+def test_windows_of_another_system_raise_no_alert(stage: Stage, version: ModelVersion) -> None:
+    """What comes from outside under our monitor's name is no window of ours."""
+    name = drift(window(stage, version, "w1", moved=False)).subject
+    with stage.command("someone"):
+        foreign = {"source": "elsewhere", "pipeline": "theirs", "evidence": "attested"}
+        stage.ledger.record(Event(type="monitor.evaluated", subject=name, data={"over": True}, **foreign))
+    assert drift(window(stage, version, "w2", moved=True)).data["status"] == "ok"
+    assert alerts(stage) == []
+
+
 def test_no_rows_are_no_verdict_either(stage: Stage, version: ModelVersion) -> None:
     """A window without a request has no value at all."""
     clock.advance(clock.now() + timedelta(days=30))
