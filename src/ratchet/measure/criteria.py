@@ -73,6 +73,13 @@ class PipelineEvidence:
         self._closures: list[Closure] | None = None
         self._practices = Practices(self.snapshot, pipeline)
 
+    def through(self, policy: Policy) -> "PipelineEvidence":
+        """Return the same evidence seen through another policy; where both sample alike, it is read once."""
+        seen = PipelineEvidence(self.snapshot, self.pipeline, policy)
+        if _sampling(policy) == _sampling(self.policy):
+            seen.snapshot, seen._samples = self.snapshot, self._samples
+        return seen
+
     def sample(self, stage: str) -> list[Transition]:
         """Return the most recent transitions of a stage within the window, the latest last."""
         return [transition for _, transition in self._sample(stage)]
@@ -132,6 +139,10 @@ class PipelineEvidence:
         if not promised or age is None or age <= float(promised):
             return ""
         return f"the live model is {age:.0f} days old, where {float(promised):.0f} were promised"
+
+
+def _sampling(policy: Policy) -> tuple[object, ...]:
+    return policy.sample_size, policy.window, policy.stages
 
 
 def judge(evidence: PipelineEvidence, criterion: Criterion, level: Level) -> CriterionResult:

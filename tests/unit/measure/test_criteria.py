@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratchet.measure.criteria import wilson_lower_bound
+from ratchet.measure.criteria import PipelineEvidence, wilson_lower_bound
 from ratchet.measure.levels import measure_level
 from ratchet.measure.policies import parse, shipped
 from tests.ledgers import PIPELINE, LedgerBuilder
@@ -40,3 +40,15 @@ def test_evidence_that_is_too_weak_stays_in_the_sample() -> None:
     assert (report.level, report.weakest_evidence) == (1, "inferred")
     result = measure_level(ledger.history(), PIPELINE, firm, as_of=ledger.now).levels[0].results[0]
     assert (result.status, result.k, result.n) == ("not met", 0, 3)
+
+
+def test_policies_that_sample_alike_share_what_was_read() -> None:
+    """Through a policy with another sample size the evidence is another; else each transition is read once."""
+    ledger = LedgerBuilder()
+    ledger.scheduled_training(weeks=6)
+    evidence = PipelineEvidence(ledger.history().as_of(ledger.now), PIPELINE, shipped("standard"))
+    narrow = parse(TEXT.format(defaults="defaults = { N = 4 }").encode(), where="p.toml")
+    first = evidence.sample("train")
+    again = evidence.through(shipped("strict")).sample("train")
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert [len(first), len(evidence.through(narrow).sample("train")), len(evidence.sample("train"))] == [6, 4, 6]

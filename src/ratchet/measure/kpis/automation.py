@@ -7,15 +7,16 @@ its own and never level 0.
 from collections import Counter
 from typing import Any
 
-from ratchet.measure.criteria import PipelineEvidence
+from ratchet.measure.criteria import SATISFIED, PipelineEvidence, judge
+from ratchet.measure.goals import read_goals
 from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.deliveries import approvals
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
-from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy, shipped
+from ratchet.measure.standings import is_insufficient
 from ratchet.measure.transitions import Transition
-from ratchet.records import Event, Record
+from ratchet.records import Record
 
 STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
 AUTOMATED: tuple[Mode, ...] = ("auto", "gated")
@@ -32,28 +33,47 @@ class Goal(Record, frozen=True):
 
 def sample(question: Question, pipeline: str, stage: str) -> list[Transition]:
     """Return the transitions of a stage that levels go by: the last 20 within 180 days."""
-    return question.view.once("samples", _Samples).of(pipeline, stage)
+    return question.view.once("evidence", _Evidence).sample(pipeline, stage)
 
 
-class _Samples:
-    """The samples of all pipelines in a view, each read when it is first asked for."""
+class _Evidence:
+    """The evidence of all pipelines in a view, each read when it is first asked for."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._policy = shipped("standard")
-        self._evidence: dict[str, PipelineEvidence] = {}
-        self.reports: dict[tuple[str, str], LevelReport] = {}
+        self._standard = shipped("standard")
+        self._found: dict[tuple[str, str], PipelineEvidence] = {}
+        self._buckets: dict[tuple[str, str], str] = {}
 
-    def of(self, pipeline: str, stage: str) -> list[Transition]:
-        if pipeline not in self._evidence:
-            self._evidence[pipeline] = PipelineEvidence(self._view.snapshot, pipeline, self._policy)
-        return self._evidence[pipeline].sample(stage)
+    def sample(self, pipeline: str, stage: str) -> list[Transition]:
+        return self._of(pipeline, self._standard).sample(stage)
 
-    def level(self, pipeline: str, policy: Policy) -> LevelReport:
+    def bucket(self, pipeline: str, policy: Policy) -> str:
         key = (pipeline, policy.digest)
-        if key not in self.reports:
-            self.reports[key] = measure_level(self._view.history, pipeline, policy, as_of=self._view.at)
-        return self.reports[key]
+        if key not in self._buckets:
+            self._buckets[key] = _bucket(self._of(pipeline, policy))
+        return self._buckets[key]
+
+    def _of(self, pipeline: str, policy: Policy) -> PipelineEvidence:
+        standard, key = (pipeline, self._standard.digest), (pipeline, policy.digest)
+        if standard not in self._found:
+            self._found[standard] = PipelineEvidence(self._view.snapshot, pipeline, self._standard)
+        if key not in self._found:
+            self._found[key] = self._found[standard].through(policy)
+        return self._found[key]
+
+
+def _bucket(evidence: PipelineEvidence) -> str:
+    """Return what the full report of a pipeline would say in one word: its level, or that evidence is lacking."""
+    reached = 0
+    for level in evidence.policy.levels:
+        if not level.id:
+            continue
+        unmet = [r.status for c in level.criteria if (r := judge(evidence, c, level)).status not in SATISFIED]
+        if unmet:
+            return "insufficient" if is_insufficient(reached, unmet) else str(reached)
+        reached = level.id
+    return str(reached)
 
 
 def automation_share(question: Question) -> Answer:
@@ -115,7 +135,7 @@ def level_distribution(question: Question) -> Answer:
     active = question.active
     by: dict[str, Any] = {"archived": list(question.archived), "goals": []}
     for policy in question.policies:
-        counts = Counter(level_bucket(level_report(question, name, policy)) for name in active)
+        counts = Counter(level_bucket(question, name, policy) for name in active)
         names = [str(level.id) for level in policy.levels if level.id]
         by[policy.name] = {name: counts[name] for name in ("0", *names, "insufficient")}
     for goal in goals(question):
@@ -138,17 +158,9 @@ def level_distribution(question: Question) -> Answer:
     )
 
 
-def level_report(question: Question, pipeline: str, policy: Policy) -> LevelReport:
-    """Return the level of a pipeline at the moment of the question."""
-    return question.view.once("samples", _Samples).level(pipeline, policy)
-
-
-def level_bucket(report: LevelReport) -> str:
-    """Return into which part of a distribution a level falls: too little evidence is a part of its own."""
-    is_unsaid = report.level == 0 and bool(report.blocking)
-    if is_unsaid and all(result.status == "insufficient" for result in report.blocking):
-        return "insufficient"
-    return str(report.level)
+def level_bucket(question: Question, pipeline: str, policy: Policy) -> str:
+    """Return into which part of a distribution a pipeline's level falls: too little evidence is a part of its own."""
+    return question.view.once("evidence", _Evidence).bucket(pipeline, policy)
 
 
 def goals(question: Question) -> list[Goal]:
@@ -157,19 +169,10 @@ def goals(question: Question) -> list[Goal]:
     for section in question.settings.goal:
         goal = Goal(share=section.share, level=section.level, by=f"{section.by}", policy=section.policy)
         found[goal.policy, goal.level, goal.by] = goal
-    for event in question.events("goal.set"):
-        told = _goal_of(event)
-        if told is not None:
-            found.setdefault((told.policy, told.level, told.by), told)
+    for set_goal in read_goals(question.view.snapshot):
+        goal = Goal(share=set_goal.share, level=set_goal.level, by=f"{set_goal.by}", policy=set_goal.policy)
+        found.setdefault((goal.policy, goal.level, goal.by), goal)
     return list(found.values())
-
-
-def _goal_of(event: Event) -> Goal | None:
-    data = event.data
-    part, level = data.get("share"), data.get("level")
-    if not isinstance(part, int | float) or not isinstance(level, int):
-        return None
-    return Goal(share=float(part), level=level, by=str(data.get("by")), policy=str(data.get("policy") or "standard"))
 
 
 KPIS = (

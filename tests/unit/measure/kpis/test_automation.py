@@ -71,6 +71,8 @@ def test_goals_of_the_file_and_of_the_ledger_are_one_list() -> None:
     for level, policy in ((2, "standard"), (1, "elsewhere")):
         ledger.add("goal.set", f"{level}", {"share": 0.5, "level": level, "by": "2026-12-31", "policy": policy})
     ledger.add("goal.set", "nonsense", {"share": "half", "level": 1})
+    ledger.add("goal.set", "gone", {"share": 0.1, "level": 3, "by": "2026-12-31"})
+    ledger.add("goal.set", "gone", {"withdrawn": True})
     settings = Settings(goal=(GoalSection(share=0.5, level=2, by=date(2026, 12, 31)),))
     found = answer("level_distribution", ledger, settings=settings).by["goals"]
     assert [(goal["level"], goal["share"], goal["is_met"]) for goal in found] == [(2, 0, False), (1, None, False)]
