@@ -20,14 +20,24 @@ from sqlalchemy import Connection
 from ratchet import clock, origin
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.engine.runs import JobContext
-from ratchet.errors import NondeterministicPipeline, ParameterUnknown, RatchetError, RunCancelled, RunOver
+from ratchet.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    NondeterministicPipeline,
+    ParameterUnknown,
+    RatchetError,
+    RunCancelled,
+    RunOver,
+)
 from ratchet.loop import datasets, fitness, projects, registry
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
 
 _log = logging.getLogger(__name__)
-_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet")
+_OTHER_FRAMEWORKS = ("xgboost", "lightgbm", "catboost", "torch", "tensorflow", "keras", "jax", "statsmodels")
+_FRAMEWORKS = ("scikit-learn", *_OTHER_FRAMEWORKS)
+_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS)
 _COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
 
 
@@ -96,6 +106,17 @@ def _lock() -> bytes:
         except metadata.PackageNotFoundError:
             continue
     return "\n".join(lines).encode()
+
+
+def _environment(resources: Resources, run: Run) -> dict[str, list[str]]:
+    """Return the frameworks and the libraries, with versions, that a run's lock names; none where it is damaged."""
+    try:
+        lines = resources.artifacts.read(run.lock).decode().splitlines()
+    except (ArtifactCorrupt, ArtifactMissing):
+        return {}
+    libraries = [line for line in lines if not line.startswith("python==")]
+    names = [line.partition("==")[0] for line in libraries]
+    return {"frameworks": [name for name in names if name in _FRAMEWORKS], "libraries": libraries}
 
 
 def _hardware() -> dict[str, Any]:
@@ -339,7 +360,13 @@ def _finish(
     over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
     if over is not None:
         return over
-    data = {"outcome": outcome, "candidate": candidate is not None, **({"error": error} if error else {})}
+    data = {
+        "outcome": outcome,
+        "candidate": candidate is not None,
+        "seed": run.seed,
+        "environment": _environment(resources, run),
+        **({"error": error} if error else {}),
+    }
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
     finished = _append(resources, transaction, run, "run.finished", data, cause=cause)
     _append_costs(resources, transaction, run, finished, costs or [])

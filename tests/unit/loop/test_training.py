@@ -105,6 +105,23 @@ def test_each_step_has_its_costs(make_project: Callable[..., Stage]) -> None:
     assert [cost["step"] for cost in row(stage, queued).costs] == ["split", "train"]
 
 
+def test_the_end_of_a_run_says_what_it_takes_to_do_it_again(make_project: Callable[..., Stage]) -> None:
+    """Code, inputs, parameters, seed and environment stand in the event; a damaged lock names no environment."""
+    stage = make_project()
+    queued = start(stage)
+    stage.runs.work("run")
+    data = stage.events("run.finished")[0].data
+    assert all(data[name] for name in ("code_sha", "inputs", "params_digest"))
+    assert data["seed"] == row(stage, queued).seed
+    assert data["environment"]["frameworks"] == ["scikit-learn"]
+    assert any(library.startswith("numpy==") for library in data["environment"]["libraries"])
+    assert not any(library.startswith("python==") for library in data["environment"]["libraries"])
+    again = start(stage, key="again")
+    projects.damage(stage.resources.artifacts.path(row(stage, again).lock))
+    stage.runs.work("run")
+    assert stage.events("run.finished")[-1].data["environment"] == {}
+
+
 def test_the_version_knows_where_it_comes_from(make_project: Callable[..., Stage]) -> None:
     """Run, inputs, latest moment of its data, profile and holdout."""
     stage = make_project()
