@@ -266,7 +266,8 @@ def test_a_run_outlives_the_process_that_carried_it_out(shop: Path) -> None:
 def test_ctrl_c_cancels_a_run_that_is_carried_out_here(shop: Path) -> None:
     """Nothing goes on behind the back of who stopped it."""
     code = shop / "returns.py"
-    code.write_text(code.read_text().replace("    encode = ", SLOW_STEP))
+    # Longer than any machine takes to notice that the step has begun.
+    code.write_text(code.read_text().replace("    encode = ", SLOW_STEP.replace("10", "300")))
     before = len(events(shop, "run.started"))
     running = subprocess.Popen(
         [*RATCHET, "run", "returns"], cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
