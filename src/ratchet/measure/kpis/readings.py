@@ -30,6 +30,7 @@ MISSING = "\u2013"  # a dash, as people write it
 _KNOWN_NAMES = 20
 _LONG_HOURS = 72
 _HOURS_A_DAY = 24
+_MINUTES_AN_HOUR = 60
 _MANY = 1000
 
 
@@ -261,7 +262,7 @@ def value_text(value: Value, unit: str) -> str:
     if unit == "share":
         return f"{100 * value:.3g} %"
     if unit in ("hours", "h"):
-        return f"{_plain(value)} h" if abs(value) < _LONG_HOURS else f"{_plain(value / _HOURS_A_DAY)} d"
+        return _duration(value)
     return f"{_plain(value)} {unit}" if unit not in ("", "count") else _plain(value)
 
 
@@ -295,6 +296,13 @@ def named_note(named: Named, reading: Reading) -> str:
         return f"target {value_text(reading.target, reading.unit)}: {met}"
     held = reading.lines[0] if reading.lines else None
     return f"{held.label} {value_text(held.value, reading.unit)}" if held else ""
+
+
+def _duration(value: float) -> str:
+    """Return hours in the unit that reads best."""
+    if 0 < abs(value) < 1:
+        return f"{_plain(value * _MINUTES_AN_HOUR)} min"
+    return f"{_plain(value)} h" if abs(value) < _LONG_HOURS else f"{_plain(value / _HOURS_A_DAY)} d"
 
 
 def _plain(value: float) -> str:

@@ -142,6 +142,8 @@ def test_a_kpi_is_found_by_its_name() -> None:
         (None, "hours", "\u2013"),
         (0.9444, "share", "94.4 %"),
         (6.5, "hours", "6.5 h"),
+        (0.5, "h", "30 min"),
+        (0, "hours", "0 h"),
         (208.25, "hours", "8.68 d"),
         (0.4166, "a month", "0.417 a month"),
         (15820, "calls", "15\u202f820 calls"),
