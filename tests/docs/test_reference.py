@@ -36,6 +36,7 @@ APPENDING = [
     SOURCE / "workspace.py",
     SOURCE / "spending.py",
     SOURCE / "measuring.py",
+    SOURCE / "reporting.py",
     SOURCE / "measure" / "incidents" / "telling.py",
     *sorted(path for wing in ("store", "loop", "automation", "importers") for path in (SOURCE / wing).rglob("*.py")),
 ]

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "kpi": ("kpi", "Show numbers about how the work is done, and the events behind them."),
         "policy": ("policy", "List level policies; check, try and publish one of your own."),
         "goals": ("goals", "Show pipelines by level over time, goals, and the cheapest next steps."),
+        "report": ("report", "Write one page with its proof: where we are, should be, and get sooner."),
         "events": ("events", "Read the ledger: what happened, by whom, because of what."),
         "ledger": ("ledger", "Sign the ledger, prove entries, and show whether any was changed."),
         "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),

@@ -45,7 +45,7 @@ def verify_command(session: Session, *, export: Path | None, held: tuple[Path, .
     from ratchet.store import entries, verification
 
     kept = _read_held(held)
-    trusted = _read_key(key) if key else None
+    trusted = read_key(key) if key else None
     if export is not None:
         chunks = entries.chunks_of_export(export)
         with _bar(chunks[-1].until if chunks else 0) as report:
@@ -107,7 +107,7 @@ def _read_held(paths: tuple[Path, ...]) -> "list[Held]":
     ]
 
 
-def _read_key(given: str) -> "PublicKey":
+def read_key(given: str) -> "PublicKey":
     """Return the public key that was given, as a file or as its line.
 
     Raises:
@@ -287,7 +287,7 @@ def verify_proof_command(session: Session, *, file: Path, key: str, older: Path 
     from ratchet.store.proofs import ConsistencyProof, EntryProof
 
     content = file.read_text(encoding="utf-8")
-    trusted = _read_key(key) if key else _project_key(session)
+    trusted = read_key(key) if key else project_key(session)
     about: dict[str, Any] = {}
     if content.startswith("old "):
         if older is None:
@@ -310,7 +310,12 @@ def verify_proof_command(session: Session, *, file: Path, key: str, older: Path 
     click.get_current_context().exit(FAILED if faults else 0)
 
 
-def _project_key(session: Session) -> "PublicKey":
+def project_key(session: Session) -> "PublicKey":
+    """Return the public key of the project one is in.
+
+    Raises:
+        UsageError: It has none yet.
+    """
     with session.workspace() as workspace:
         key = workspace.checkpoints.known_key()
     if key is None:

@@ -1,0 +1,522 @@
+"""A report's figures, collected from what is known at one moment.
+
+Invariant: the same events, settings and policies give the same report; figures of KPIs, levels, goals and maps are
+those that each of them gives by itself.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+
+from ratchet.config import GoalSection
+from ratchet.measure.capability import Means
+from ratchet.measure.criteria import CriterionResult
+from ratchet.measure.distribution import INSUFFICIENT, Distribution
+from ratchet.measure.gaps import three_levels
+from ratchet.measure.goals import Goal, Progress, progress, read_goals
+from ratchet.measure.incidents.attribution import Attribution
+from ratchet.measure.kpis import budgets
+from ratchet.measure.kpis.automation import level_bucket
+from ratchet.measure.kpis.catalogue import KPIS
+from ratchet.measure.kpis.deliveries import deployments
+from ratchet.measure.kpis.failures import covered, errors_by_month
+from ratchet.measure.kpis.questions import Question, Scope
+from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, value_text
+from ratchet.measure.levels import LevelReport, measure_level
+from ratchet.measure.maps.plans import StepFile
+from ratchet.measure.policies import Policy
+from ratchet.measure.reports import assessments
+from ratchet.measure.reports.numbers import (
+    NO_EVIDENCE,
+    Mark,
+    Number,
+    Point,
+    counted,
+    definitions_for,
+    of_named,
+    of_reading,
+    worded,
+)
+from ratchet.measure.reports.report import (
+    IncidentLine,
+    MonthLine,
+    PipelineLine,
+    Report,
+    RuleLine,
+    SourceLine,
+    StageLine,
+)
+from ratchet.measure.standings import Standing
+from ratchet.measure.steps import next_step
+from ratchet.records import Event, digest_of
+
+MONTHS = 13
+PIPELINES_SHOWN = 100
+INCIDENTS_SHOWN = 20
+_NAMED_RULES = 200
+StandAt = Callable[[datetime, Sequence[str]], Sequence[Standing]]
+
+
+def collect(
+    question: Question,
+    policy: Policy,
+    *,
+    ratchet: str,
+    project: str,
+    means: Sequence[Means] = (),
+    steps: StepFile | None = None,
+    stand_at: StandAt | None = None,
+    say: Callable[[str], None] = lambda _text: None,
+) -> Report:
+    """Return all figures.
+
+    Args:
+        question: What is known, at which moment, of which part; ``policy`` is one of its policies.
+        policy: By whose levels.
+        ratchet: The version that collects.
+        project: Whose figures.
+        means: The rules that ship.
+        steps: What somebody wrote about the way to the target map.
+        stand_at: Gives where pipelines stood at a moment; read off the events if not given.
+        say: Told what is under way.
+    """
+    made = _Collecting(question, policy, means=means, stand_at=stand_at)
+    say("indicators")
+    ten, rest = made.kpis()
+    say("levels by month")
+    months = made.months()
+    say("pipelines")
+    pipelines = made.pipelines()
+    silent = made.silent_rules()
+    say("incidents")
+    incidents = made.incidents()
+    goals = made.goals()
+    standings = made.budgets()
+    say("maps")
+    maps = assessments.read_maps(question, steps, made.numbers)
+    evaluations = assessments.read_evaluations(question, made.numbers)
+    made.bought()
+    sentence = made.sentence()
+    numbers = made.numbers
+    found = Report(
+        ratchet=ratchet,
+        project=project,
+        scope=scope_text(question.scope),
+        at=question.as_of,
+        time_zone=question.settings.time_zone,
+        seq=question.view.seq,
+        policy=policy.name,
+        levels={str(level.id): level.name for level in (policy.level(0), *policy.levels)},
+        policies={one.name: one.digest for one in question.policies},
+        settings=settings_digest(question),
+        numbers=numbers,
+        definitions=definitions_for(numbers.values()),
+        ten=ten,
+        rest=rest,
+        months=months,
+        pipelines=pipelines,
+        pipelines_left=max(0, len(question.active) - len(pipelines)),
+        archived=question.archived,
+        incidents=incidents,
+        incidents_left=max(0, len(covered(question)) - len(incidents)),
+        sources=made.sources(),
+        goals=goals,
+        budgets=standings,
+        maps=maps,
+        evaluations=evaluations,
+        silent_rules=silent,
+        sentence=sentence,
+    )
+    # As it will be read again: a whole number where a quotient may stand is written otherwise the second time.
+    return msgspec.json.decode(msgspec.json.encode(found), type=Report)
+
+
+def settings_digest(question: Question) -> str:
+    """Return the digest of the settings that figures rest on."""
+    return digest_of(msgspec.to_builtins(question.settings))
+
+
+def scope_text(scope: Scope) -> str:
+    """Return the name by which a part of the whole can be asked for again; ``""`` for the whole."""
+    if scope.kind == "organisation":
+        return ""
+    return f"{scope.kind}:{scope.name}" if scope.name else NOBODY
+
+
+class _Collecting:
+    """Collects one report; what it finds goes into ``numbers``."""
+
+    def __init__(self, question: Question, policy: Policy, *, means: Sequence[Means], stand_at: StandAt | None) -> None:
+        self.question = question
+        self.policy = policy
+        self.numbers: dict[str, Number] = {}
+        self._means = means
+        self._stand_at = stand_at
+        self._readings: dict[str, Reading] = {}
+        self._distributions: list[Distribution] = []
+        self._closed: list[str] = []
+
+    # ---- KPIs
+
+    def kpis(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Read all KPIs; the ten that people ask for first have a series."""
+        question = self.question
+        self._readings = {name: read(KPIS[name], question) for name in in_order()}
+        series = {name: self._series(name) for name in {named.kpi for named in TEN}}
+        ten = []
+        for named in TEN:
+            name = f"ten/{named.kpi}" + (f"/{named.part}" if named.part else "")
+            self.numbers[name] = of_named(named, self._readings[named.kpi], series=series[named.kpi])
+            ten.append(name)
+        shown = {named.kpi for named in TEN}
+        rest = []
+        for name, reading in self._readings.items():
+            self.numbers[f"kpi/{name}"] = of_reading(reading)
+            if name not in shown:
+                rest.append(f"kpi/{name}")
+        return tuple(ten), tuple(rest)
+
+    def _series(self, name: str) -> tuple[Point, ...]:
+        found = []
+        for month, end in self.question.month_ends[-MONTHS:]:
+            then = read(KPIS[name], self.question.at(end))
+            value = float(then.value) if isinstance(then.value, int | float) else None
+            text = value_text(then.value, then.unit) if then.status != NO_EVIDENCE else NO_EVIDENCE
+            found.append(Point(month=month, value=value, text=text))
+        return tuple(found)
+
+    def sentence(self) -> str:
+        """Return with how much how many models run, or that it is not known."""
+        reading = self._readings["frameworks_and_libraries"]
+        if reading.status == NO_EVIDENCE:
+            return ""
+        values = reading.values
+        for name in ("models", "frameworks", "libraries", "months"):
+            value = values[f"{name}_count"]
+            number = of_reading(reading)
+            self.numbers[f"closing/{name}"] = msgspec.structs.replace(
+                number, title=name.capitalize(), value=value, text=f"{value}", unit=""
+            )
+        return str(reading.by["sentence"])
+
+    # ---- levels
+
+    def months(self) -> tuple[MonthLine, ...]:
+        """Count pipelines by level at the end of each month, beside the errors that people made in it."""
+        errors = {one.month: one for one in errors_by_month(self.question)}
+        found = []
+        for month, end in self.question.month_ends[-MONTHS:]:
+            then = self.question.at(end)
+            self._distributions.append(self._distribution(then, month))
+            made = errors[month]
+            found.append(
+                MonthLine(
+                    month=month,
+                    buckets=self._distributions[-1].buckets,
+                    errors=made.human_induced_count,
+                    human_changes=made.human_changes_count,
+                    automated_changes=made.automated_changes_count,
+                )
+            )
+        return tuple(found)
+
+    def _distribution(self, then: Question, month: str) -> Distribution:
+        active = then.active
+        if self._stand_at is None:
+            bucket_of = {name: level_bucket(then, name, self.policy) for name in active}
+        else:
+            bucket_of = {one.pipeline: one.bucket for one in self._stand_at(then.as_of, active)}
+        names = ["0", *(str(level.id) for level in self.policy.levels if level.id), INSUFFICIENT]
+        members: dict[str, list[str]] = {name: [] for name in names}
+        for name in active:
+            members[bucket_of[name]].append(name)
+        archived = then.archived
+        return Distribution(
+            month=month,
+            at=then.as_of,
+            buckets={name: len(found) for name, found in members.items()},
+            pipelines={name: tuple(sorted(found)) for name, found in members.items()},
+            archived=archived,
+            dormant=tuple(name for name in then.pipelines if name not in {*active, *archived}),
+        )
+
+    def pipelines(self) -> tuple[PipelineLine, ...]:
+        """Read the active pipelines, the least automated first where there are too many to show."""
+        names = list(self.question.active)
+        if len(names) > PIPELINES_SHOWN and self._distributions:
+            place = {name: bucket for bucket, found in self._distributions[-1].pipelines.items() for name in found}
+            names = sorted(names, key=lambda name: (place[name] == INSUFFICIENT, place[name], name))[:PIPELINES_SHOWN]
+        return tuple(self._pipeline(name) for name in sorted(names))
+
+    def _pipeline(self, name: str) -> PipelineLine:
+        question, policy = self.question, self.policy
+        report = measure_level(question.view.history, name, policy, as_of=question.as_of)
+        self._closed += [one.live_event for one in report.closures]
+        three = three_levels(question.view.history, report, policy)
+        enabled = question.view.snapshot.rules.enabled(name)
+        step = next_step(report, policy, enabled=enabled, means=self._means)
+        is_unsaid = level_bucket(question, name, policy) == INSUFFICIENT
+        stages = _stages(report, policy)
+        line = PipelineLine(
+            name=name,
+            owner=question.owner(name),
+            level=report.level,
+            level_name=report.name,
+            is_insufficient=is_unsaid,
+            configured=three.configured,
+            declared=three.declared.level if three.declared else None,
+            stages=stages,
+            blocking=report.explanation,
+            findings=tuple(finding.sentence for finding in three.findings),
+            step=step.sentence if step else "",
+            step_level=step.level if step else report.level,
+            command=step.command if step else "",
+        )
+        self._count_levels(line, report)
+        if three.declared:
+            self.numbers[f"declared/{name}"] = worded(
+                "level_declared",
+                f"{name}, declared",
+                str(three.declared.level),
+                value=three.declared.level,
+                events=[three.declared.event_id],
+            )
+        if step:
+            events = [one for result in report.blocking for one in (*result.counted, *result.failing)]
+            # What is lacking is held against what the pipeline was declared to be.
+            events += [event.id for event in question.view.snapshot.events("pipeline.declared", name)]
+            self.numbers[f"step/{name}"] = worded(
+                "next_step", f"{name}, lacking", str(step.lacking), value=step.lacking, events=events
+            )
+        return line
+
+    def _count_levels(self, line: PipelineLine, report: LevelReport) -> None:
+        name = line.name
+        rested_on = [
+            one for level in report.levels for result in level.results for one in (*result.counted, *result.failing)
+        ]
+        text = "too little evidence" if line.is_insufficient else report.label
+        self.numbers[f"level/{name}"] = worded(
+            "level",
+            f"{name}, measured",
+            text,
+            value=None if line.is_insufficient else report.level,
+            events=rested_on,
+            status="insufficient" if line.is_insufficient else "ok",
+        )
+        rules = [
+            event
+            for kind in ("rule.created", "rule.updated", "rule.enabled", "rule.disabled", "rule.deleted")
+            for event in self.question.view.snapshot.events(kind, name)
+        ]
+        self.numbers[f"configured/{name}"] = worded(
+            "level_configured",
+            f"{name}, configured",
+            str(line.configured) if rules else "no rules",
+            value=line.configured if rules else None,
+            events=rules,
+            status="ok" if rules else NO_EVIDENCE,
+        )
+        for stage in line.stages:
+            result = _measured(report, self.policy, stage.stage)
+            self.numbers[f"stage/{name}/{stage.stage}"] = worded(
+                "stage",
+                f"{name}, {stage.stage}",
+                f"{stage.k}/{stage.n}" if stage.n else stage.status,
+                value=stage.k / stage.n if stage.n else None,
+                events=(*result.counted, *result.failing),
+                status="ok" if stage.n else "insufficient",
+            )
+
+    def silent_rules(self) -> tuple[RuleLine, ...]:
+        """Find the rules that are switched on and never fired."""
+        question = self.question
+        fired = {str(event.data.get("rule_id") or event.subject) for event in question.view.of("rule.fired")}
+        found = [
+            RuleLine(rule=rule.rule_id, pipeline=name, on=rule.on, leads_to=rule.leads_to)
+            for name in question.active
+            for rule in question.view.snapshot.rules.enabled(name)
+            if rule.rule_id not in fired
+        ]
+        written = [event for name in question.active for event in question.view.snapshot.events("rule.created", name)]
+        names = {one.rule for one in found}
+        self.numbers["silent_rules"] = counted(
+            "silent_rules",
+            "Rules that never fired",
+            len(found) if written else None,
+            events=[event for event in written if event.subject in names] or written,
+        )
+        return tuple(found[:_NAMED_RULES])
+
+    # ---- what broke
+
+    def incidents(self) -> tuple[IncidentLine, ...]:
+        """Read the incidents, the newest first."""
+        found = list(reversed(covered(self.question)))
+        is_told = bool(found) or bool(deployments(self.question))
+        groups = {
+            "all": ("Incidents", found),
+            "open": ("still open", [one for one in found if one.incident.back is None]),
+            "caused": ("from a change that is known", [one for one in found if one.blamed]),
+            "people": ("a person's act at fault", [one for one in found if one.is_human_induced]),
+        }
+        for name, (title, some) in groups.items():
+            self.numbers[f"incidents/{name}"] = counted(
+                "incidents", title, len(some) if is_told else None, events=[one.incident.event for one in some]
+            )
+        return tuple(map(_incident, found[:INCIDENTS_SHOWN]))
+
+    def sources(self) -> tuple[SourceLine, ...]:
+        """Return the systems that claim records, with how many of them are here."""
+        by = self._readings["audit_completeness"].by
+        return tuple(
+            SourceLine(source=name, imported=entry["imported_count"], claimed=entry["claimed_count"])
+            for name, entry in sorted(by.items())
+        )
+
+    # ---- where it should be
+
+    def goals(self) -> tuple[Progress, ...]:
+        """Return the goals that are set, in the ledger and in the settings, with how far they are."""
+        question = self.question
+        goals = [goal for goal in read_goals(question.view.snapshot) if goal.policy == self.policy.name]
+        first = question.view.first_at
+        for section in question.settings.goal if first is not None else ():
+            if section.policy == self.policy.name and not any(_is_same(section, goal) for goal in goals):
+                assert first is not None, "looked at above"
+                name = f"{section.share:.0%} at level {section.level}"
+                goals.append(
+                    Goal(
+                        name=name,
+                        owner=section.owner,
+                        share=section.share,
+                        level=section.level,
+                        by=section.by,
+                        policy=section.policy,
+                        set_at=first,
+                        event_id="",
+                    )
+                )
+        found = tuple(progress(goal, self._distributions, zone=question.settings.time_zone) for goal in goals)
+        for one in found:
+            self._count_goal(one)
+        return found
+
+    def _count_goal(self, one: Progress) -> None:
+        behind = set(one.behind)
+        events = [one.goal.event_id, *self._readings["level_distribution"].events]
+        note = f"{one.needed} more of {len(behind)} below it" if one.needed else ""
+        self.numbers[f"goal/{one.goal.name}"] = counted(
+            "goal", one.goal.name, one.share, unit="share", events=events, note=note
+        )
+
+    def budgets(self) -> tuple[budgets.Standing, ...]:
+        """Return how the budgets stand this month."""
+        question = self.question
+        # The month that the moment ends, not the one that begins with it.
+        found = tuple(budgets.standings(question, month=question.months[-1])) if question.months else ()
+        costs = self._readings["cost"].events
+        for one in found:
+            name = f"budget/{one.scope}/{one.name}"
+            title = f"{one.scope} {one.name}"
+            events = [one.crossed_by] if one.crossed_by else costs
+            amount = round(one.spent, 6) if costs else None
+            spent = counted("budget", f"{title}, spent", amount, unit=one.currency, events=events)
+            mark: Mark = "insufficient" if not costs else "not met" if one.is_passed else "met"
+            self.numbers[name] = msgspec.structs.replace(
+                spent, target=value_text(one.amount, one.currency), mark=mark, note=one.month
+            )
+            self.numbers[f"{name}/forecast"] = counted(
+                "budget",
+                f"{title}, forecast",
+                round(one.forecast.amount, 6) if costs else None,
+                unit=one.currency,
+                events=costs,
+            )
+        return found
+
+    # ---- what it bought
+
+    def bought(self) -> None:
+        """Count what automation bought, against how it was before."""
+        question, values = self.question, self._readings["value_at_stake"].values
+        shifts = [shift.event for shift in deployments(question)]
+        baseline = question.settings.baseline
+        without = "no baseline is declared: [baseline] in ratchet.toml"
+        for name, unit, before in (
+            ("days", "days", baseline.days_to_deployment),
+            ("hours", "hours", baseline.hours_per_deployment),
+        ):
+            value = values[f"saved_{name}"] if shifts else None
+            note = f"before: {before:g} {name} to each deployment" if before else without
+            number = counted(
+                f"bought_{name}",
+                f"{name.capitalize()} saved",
+                _float(value),
+                events=shifts if before else (),
+                note=note,
+            )
+            text = number.text if number.value is None else f"{number.value:,.0f} {unit}"
+            self.numbers[f"bought/{name}"] = msgspec.structs.replace(number, text=text, unit=unit)
+        iteration = self._readings["iteration_time"]
+        count = iteration.values.get("improvements_count") if iteration.status == "ok" else None
+        gained = _float(iteration.values.get("accuracy_gained")) if count else None
+        gain = counted("bought_gain", "Accuracy gained", gained, events=iteration.events if count else ())
+        text = gain.text if gained is None else f"+{gained:.3f}"
+        note = f"{count} better versions" if count else "no version's accuracy was measured beside its champion's"
+        self.numbers["bought/gain"] = msgspec.structs.replace(gain, text=text, note=note)
+        self._closures(shifts)
+
+    def _closures(self, shifts: Sequence[Event]) -> None:
+        self.numbers["bought/closures"] = counted(
+            "closures",
+            "Loops closed",
+            len(self._closed) if shifts else None,
+            events=self._closed,
+            note="with no person in them",
+        )
+
+
+def _measured(report: LevelReport, policy: Policy, stage: str) -> CriterionResult:
+    """Return how a stage stands, by the measure that the policy asks for there."""
+    asked = {one.stage: one.measure for level in policy.levels for one in level.criteria if one.stage}
+    profile = report.profile[stage]
+    return profile.exec if asked.get(stage) == "exec" else profile.init
+
+
+def _stages(report: LevelReport, policy: Policy) -> tuple[StageLine, ...]:
+    asked = {one.stage for level in policy.levels for one in level.criteria if one.stage}
+    found = []
+    for stage, profile in report.profile.items():
+        result = _measured(report, policy, stage)
+        if stage in asked or result.n:
+            status = "n/a" if profile.na_reason else result.status
+            words = f"Declared not to apply: {profile.na_reason}" if profile.na_reason else result.sentence
+            found.append(StageLine(stage=stage, status=status, k=result.k, n=result.n, words=words))
+    return tuple(found)
+
+
+def _incident(one: Attribution) -> IncidentLine:
+    incident, decided = one.incident, [reason for reason in one.reasons if reason.holds]
+    said = one.said if one.is_disputed else None
+    return IncidentLine(
+        name=incident.name,
+        service=incident.service,
+        onset=incident.onset,
+        lasted=incident.lasted,
+        is_open=incident.back is None,
+        verdict=one.verdict,
+        cause=one.cause or "",
+        why=decided[0].sentence if decided else "",
+        people=one.conduct.kind if one.conduct else "",
+        said=f"{said.verdict}, {said.cause or 'no change'} ({said.reference})" if said else "",
+    )
+
+
+def _is_same(section: GoalSection, goal: Goal) -> bool:
+    return (section.share, section.level, section.by) == (goal.share, goal.level, goal.by)
+
+
+def _float(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

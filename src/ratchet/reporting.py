@@ -1,0 +1,192 @@
+"""Where the report meets a workspace: figures of now or of a day, published in the ledger with their proof.
+
+Invariant: what is published names its figures by their digest, in an event that a signed checkpoint covers; figures
+that are worked out again from the same events are the same.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from itertools import takewhile
+from typing import Any
+
+import msgspec
+
+import ratchet
+from ratchet.measure.history import History
+from ratchet.measure.kpis.facts import Facts
+from ratchet.measure.kpis.questions import Question
+from ratchet.measure.kpis.readings import scope_named
+from ratchet.measure.kpis.settings import Settings
+from ratchet.measure.maps.plans import StepFile
+from ratchet.measure.policies import Policy
+from ratchet.measure.reports.collecting import collect, settings_digest
+from ratchet.measure.reports.report import Report
+from ratchet.measuring import means
+from ratchet.records import Event, Record, digest_of
+from ratchet.store import tree
+from ratchet.store.checkpoints import parse_checkpoint
+from ratchet.store.proofs import prove_entry
+from ratchet.workspace import Workspace
+
+TYPE = "report.published"
+ACTION = "publish_report"
+_SHOWN_DIFFERENCES = 20
+Say = Callable[[str], None]
+
+
+class Proof(Record, frozen=True):
+    """That a report's figures were published, for somebody who has nothing but a public key.
+
+    Attributes:
+        event: Id of the event ``report.published``.
+        seq: Its place in the ledger.
+        size: Entries that the checkpoint covers.
+        root: Of the tree over the entries that the figures were read from.
+        checkpoint_root: Of the tree over all entries that the checkpoint covers.
+        key: The public key that signed, as a line; whether it is to be trusted is for the reader to know.
+        bundle: The event's exact bytes, the way to the root, and the signed checkpoint.
+    """
+
+    event: str
+    seq: int
+    size: int
+    root: str
+    checkpoint_root: str
+    key: str
+    bundle: dict[str, Any]
+
+
+def _quiet(_text: str) -> None:
+    pass
+
+
+def read_report(
+    workspace: Workspace,
+    *,
+    policy: str = "standard",
+    as_of: datetime | None = None,
+    scope: str = "",
+    steps: StepFile | None = None,
+    say: Say = _quiet,
+) -> Report:
+    """Return the figures of a workspace.
+
+    Args:
+        workspace: Whose.
+        policy: By whose levels.
+        as_of: The moment (UTC); now if not given.
+        scope: A team, department, cost centre, pipeline, endpoint or model; ``""`` for the whole.
+        steps: What somebody wrote about the way to the target map.
+        say: Told what is under way.
+
+    Raises:
+        UnknownName: There is no such policy, or no such part.
+    """
+    say("the ledger")
+    chosen = workspace.policy(policy)
+    asked = workspace.ask(as_of=as_of, scope=scope)
+    question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
+    return _collect(workspace, question, chosen, steps=steps, say=say)
+
+
+def _collect(
+    workspace: Workspace, question: Question, policy: Policy, *, steps: StepFile | None, say: Say = _quiet
+) -> Report:
+    return collect(
+        question,
+        policy,
+        ratchet=ratchet.__version__,
+        project=workspace.config.project.name,
+        means=means(),
+        steps=steps,
+        say=say,
+    )
+
+
+def _with(policies: tuple[Policy, ...], chosen: Policy) -> tuple[Policy, ...]:
+    is_there = any(one.digest == chosen.digest for one in policies)
+    return policies if is_there else (*policies, chosen)
+
+
+def publish(workspace: Workspace, report: Report) -> Proof:
+    """Record that figures were published, and return the proof of it.
+
+    Raises:
+        LedgerCut: The ledger contradicts what was signed before; so do ``LedgerDiffers`` and ``LedgerGap``.
+        SigningKeyUnusable: The checkpoint that the proof needs cannot be signed.
+    """
+    tree.catch_up(workspace.database)
+    with workspace.database.read() as connection:
+        root = tree.root_at(connection, report.seq).hex()
+    data = {
+        "definition_digest": report.definition_digest,
+        "seq": report.seq,
+        "root": root,
+        "value": digest_of(msgspec.to_builtins(report)),
+    }
+    subject = report.scope or report.project
+    with workspace.by_command(ACTION, {"value": data["value"]}, subject=subject):
+        event = workspace.ledger.record(Event(type=TYPE, subject=subject, data=data))[0]
+    checkpoints = workspace.checkpoints
+    proof = prove_entry(checkpoints, event)
+    checkpoint, _ = parse_checkpoint(proof.checkpoint, where="The ledger")
+    key = checkpoints.known_key()
+    return Proof(
+        event=event.id,
+        seq=event.seq,
+        size=checkpoint.size,
+        root=root,
+        checkpoint_root=checkpoint.root.hex(),
+        key=key.line if key else "",
+        bundle=proof.to_bundle(),
+    )
+
+
+# ---- again
+
+
+def differences(workspace: Workspace, published: Report) -> list[str]:
+    """Work out a report's figures again from the events that it was made of, and say what is different.
+
+    Args:
+        workspace: The one that it was made from; its settings are those of now.
+        published: What stands in the file.
+
+    Returns:
+        What differs, by its place among the figures; empty where nothing does.
+
+    Raises:
+        UnknownName: A policy or a part is not there any more.
+    """
+    facts = Facts(History())
+    facts.fold(_events(workspace, until=published.seq))
+    policies = _with(tuple(workspace.policies()), workspace.policy(published.policy))
+    settings = Settings.of(workspace.config)
+    question = Question(facts.as_of(published.at), settings, policies=policies)
+    if published.scope:
+        question = Question(question.view, settings, scope_named(question, published.scope), policies=policies)
+    again = _collect(workspace, question, workspace.policy(published.policy), steps=published.maps.written)
+    found = list(_compare(msgspec.to_builtins(published), msgspec.to_builtins(again), ""))
+    if published.settings != settings_digest(question):
+        found.insert(0, "ratchet.toml has other settings now than when this was published")
+    return found[:_SHOWN_DIFFERENCES]
+
+
+def _events(workspace: Workspace, *, until: int) -> Iterator[Event]:
+    return takewhile(lambda event: event.seq <= until, workspace.ledger.read(before=until + 1))
+
+
+def _compare(before: Any, after: Any, place: str) -> Iterator[str]:
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in dict.fromkeys([*before, *after]):
+            yield from _compare(before.get(name), after.get(name), f"{place}.{name}" if place else str(name))
+    elif isinstance(before, list | tuple) and isinstance(after, list | tuple) and len(before) == len(after):
+        for number, (one, other) in enumerate(zip(before, after, strict=True)):
+            yield from _compare(one, other, f"{place}[{number}]")
+    elif before != after:
+        yield f"{place}: published {_short(before)}, worked out again {_short(after)}"
+
+
+def _short(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004, what fits a line beside another

@@ -1,0 +1,73 @@
+"""Reports of a workspace: published with their proof, and worked out again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ratchet import clock, reporting
+from ratchet.errors import UnknownName
+from ratchet.store.proofs import verify_bundle
+from ratchet.workspace import Workspace
+from tests.kpis import write_golden_year
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Iterator[Workspace]:
+    """A workspace in which the golden year has happened."""
+    with Workspace(write_golden_year(tmp_path)) as workspace:
+        yield workspace
+    clock.stop_simulating()
+
+
+def test_what_is_published_is_in_the_ledger_and_proved(golden: Workspace) -> None:
+    """The event names figures, definitions, place and root; the proof holds against the ledger's key."""
+    report = reporting.read_report(golden)
+    proof = reporting.publish(golden, report)
+    event = golden.ledger.get(proof.event)
+    assert event is not None
+    assert event.type == "report.published"
+    assert set(event.data) == {"definition_digest", "seq", "root", "value"}
+    assert (event.data["seq"], event.data["root"]) == (report.seq, proof.root)
+    cause = golden.ledger.get(event.causationid)
+    assert cause is not None
+    assert cause.data["action"] == "publish_report"
+    key = golden.checkpoints.known_key()
+    assert key is not None
+    assert (verify_bundle(proof.bundle, key), proof.key) == ([], key.line)
+    assert proof.size >= proof.seq > report.seq
+
+
+def test_figures_are_worked_out_again_from_the_same_events(golden: Workspace) -> None:
+    """What came into the ledger since, and a second report, change nothing; another figure is found."""
+    report = reporting.read_report(golden)
+    reporting.publish(golden, report)
+    reporting.publish(golden, reporting.read_report(golden))
+    assert reporting.differences(golden, report) == []
+    number = msgspec.structs.replace(report.numbers["ten/new_models"], text="9 a month")
+    forged = msgspec.structs.replace(report, numbers=report.numbers | {"ten/new_models": number})
+    (said,) = reporting.differences(golden, forged)
+    assert said.startswith('numbers.ten/new_models.text: published "9 a month", worked out again "0.417')
+
+
+def test_other_settings_are_named_as_the_reason(golden: Workspace) -> None:
+    """Whoever changes a target afterwards is told why the figures differ."""
+    report = reporting.read_report(golden)
+    settings = golden.project / "ratchet.toml"
+    settings.write_text(settings.read_text().replace("days_to_deployment = 31", "days_to_deployment = 62"))
+    golden.reload()
+    found = reporting.differences(golden, report)
+    assert found[0] == "ratchet.toml has other settings now than when this was published"
+    assert any(one.startswith("numbers.bought/days") for one in found)
+
+
+def test_an_earlier_day_a_part_and_another_policy(golden: Workspace) -> None:
+    """Each can be asked for, and is worked out again alike; what there is not is refused."""
+    moment = golden.ask().month_ends[5][1]
+    report = reporting.read_report(golden, policy="microsoft-0-4", as_of=moment, scope="lending")
+    assert (report.at, report.scope, report.policy) == (moment, "node:lending", "microsoft-0-4")
+    assert report.policies["microsoft-0-4"]
+    assert reporting.differences(golden, report) == []
+    with pytest.raises(UnknownName):
+        reporting.read_report(golden, scope="marketing")

@@ -1,0 +1,153 @@
+"""The report's page: whole, alone, and the same each time."""
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from ratchet.measure.kpis.facts import Facts
+from ratchet.measure.kpis.questions import Question
+from ratchet.measure.kpis.settings import Settings
+from ratchet.measure.policies import shipped
+from ratchet.measure.reports.collecting import collect
+from ratchet.measure.reports.report import Report
+from ratchet.web import report
+from tests.kpis import END_OF_YEAR
+from tests.unit.measure.reports import golden
+
+_VOID = {"meta", "br", "link", "img", "hr", "input"}
+
+
+class Page(HTMLParser):
+    """Reads a page, and notes what is wrong with its nesting."""
+
+    def __init__(self, text: str) -> None:
+        """Read it."""
+        super().__init__()
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.outside: list[str] = []
+        self.scripts: list[str | None] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        self.faults += [f"{tag} is never closed" for tag in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element with what it names."""
+        values = dict(attrs)
+        if tag not in _VOID:
+            self.open.append(tag)
+        if values.get("id"):
+            self.ids.append(str(values["id"]))
+        if tag == "a":
+            self.links.append(str(values.get("href")))
+        elif tag == "script":
+            self.scripts.append(values.get("type"))
+        self.outside += [f"{tag} {name}" for name in ("src", "srcset", "xlink:href", "data") if name in values]
+        self.outside += [f"{tag} {name}" for name in values if name.startswith("on")]
+        if tag in ("link", "use", "image", "iframe", "img"):
+            self.outside.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element without an end."""
+        self.handle_starttag(tag, attrs)
+        if tag not in _VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        """Compare the end of an element with what is open."""
+        if not self.open or self.open[-1] != tag:
+            self.faults.append(f"</{tag}> where {self.open[-1:]} is open, line {self.getpos()[0]}")
+        else:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Keep the words."""
+        if self.open[-1:] not in (["script"], ["style"]):
+            self.words += data
+
+
+def empty() -> Report:
+    """Return the report of a ledger in which nothing has happened."""
+    asked = Question(Facts().as_of(END_OF_YEAR), Settings())
+    return collect(asked, shipped("standard"), ratchet="0", project="empty")
+
+
+@pytest.mark.parametrize("made", [golden.report, empty])
+def test_the_page_is_well_formed_and_stands_alone(made: Callable[[], Report]) -> None:
+    """Elements nest, ids are unique, links lead into the page, and nothing is fetched or run."""
+    text = report.draw(made())
+    page = Page(text)
+    assert page.faults == []
+    assert len(page.ids) == len(set(page.ids))
+    assert [link for link in page.links if not link.startswith("#") or link[1:] not in page.ids] == []
+    assert page.outside == []
+    assert page.scripts == ["application/json"]
+    assert re.findall(r"url\((?!#)", text) == []
+    assert "@import" not in text
+
+
+def test_each_number_leads_to_what_it_means_and_to_its_events() -> None:
+    """Every number has a line in the appendix with its text, and how many events stand behind it."""
+    found, text = golden.report(), report.draw(golden.report())
+    page = Page(text)
+    for place in range(1, len(found.numbers) + 1):
+        assert f"n{place}" in page.ids
+    for definition in found.definitions.values():
+        assert f"d-{definition.name}" in page.ids
+    reading = found.numbers["ten/new_models"]
+    assert f"20 events: {reading.basis.first}" in " ".join(page.words.split())
+
+
+def test_the_three_questions_and_the_last_sentence_are_its_frame() -> None:
+    """In this order."""
+    words = Page(report.draw(golden.report())).words
+    places = [
+        words.index(text)
+        for text in (
+            "Where are we?\n",
+            "Where should we be?\n",
+            "How do we get there sooner?\n",
+            "3 models with 3 frameworks and 5 libraries in 12 months.",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_what_is_not_known_is_said_and_never_0() -> None:
+    """An empty workspace has a whole page that names what is missing and what to do."""
+    words = " ".join(Page(report.draw(empty())).words.split())
+    assert "Nothing has happened yet, so nothing is said." in words
+    for advice in ("ratchet init", "ratchet goals set", "ratchet assess", "ratchet rules adopt", "[[budget]]"):
+        assert advice in words
+    assert "is not known: no model in production has a recorded environment" in words
+    assert not re.search(r"(?<![\w.,-])0(?![\w.,])", words.split("What each number means")[0].split("The proof")[0])
+
+
+def test_text_of_users_is_never_part_of_the_page() -> None:
+    """A name that is an element ends up as its letters, in the page and in its figures."""
+    found = golden.report()
+    evil = "</script><script>alert(1)</script>"
+    made = msgspec.structs.replace(found, project=evil, archived=(evil,))
+    page = Page(report.draw(made))
+    assert page.scripts == ["application/json"]
+    assert evil in page.words
+
+
+def test_the_same_figures_give_the_same_bytes() -> None:
+    """Also after a way through a file."""
+    found = golden.report()
+    again = msgspec.json.decode(msgspec.json.encode(found), type=Report)
+    assert report.draw(found) == report.draw(again)
+
+
+def test_a_page_among_the_web_pages_says_that_it_is_not_published() -> None:
+    """It has no proof, says how to get one, and leads back."""
+    page = Page(report.draw(golden.report(), home="../"))
+    assert "not published" in page.words
+    assert "../" in page.links
