@@ -6,25 +6,21 @@ that are worked out again from the same events are the same.
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from itertools import takewhile
 from typing import Any
 
 import msgspec
 
 import ratchet
-from ratchet.measure.history import History
-from ratchet.measure.kpis.facts import Facts
+from ratchet import origin
 from ratchet.measure.kpis.questions import Question
-from ratchet.measure.kpis.readings import scope_named
-from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.maps.plans import StepFile
 from ratchet.measure.policies import Policy
 from ratchet.measure.reports.collecting import collect, settings_digest
 from ratchet.measure.reports.report import Report
 from ratchet.measuring import means
-from ratchet.records import Event, Record, digest_of
+from ratchet.records import Actor, Event, Record, digest_of
 from ratchet.store import tree
-from ratchet.store.checkpoints import parse_checkpoint
+from ratchet.store.checkpoints import CHECKPOINT, parse_checkpoint
 from ratchet.store.proofs import prove_entry
 from ratchet.workspace import Workspace
 
@@ -108,25 +104,79 @@ def _with(policies: tuple[Policy, ...], chosen: Policy) -> tuple[Policy, ...]:
     return policies if is_there else (*policies, chosen)
 
 
-def publish(workspace: Workspace, report: Report) -> Proof:
+def publish(workspace: Workspace, report: Report, *, actor: Actor | None = None) -> Proof:
     """Record that figures were published, and return the proof of it.
+
+    Args:
+        workspace: Whose ledger.
+        report: The figures.
+        actor: Who publishes; whoever gives commands here if not given.
 
     Raises:
         LedgerCut: The ledger contradicts what was signed before; so do ``LedgerDiffers`` and ``LedgerGap``.
         SigningKeyUnusable: The checkpoint that the proof needs cannot be signed.
     """
     tree.catch_up(workspace.database)
-    with workspace.database.read() as connection:
-        root = tree.root_at(connection, report.seq).hex()
+    subject = report.scope or report.project
     data = {
         "definition_digest": report.definition_digest,
         "seq": report.seq,
-        "root": root,
+        "root": _root_at(workspace, report.seq),
         "value": digest_of(msgspec.to_builtins(report)),
     }
-    subject = report.scope or report.project
-    with workspace.by_command(ACTION, {"value": data["value"]}, subject=subject):
-        event = workspace.ledger.record(Event(type=TYPE, subject=subject, data=data))[0]
+    command = _command(report, subject, actor or workspace.local_actor())
+    with workspace.database.write() as transaction:
+        issued = workspace.ledger.append(transaction, command)[0]
+        who = Actor(authtype=issued.authtype, authid=issued.authid, claims=issued.authclaims)
+        with origin.use(origin.following(issued, actor=who)):
+            event = workspace.ledger.append(transaction, Event(type=TYPE, subject=subject, data=data))[0]
+    return _prove(workspace, event)
+
+
+def publish_once(workspace: Workspace, *, actor: Actor | None = None) -> tuple[Report, Proof]:
+    """Publish the figures of now, unless they are the last thing that was published and nothing happened since.
+
+    Args:
+        workspace: Whose.
+        actor: Who publishes.
+
+    Raises:
+        SigningKeyUnusable: The checkpoint that the proof needs cannot be signed.
+    """
+    newest = next(workspace.ledger.read(types=(TYPE,), newest_first=True, limit=1), None)
+    if newest is not None and all(one.type == CHECKPOINT for one in workspace.ledger.read(after=newest.seq)):
+        before = _collect(workspace, workspace.ask(seq=newest.data["seq"]), workspace.policies()[0], steps=None)
+        if digest_of(msgspec.to_builtins(before)) == newest.data["value"]:
+            return before, _prove(workspace, newest)
+    report = read_report(workspace)
+    return report, publish(workspace, report, actor=actor)
+
+
+def _command(report: Report, subject: str, who: Actor) -> Event:
+    arguments = {"policy": report.policy, "scope": report.scope, "as_of": report.at.isoformat()}
+    return Event(
+        type="command.issued",
+        subject=subject,
+        trigger="cli",
+        authtype=who.authtype,
+        authid=who.authid,
+        authclaims=who.claims,
+        data={
+            "action": ACTION,
+            "target_stage": "",
+            "args_digest": digest_of(arguments),
+            "arguments": arguments,
+            "channel": "cli",
+        },
+    )
+
+
+def _root_at(workspace: Workspace, seq: int) -> str:
+    with workspace.database.read() as connection:
+        return tree.root_at(connection, seq).hex()
+
+
+def _prove(workspace: Workspace, event: Event) -> Proof:
     checkpoints = workspace.checkpoints
     proof = prove_entry(checkpoints, event)
     checkpoint, _ = parse_checkpoint(proof.checkpoint, where="The ledger")
@@ -135,7 +185,7 @@ def publish(workspace: Workspace, report: Report) -> Proof:
         event=event.id,
         seq=event.seq,
         size=checkpoint.size,
-        root=root,
+        root=str(event.data["root"]),
         checkpoint_root=checkpoint.root.hex(),
         key=key.line if key else "",
         bundle=proof.to_bundle(),
@@ -158,22 +208,14 @@ def differences(workspace: Workspace, published: Report) -> list[str]:
     Raises:
         UnknownName: A policy or a part is not there any more.
     """
-    facts = Facts(History())
-    facts.fold(_events(workspace, until=published.seq))
-    policies = _with(tuple(workspace.policies()), workspace.policy(published.policy))
-    settings = Settings.of(workspace.config)
-    question = Question(facts.as_of(published.at), settings, policies=policies)
-    if published.scope:
-        question = Question(question.view, settings, scope_named(question, published.scope), policies=policies)
-    again = _collect(workspace, question, workspace.policy(published.policy), steps=published.maps.written)
+    chosen = workspace.policy(published.policy)
+    asked = workspace.ask(as_of=published.at, scope=published.scope, seq=published.seq)
+    question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
+    again = _collect(workspace, question, chosen, steps=published.maps.written)
     found = list(_compare(msgspec.to_builtins(published), msgspec.to_builtins(again), ""))
     if published.settings != settings_digest(question):
         found.insert(0, "ratchet.toml has other settings now than when this was published")
     return found[:_SHOWN_DIFFERENCES]
-
-
-def _events(workspace: Workspace, *, until: int) -> Iterator[Event]:
-    return takewhile(lambda event: event.seq <= until, workspace.ledger.read(before=until + 1))
 
 
 def _compare(before: Any, after: Any, place: str) -> Iterator[str]:

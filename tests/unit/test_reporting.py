@@ -8,6 +8,7 @@ import pytest
 
 from ratchet import clock, reporting
 from ratchet.errors import UnknownName
+from ratchet.records import Event
 from ratchet.store.proofs import verify_bundle
 from ratchet.workspace import Workspace
 from tests.kpis import write_golden_year
@@ -71,3 +72,17 @@ def test_an_earlier_day_a_part_and_another_policy(golden: Workspace) -> None:
     assert reporting.differences(golden, report) == []
     with pytest.raises(UnknownName):
         reporting.read_report(golden, scope="marketing")
+
+
+def test_the_same_figures_are_published_once(golden: Workspace) -> None:
+    """Done again where nothing happened since, it is the same event; where something did, another one."""
+    person = golden.person("you")
+    first = reporting.publish_once(golden, actor=person)
+    last = golden.ledger.last_seq()
+    assert reporting.publish_once(golden, actor=person) == first
+    assert golden.ledger.last_seq() == last
+    command = next(golden.ledger.read(types=["command.issued"], newest_first=True, limit=1))
+    assert command.authid == person.authid
+    golden.ledger.record(Event(type="custom.emitted", subject="something"))
+    _, second = reporting.publish_once(golden, actor=person)
+    assert second.event != first[1].event

@@ -78,6 +78,7 @@ def run_demo(
         ):
             Story(workspace, flights, airline, scenario=SCENARIOS[scenario]).play(until=end, progress=advance)
         figures = report.compute(workspace, until=end)
+        report.write_page(workspace)
     sys.stdout.write(report.as_json(figures) if as_json else report.as_text(figures, folder=folder))
     return 0
 

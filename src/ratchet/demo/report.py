@@ -14,15 +14,19 @@ from typing import Any
 
 import msgspec
 
+from ratchet import reporting
 from ratchet.demo.flights import NEW_YORK
-from ratchet.demo.story import PIPELINE
+from ratchet.demo.story import PERSON, PIPELINE
 from ratchet.loop import backtests
 from ratchet.measure.freshness import freshness
+from ratchet.store.artifacts import write_durably
+from ratchet.web.report import draw
 from ratchet.workspace import Workspace
 
 OWN_POLICY = "three-levels"
 _RESAMPLES = 200
 WIDTH = 88
+PAGE = "report.html"
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +172,14 @@ def _month(workspace: Workspace, name: str, end: datetime, compared: Any, events
     )
 
 
+def write_page(workspace: Workspace) -> Path:
+    """Publish the report and write its page into the demo's folder; done again after nothing, it is the same page."""
+    found, proof = reporting.publish_once(workspace, actor=workspace.person(PERSON))
+    path = workspace.project / PAGE
+    write_durably(path, draw(found, proof).encode())
+    return path
+
+
 # ---- printing
 
 
@@ -190,10 +202,15 @@ def as_text(figures: Figures, *, folder: Path) -> str:
     )
     if figures.explanation:
         console.print(figures.explanation)
-    shown = folder if not folder.is_relative_to(Path.cwd()) else folder.relative_to(Path.cwd())
+    shown, written = _from_here(folder), _from_here(folder / PAGE)
     console.print(f"\nSee it:  ratchet up --workspace {shown}")
     console.print(f"Ask it:  ratchet level --explain --workspace {shown}")
+    console.print(f"Send it: {written}")
     return output.getvalue()
+
+
+def _from_here(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _table(figures: Figures) -> Any:

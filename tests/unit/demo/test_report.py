@@ -66,6 +66,12 @@ def test_the_table_fits_a_terminal_and_nothing_is_cut() -> None:
     assert "…" not in text
 
 
+def test_it_ends_with_where_the_page_lies() -> None:
+    """The last line is the file to send."""
+    text = as_text(_figures([_month("2013-03")]), folder=Path("/nowhere/demo"))
+    assert text.splitlines()[-1] == "Send it: /nowhere/demo/report.html"
+
+
 def test_json_has_every_figure() -> None:
     """What scripts read is what people read."""
     figures = _figures([_month("2013-03")])
