@@ -146,6 +146,7 @@ def join_feedback(resources: Resources, endpoint: str) -> Event | None:
     senders = {msgspec.json.encode(one.sender): one.sender for one in waiting}
     with resources.database.read() as connection:
         pipeline = registry.model_version(connection, live.model_version).pipeline
+    delay_hours = _median_delay_hours(resources, endpoint, waiting)
     with resources.database.write() as transaction:
         joined = resources.ledger.append(
             transaction,
@@ -157,12 +158,32 @@ def join_feedback(resources: Resources, endpoint: str) -> Event | None:
                     "rows": sum(one.rows for one in waiting),
                     "predictions": logged,
                     "coverage": round(labelled / logged, 4) if logged else None,
+                    "median_delay_hours": delay_hours,
                     "senders": [{"authtype": one.authtype, "claims": one.claims} for _, one in sorted(senders.items())],
                 },
             ),
         )[0]
         registry.put_state(transaction, f"joined/{endpoint}", sorted(done | {one.id for one in waiting}))
     return joined
+
+
+def _median_delay_hours(resources: Resources, endpoint: str, came: Sequence[OutcomeBatch]) -> float | None:
+    """Return how long it took from a prediction until its outcome was here, ``None`` where none is in the log."""
+    paths = predictions.files(resources, endpoint)
+    if not paths:
+        return None
+    outcomes = " UNION ALL ".join(
+        f"SELECT prediction_id, TIMESTAMPTZ '{one.received_at.isoformat()}' AS received "  # noqa: S608, names that we made
+        f"FROM read_parquet([{listed([resources.folder / one.file])}])"
+        for one in came
+    )
+    query = (
+        "SELECT median(epoch(received) - epoch(time)) / 3600 "  # noqa: S608, names that we made
+        f"FROM ({outcomes}) JOIN ({predictions.rows_query(paths, 'prediction_id, time')}) USING (prediction_id)"
+    )
+    with connect() as connection:
+        found = connection.execute(query).fetchall()[0][0]
+    return None if found is None else round(float(found), 3)
 
 
 def joined_files(resources: Resources, endpoint: str) -> list[Path]:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from ratchet import clock
 from ratchet.errors import UnknownPrediction
 from ratchet.loop import feedback, predictions
 from ratchet.loop.feedback import Outcome, OutcomeBatch
@@ -70,8 +71,6 @@ def test_one_unknown_prediction_refuses_the_whole_batch(stage: Stage, version: M
 
 def test_an_outcome_may_come_before_its_day_is_sealed_and_long_after(stage: Stage, version: ModelVersion) -> None:
     """Predictions are looked for in the spool, in open files, and in the whole log."""
-    from ratchet import clock
-
     ids = stage.answer(version, at=projects.START)
     receive(stage, outcomes(ids[:5]), key="soon")
     clock.advance(projects.START + timedelta(days=40))
@@ -81,8 +80,6 @@ def test_an_outcome_may_come_before_its_day_is_sealed_and_long_after(stage: Stag
 
 def test_the_latest_outcome_wins(stage: Stage, version: ModelVersion) -> None:
     """Of two batches the later, and of two outcomes in one batch the one that stands below."""
-    from ratchet import clock
-
     ids = stage.answer(version, at=projects.START, count=3)
     receive(stage, outcomes(ids, 0.0), key="z-first")
     clock.advance(projects.START + timedelta(hours=1))
@@ -101,6 +98,9 @@ def test_outcomes_are_joined_once(stage: Stage, version: ModelVersion) -> None:
         joined = feedback.join_feedback(stage.resources, "churn")
     assert joined is not None
     assert joined.data["rows"] == 4
+    # Answered 0, 1, 2 and 3 seconds after the start, and received now.
+    hours = (clock.now() - projects.START).total_seconds() / 3600
+    assert joined.data["median_delay_hours"] == pytest.approx(hours - 1.5 / 3600, abs=0.001)
     assert joined.data["senders"] == [{"authtype": "service_account", "claims": {"system": "shop"}}]
     receive(stage, outcomes(ids[4:7]), key="b2")
     with stage.command("second"):
@@ -129,8 +129,6 @@ def test_a_join_that_is_done_again_returns_the_first_event(stage: Stage, version
 
 def test_coverage_is_the_share_of_sealed_predictions(stage: Stage, version: ModelVersion) -> None:
     """Without a sealed day it is not known, and said so."""
-    from ratchet import clock
-
     ids = stage.answer(version, at=projects.START)
     receive(stage, outcomes(ids[:5]), key="b1")
     with stage.command("first"):
