@@ -5,7 +5,6 @@ remedy before anything runs.
 """
 
 import re
-import tomllib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -13,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ratchet import toml_tables
 from ratchet.errors import ConfigInvalid, WorkspaceNotFound
+from ratchet.toml_tables import NotToml, Way, line_of
 
 FILE_NAME = "ratchet.toml"
 STATE_FOLDER = ".ratchet"
@@ -327,48 +328,20 @@ def parse(text: str, *, path: Path) -> Config:
         ConfigInvalid: It is no TOML, or a key or value is not one of ours.
     """
     try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r"line (\d+)", str(error))
-        where = f"{path}:{found.group(1) if found else 1}"
+        values = toml_tables.values_of(text)
+    except NotToml as error:
+        where = f"{path}:{error.line or 1}"
         raise ConfigInvalid(where=where, problem=f"not valid TOML: {error}.", remedy="Mend the line.") from error
     try:
         return msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         problem, _, at = str(error).partition(" - at `$")
         if at.startswith((".import`", ".import[")) or "`$.import`" in problem:
-            where = f"{path}:{_line_of_import(text, values, problem=problem, at=at)}"
+            where = f"{path}:{line_of(text, _way_to_import(values, problem=problem, at=at))}"
             raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_IMPORT_REMEDY) from error
-        at = _named(at, values)
-        where = f"{path}:{line_of(text, at.rstrip('`'))}"
-        raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(at.rstrip("`"))) from error
-
-
-def line_of(text: str, at: str) -> int:
-    """Return the line of a place such as ``.rule[1].cron`` in a TOML text, or the nearest one above it."""
-    lines = text.splitlines()
-    current = 0
-    table = re.match(r"\.(dataset|monitor|sample|kpi)\.([\w-]+)", at)
-    if table:
-        header = re.compile(rf"\[\s*{table.group(1)}\s*\.\s*\"?{re.escape(table.group(2))}\"?\s*[\].]")
-        current = next((number for number, line in enumerate(lines) if header.match(line.strip())), 0)
-        at = at[table.end() :]
-    for part in re.findall(r"\.([\w-]+)|\[(\d+)\]|\[\.\.\.\]", at):
-        current = _advance(lines, current, name=part[0], index=part[1], path=at)
-    return current + 1
-
-
-def _advance(lines: list[str], start: int, *, name: str, index: str, path: str) -> int:
-    if index:
-        table = re.match(r"\.([\w-]+)", path)
-        header = re.compile(rf"\[\[\s*{re.escape(table.group(1) if table else '')}\s*\]\]")
-        found = [number for number, line in enumerate(lines) if header.match(line.strip())]
-        return found[int(index)] if int(index) < len(found) else start
-    wanted = re.compile(rf"(\[+[^\]]*\b{re.escape(name)}\b)|(\"?{re.escape(name)}\"?\s*=)")
-    for number in range(start, len(lines)):
-        if wanted.match(lines[number].strip()):
-            return number
-    return start
+        way = _way(at.rstrip("`"), values)
+        where = f"{path}:{line_of(text, way)}"
+        raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(way)) from error
 
 
 _KINDS: dict[str, Any] = {
@@ -397,39 +370,51 @@ _IMPORT_REMEDY = (
 )
 
 
-def _remedy(at: str) -> str:
-    names = re.findall(r"\.([\w-]+)", at)
+def _remedy(way: Way) -> str:
+    names = [part for part in way if isinstance(part, str)]
     section = _KINDS.get(".".join(names[:2])) or _KINDS.get(names[0], Config) if names else Config
     return f"Allowed here: {', '.join(section.__struct_encode_fields__)}."
 
 
-def _named(at: str, values: dict[str, Any]) -> str:
-    """Return a place with the name of the section in it: msgspec only says that it is in one of them."""
-    found = re.match(r"\.([\w-]+)\[\.\.\.\]", at)
-    if not found:
-        return at
-    kind = found.group(1)
-    for name, section in values[kind].items():
-        try:
-            msgspec.convert(section, _KINDS[kind])
-        except msgspec.ValidationError:
-            return f".{kind}.{name}{at[found.end() :]}"
-    return at
+def _way(at: str, values: dict[str, Any]) -> Way:
+    """Return the way to a place such as ``.rule[1].cron``; of a name, msgspec only says that it is one of several."""
+    way: Way = ()
+    for name, index in re.findall(r"\.([\w-]+)|\[(\d+|\.\.\.)\]", at):
+        if name:
+            way = (*way, name)
+        elif index.isdigit():
+            way = (*way, int(index))
+        else:
+            wrong = _wrong_name(way, values)
+            if not wrong:
+                break
+            way = (*way, wrong)
+    return way
 
 
-def _line_of_import(text: str, values: dict[str, Any], *, problem: str, at: str) -> int:
-    """Return the line of the section of an import that means nothing, or of the key in it, where it can be found."""
-    lines = text.splitlines()
+def _wrong_name(way: Way, values: dict[str, Any]) -> str:
+    """Return the first section of a kind, such as of ``dataset``, that means nothing; ``""`` where none is found."""
+    kind = ColumnSection if way[-1] == "columns" else _KINDS.get(str(way[-1]))
+    sections: Any = values
+    for part in way:
+        sections = sections[part]
+    return next((name for name, section in sections.items() if kind and not _is_one(section, kind)), "")
+
+
+def _way_to_import(values: dict[str, Any], *, problem: str, at: str) -> Way:
+    """Return the way to the section of an import that means nothing, or to the key in it, where it can be found."""
     found = re.search(r"unknown field `(.+)`", problem) or re.search(r"\.([\w-]+)(?:\[[^\]]*\])*`$", at)
     systems = values["import"] if isinstance(values["import"], dict) else {}
     for system, sections in systems.items():
-        for name, section in (sections if isinstance(sections, dict) else {}).items():
+        if not isinstance(sections, dict):
+            return "import", system
+        for name, section in sections.items():
             if _is_one(section, ImportSection) and system in get_args(ImportSystem):
                 continue
-            form = rf"\[\s*import\s*\.\s*\"?{re.escape(system)}\"?\s*\.\s*[\"']?{re.escape(name)}[\"']?\s*\]"
-            header = next((number for number, line in enumerate(lines) if re.match(form, line.strip())), 0)
-            return 1 + (_advance(lines, header, name=found[1], index="", path=at) if found else header)
-    return line_of(text, ".import")
+            if not isinstance(section, dict):
+                return "import", system
+            return "import", system, name, found[1] if found else ""
+    return ("import",)
 
 
 def _is_one(value: Any, kind: Any) -> bool:
@@ -441,14 +426,14 @@ def _is_one(value: Any, kind: Any) -> bool:
 
 
 def _check_time_zones(config: Config, *, text: str, path: Path) -> None:
-    zones = [(config.project.time_zone, ".project.time_zone")]
-    zones += [(rule.time_zone, f".rule[{number}].time_zone") for number, rule in enumerate(config.rule)]
-    for zone, at in zones:
+    zones: list[tuple[str, Way]] = [(config.project.time_zone, ("project", "time_zone"))]
+    zones += [(rule.time_zone, ("rule", number, "time_zone")) for number, rule in enumerate(config.rule)]
+    for zone, way in zones:
         try:
             ZoneInfo(zone or "UTC")
         except (KeyError, ValueError, OSError) as error:
             raise ConfigInvalid(
-                where=f"{path}:{line_of(text, at)}",
+                where=f"{path}:{line_of(text, way)}",
                 problem=f"unknown time zone '{zone}'.",
                 remedy="Use a name of the IANA database, such as America/New_York.",
             ) from error
@@ -460,14 +445,14 @@ def _check_teams(config: Config, *, text: str, path: Path) -> None:
     for number, section in enumerate(config.team):
         if section.part_of and section.part_of not in known:
             raise ConfigInvalid(
-                where=f"{path}:{line_of(text, f'.team[{number}].part_of')}",
+                where=f"{path}:{line_of(text, ('team', number, 'part_of'))}",
                 problem=f"'{section.name}' is part of '{section.part_of}', which is not declared.",
                 remedy=f"Declare it with [[team]], or name one of: {', '.join(known)}.",
             )
         circle = _circle(config.team, section)
         if circle:
             raise ConfigInvalid(
-                where=f"{path}:{line_of(text, f'.team[{number}].part_of')}",
+                where=f"{path}:{line_of(text, ('team', number, 'part_of'))}",
                 problem=f"from {section.since} on '{section.name}' is part of itself: {' in '.join(circle)}.",
                 remedy="Let one of them be part of nothing, or of something else.",
             )
@@ -491,7 +476,7 @@ def _check_kpi_names(config: Config, *, text: str, path: Path) -> None:
     for name in config.kpi:
         if name not in KPI_NAMES:
             raise ConfigInvalid(
-                where=f"{path}:{line_of(text, f'.kpi.{name}')}",
+                where=f"{path}:{line_of(text, ('kpi', name))}",
                 problem=f"unknown KPI '{name}'.",
                 remedy=f"Known: {', '.join(KPI_NAMES)}.",
             )
@@ -502,7 +487,7 @@ def _check_budgets(config: Config, *, text: str, path: Path) -> None:
     teams = dict.fromkeys(section.name for section in config.team)
     seen: set[tuple[str, str]] = set()
     for number, section in enumerate(config.budget):
-        where = f"{path}:{line_of(text, f'.budget[{number}].name')}"
+        where = f"{path}:{line_of(text, ('budget', number, 'name'))}"
         if section.scope == "team" and section.name not in teams:
             raise ConfigInvalid(
                 where=where,

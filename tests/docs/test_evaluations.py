@@ -10,8 +10,8 @@ from ratchet.measure.evaluations import candidates, evaluation, questionnaires
 from ratchet.measure.evaluations.answers import COLUMNS
 from ratchet.measure.evaluations.comparison import compare
 from ratchet.measure.evaluations.sentiments import Sentiment
-from ratchet.measure.evaluations.tables import TableFile
 from ratchet.measure.maps import process_maps
+from ratchet.toml_tables import TableFile
 from tests.docs import pages
 
 PAGE = pages.DOCS / "assessment" / "evaluations.md"

@@ -25,6 +25,7 @@ from ratchet.loop.pipelines import Project, RuleDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, Record, digest_of
 from ratchet.store import schema
+from ratchet.toml_tables import line_of
 
 TICK = "clock.ticked"
 CURRENT = "rules/current"
@@ -119,7 +120,7 @@ class _Place:
         self._number = number
 
     def error(self, key: str, problem: str, remedy: str) -> ConfigInvalid:
-        line = config.line_of(self._text, f".rule[{self._number}].{key}")
+        line = line_of(self._text, ("rule", self._number, key))
         return ConfigInvalid(where=f"{self._path}:{line}", problem=problem, remedy=remedy)
 
 

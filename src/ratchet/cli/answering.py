@@ -112,7 +112,7 @@ def answer_in_terminal(
 def respondent_of(found: "Evaluation", group: str, name: str = "") -> "Respondent":
     """Return who answers: the one who is named, or the only one there is for the group."""
     from ratchet.measure.evaluations.refusals import RespondentUnknown
-    from ratchet.measure.evaluations.tables import suggestion
+    from ratchet.toml_tables import suggestion
 
     listed = "; ".join(f"{one.name} ({', '.join(one.groups)})" for one in found.respondents) or "nobody yet"
     fitting = [one for one in found.respondents if not group or group in one.groups]

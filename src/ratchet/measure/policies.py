@@ -6,12 +6,11 @@ report can name exactly what it was measured by.
 
 import hashlib
 import re
-import tomllib
 from datetime import timedelta
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import msgspec
 
@@ -21,6 +20,7 @@ from ratchet.measure.initiators import EVIDENCE
 from ratchet.measure.practices import PRACTICES
 from ratchet.measure.stages import INITIATORS, STAGES, BrokenWhere, CustomStage, check_where
 from ratchet.records import Evidence, Record
+from ratchet.toml_tables import Table, TableFile, shown
 
 Measure = Literal[
     "init",
@@ -175,36 +175,28 @@ def parse(content: bytes, *, where: str) -> Policy:
     Raises:
         ConfigInvalid: They do not describe a policy.
     """
-    try:
-        text = content.decode()
-        values = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise ConfigInvalid(where, f"is not UTF-8 text ({error.reason}).", "Save it as UTF-8.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigInvalid(where, f"is not TOML: {error}.", "See https://toml.io for the syntax.") from error
-    return _Reader(text, where).policy(values, digest=hashlib.sha256(content).hexdigest())
+    return _Reader(TableFile(content, where=where)).policy(digest=hashlib.sha256(content).hexdigest())
 
 
 class _Reader:
-    """Checks the values of one file; knows where in the text they stand."""
+    """Checks the values of one file."""
 
-    def __init__(self, text: str, where: str) -> None:
-        self.lines = ["" if line.lstrip().startswith("#") else line for line in text.splitlines()]
-        self.where = where
-        self.block = (0, len(self.lines))
+    def __init__(self, file: TableFile) -> None:
+        self.file = file
         self.stage_names: tuple[str, ...] = STAGES
 
-    def policy(self, values: dict[str, Any], *, digest: str) -> Policy:
-        self.refuse_unknown(values, _TOP, "a policy")
-        name = self.text(values, "policy")
-        defaults = self.defaults(values)
-        stages = [self.stage(index, raw) for index, raw in enumerate(self.tables(values, "stage"))]
-        levels = [self.level(index, raw, defaults) for index, raw in enumerate(self.tables(values, "level"))]
-        self.check_order(levels)
+    def policy(self, *, digest: str) -> Policy:
+        self.file.refuse_unknown(_TOP, "a policy")
+        name = self.file.text("policy")
+        defaults = self.defaults()
+        stages = [self.stage(table) for table in self.tables("stage")]
+        tables = self.tables("level")
+        levels = [self.level(table, defaults) for table in tables]
+        self.check_order(tables, levels)
         return Policy(
             name=name,
             digest=digest,
-            description=self.text(values, "description", default=""),
+            description=self.file.text("description", default=""),
             levels=tuple(levels),
             sample_size=defaults["N"],
             window=defaults["W"],
@@ -215,173 +207,118 @@ class _Reader:
             stages=tuple(stages),
         )
 
-    def defaults(self, values: dict[str, Any]) -> dict[str, Any]:
-        raw = values.get("defaults", {})
+    def defaults(self) -> dict[str, Any]:
+        raw = self.file.values.setdefault("defaults", {})
         if not isinstance(raw, dict):
-            self.refuse("defaults", f"must be a table, not {raw!r}.", 'Write: defaults = { N = 20, W = "180d" }')
-        self.refuse_unknown(raw, _DEFAULTS, "the defaults")
-        sample = self.whole(raw, "N", default=20, low=1, high=_MAX_SAMPLE)
+            self.file.refuse("defaults", f"must be a table, not {raw!r}.", 'Write: defaults = { N = 20, W = "180d" }')
+        table = self.file.table("defaults")
+        table.refuse_unknown(_DEFAULTS, "the defaults")
+        sample = table.whole("N", default=20, low=1, high=_MAX_SAMPLE)
         return {
             "N": sample,
-            "W": self.days(raw),
-            "n_min": self.whole(raw, "n_min", default=3, low=1, high=sample),
-            "theta": self.share(raw, default=0.8),
-            "approval": self.choice(raw, "approval", _APPROVAL, default="auto"),
-            "evidence_min": self.choice(raw, "evidence_min", _EVIDENCE_MIN, default="inferred"),
+            "W": _days(table),
+            "n_min": table.whole("n_min", default=3, low=1, high=sample),
+            "theta": _share(table, default=0.8),
+            "approval": table.choice("approval", _APPROVAL, default="auto"),
+            "evidence_min": table.choice("evidence_min", _EVIDENCE_MIN, default="inferred"),
         }
 
-    def tables(self, values: dict[str, Any], name: str) -> list[dict[str, Any]]:
-        tables = values.get(name, [] if name == "stage" else None)
+    def tables(self, name: str) -> list[Table]:
+        tables = self.file.values.get(name, [] if name == "stage" else None)
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             parts = "stage and type" if name == "stage" else "id, name and all"
-            self.refuse(name, f"has no {name}s.", f"Write at least one table [[{name}]] with {parts}.")
-        return tables
+            self.file.refuse(name, f"has no {name}s.", f"Write at least one table [[{name}]] with {parts}.")
+        return self.file.tables(name)
 
-    def stage(self, index: int, raw: dict[str, Any]) -> CustomStage:
-        self.enter_block("stage", index)
-        self.refuse_unknown(raw, _STAGE, "a stage")
-        name = self.text(raw, "stage")
+    def stage(self, table: Table) -> CustomStage:
+        table.refuse_unknown(_STAGE, "a stage")
+        name = table.text("stage")
         if name in self.stage_names:
-            self.refuse(
-                "stage",
-                f"is '{name}', which there is already.",
-                f"Choose another name than {_words(self.stage_names)}.",
-            )
-        where = self.text(raw, "where", default="")
+            remedy = f"Choose another name than {_words(self.stage_names)}."
+            table.refuse("stage", f"is '{name}', which there is already.", remedy)
+        where = table.text("where", default="")
         try:
-            kind = event_type(self.text(raw, "type")).name
+            kind = event_type(table.text("type")).name
             check_where(where)
         except UnknownEventType as error:
             remedy = f"Did you mean '{error.closest}'? All types: ratchet events --types"
-            self.refuse("type", f"is '{error.type}', which is no type of event.", remedy)
+            table.refuse("type", f"is '{error.type}', which is no type of event.", remedy)
         except BrokenWhere as error:
-            self.refuse("where", f"{error}.", "Write it in CEL, such as: event.data.kind == 'nightly'")
+            table.refuse("where", f"{error}.", "Write it in CEL, such as: event.data.kind == 'nightly'")
         self.stage_names = (*self.stage_names, name)
-        initiator = self.choice(raw, "initiator", INITIATORS, default="cause")
+        initiator = table.choice("initiator", INITIATORS, default="cause")
         return msgspec.convert({"name": name, "type": kind, "where": where, "initiator": initiator}, CustomStage)
 
-    def level(self, index: int, raw: dict[str, Any], defaults: dict[str, Any]) -> Level:
-        self.enter_block("level", index)
-        self.refuse_unknown(raw, _LEVEL, "a level")
-        level_id = self.whole(raw, "id", low=0, high=99)
-        criteria = raw.get("all", [])
+    def level(self, table: Table, defaults: dict[str, Any]) -> Level:
+        table.refuse_unknown(_LEVEL, "a level")
+        level_id = table.whole("id", low=0, high=99)
+        criteria = table.values.get("all", [])
         if not isinstance(criteria, list) or not all(isinstance(criterion, dict) for criterion in criteria):
-            self.refuse("all", "must be a list of criteria.", 'Write: all = [{ stage = "train", measure = "init" }]')
+            table.refuse("all", "must be a list of criteria.", 'Write: all = [{ stage = "train", measure = "init" }]')
         if bool(criteria) != (level_id > 0):
             problem = "asks for something." if criteria else f"level {level_id} asks for nothing."
-            self.refuse("all", problem, "Level 0 has no criteria, and every other level has at least one under 'all'.")
-        colour = self.text(raw, "colour", default="")
+            table.refuse("all", problem, "Level 0 has no criteria, and every other level has at least one under 'all'.")
+        colour = table.text("colour", default="")
         if colour and not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-            self.refuse("colour", f"is '{colour}'.", "Write six hexadecimal digits, such as '#56b4e9'.")
-        read = tuple(self.criterion(criterion, defaults) for criterion in criteria)
+            table.refuse("colour", f"is '{colour}'.", "Write six hexadecimal digits, such as '#56b4e9'.")
+        read = tuple(self.criterion(criterion, defaults) for criterion in table.tables("all"))
         return Level(
             id=level_id,
-            name=self.text(raw, "name"),
-            description=self.text(raw, "description", default=""),
+            name=table.text("name"),
+            description=table.text("description", default=""),
             colour=colour,
             criteria=read,
-            na_allowed=self.na_allowed(raw, {criterion.stage for criterion in read}),
+            na_allowed=_na_allowed(table, {criterion.stage for criterion in read}),
         )
 
-    def criterion(self, raw: dict[str, Any], defaults: dict[str, Any]) -> Criterion:
-        measure = self.choice(raw, "measure", tuple(_OPTIONS))
+    def criterion(self, table: Table, defaults: dict[str, Any]) -> Criterion:
+        measure = table.choice("measure", tuple(_OPTIONS))
         allowed = _OPTIONS[measure]
-        self.refuse_unknown(raw, ("measure", *allowed), f"the measure '{measure}'")
-        n_min = self.whole(raw, "n_min", default=defaults["n_min"], low=1, high=defaults["N"])
-        theta = self.share(raw, default=defaults["theta"])
+        table.refuse_unknown(("measure", *allowed), f"the measure '{measure}'")
+        n_min = table.whole("n_min", default=defaults["n_min"], low=1, high=defaults["N"])
+        theta = _share(table, default=defaults["theta"])
         values = {
             "measure": measure,
-            "stage": self.choice(raw, "stage", self.stage_names) if measure in _STAGE_MEASURES else "",
+            "stage": table.choice("stage", self.stage_names) if measure in _STAGE_MEASURES else "",
             "theta": theta,
             "n_min": n_min,
-            "min": self.whole(raw, "min", default=1, low=1, high=_MAX_SAMPLE),
-            "fires": self.whole(raw, "fires", default=2, low=1, high=_MAX_SAMPLE),
+            "min": table.whole("min", default=1, low=1, high=_MAX_SAMPLE),
+            "fires": table.whole("fires", default=2, low=1, high=_MAX_SAMPLE),
         }
         return msgspec.convert(values, Criterion)
 
-    def na_allowed(self, raw: dict[str, Any], stages: set[str]) -> tuple[str, ...]:
-        named = raw.get("na_allowed", [])
-        asked = sorted(stages - {""})
-        if not isinstance(named, list) or not set(map(str, named)) <= set(asked):
-            self.refuse("na_allowed", f"is {named!r}.", f"Name stages of this level's criteria: {_words(asked)}.")
-        return tuple(named)
-
-    def check_order(self, levels: list[Level]) -> None:
+    def check_order(self, tables: list[Table], levels: list[Level]) -> None:
         numbers = [level.id for level in levels]
-        for index, (lower, higher) in enumerate(pairwise(numbers)):
+        for table, (lower, higher) in zip(tables[1:], pairwise(numbers), strict=True):
             if higher <= lower:
-                self.enter_block("level", index + 1)
-                self.refuse("id", f"is {higher} and comes after {lower}.", "Number the levels upwards, each once.")
+                table.refuse("id", f"is {higher} and comes after {lower}.", "Number the levels upwards, each once.")
         if not any(numbers):
-            self.refuse("level", "has no level above 0.", "Add a level with id = 1 and criteria.")
+            self.file.refuse("level", "has no level above 0.", "Add a level with id = 1 and criteria.")
 
-    # ---- single values
 
-    def text(self, raw: dict[str, Any], key: str, *, default: str | None = None) -> str:
-        value = raw.get(key, default)
-        if not isinstance(value, str) or (default is None and not value.strip()):
-            self.refuse(key, f"is {_shown(value)}.", "Write a text in quotes.")
-        return value
+# ---- single values
 
-    def whole(self, raw: dict[str, Any], key: str, *, low: int, high: int, default: int | None = None) -> int:
-        value = raw.get(key, default)
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            self.refuse(key, f"is {_shown(value)}.", f"Write a whole number from {low} to {high}.", token=value)
-        return value
 
-    def share(self, raw: dict[str, Any], *, default: float) -> float:
-        value = raw.get("theta", default)
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
-            self.refuse("theta", f"is {_shown(value)}.", "Write a share above 0 and up to 1, such as 0.8.", token=value)
-        return float(value)
+def _share(table: Table, *, default: float) -> float:
+    remedy = "Write a share above 0 and up to 1, such as 0.8."
+    return table.number("theta", default=default, high=1.0, is_above=True, remedy=remedy)
 
-    def choice(self, raw: dict[str, Any], key: str, allowed: tuple[str, ...], *, default: str | None = None) -> str:
-        value = raw.get(key, default)
-        if value not in allowed:
-            self.refuse(key, f"is {_shown(value)}.", f"Write one of: {_words(allowed)}.", token=value)
-        return str(value)
 
-    def days(self, raw: dict[str, Any]) -> timedelta:
-        value = raw.get("W", "180d")
-        found = re.fullmatch(r"([1-9][0-9]{0,4})d", value) if isinstance(value, str) else None
-        if found is None:
-            self.refuse("W", f"is {_shown(value)}.", "Write a number of days, such as '180d'.")
-        return timedelta(days=int(found[1]))
+def _days(table: Table) -> timedelta:
+    value = table.values.get("W", "180d")
+    found = re.fullmatch(r"([1-9][0-9]{0,4})d", value) if isinstance(value, str) else None
+    if found is None:
+        table.refuse("W", f"is {shown(value)}.", "Write a number of days, such as '180d'.")
+    return timedelta(days=int(found[1]))
 
-    def refuse_unknown(self, raw: dict[str, Any], allowed: tuple[str, ...], what: str) -> None:
-        for key in raw:
-            if key not in allowed:
-                self.refuse(key, f"is not part of {what}.", f"Allowed: {_words(allowed)}.")
 
-    # ---- where it stands
-
-    def enter_block(self, table: str, index: int) -> None:
-        """Look for values in the index-th [[table]] from now on."""
-        heads = [(n, line) for n, line in enumerate(self.lines) if re.match(r"\s*\[\[", line)]
-        starts = [n for n, line in heads if re.match(rf"\s*\[\[\s*{table}\s*\]\]", line)]
-        if index < len(starts):
-            first = starts[index]
-            self.block = (first, next((n for n, _ in heads if n > first), len(self.lines)))
-
-    def refuse(self, key: str, problem: str, remedy: str, *, token: object = None) -> NoReturn:
-        place = f"{self.where}:{self.line_of(key, token)}"
-        raise ConfigInvalid(place, f"'{key}' {problem}", remedy)
-
-    def line_of(self, key: str, token: object) -> int:
-        """Return the line, from 1, on which a key has a value; else where it stands; else the first of its table."""
-        first, last = self.block
-        value = re.escape(f'"{token}"' if isinstance(token, str) else "" if token is None else str(token))
-        for wanted in (rf"\s*=\s*{value}", r"\s*=", r"\]"):
-            pattern = re.compile(rf"(^|[\s{{,\[.]){re.escape(key)}{wanted}")
-            for number in range(first, last):
-                if pattern.search(self.lines[number]):
-                    return number + 1
-        return first + 1
+def _na_allowed(table: Table, stages: set[str]) -> tuple[str, ...]:
+    named = table.values.get("na_allowed", [])
+    asked = sorted(stages - {""})
+    if not isinstance(named, list) or not set(map(str, named)) <= set(asked):
+        table.refuse("na_allowed", f"is {named!r}.", f"Name stages of this level's criteria: {_words(asked)}.")
+    return tuple(named)
 
 
 def _words(allowed: object) -> str:
     return ", ".join(map(str, allowed)) if isinstance(allowed, tuple | list) else str(allowed)
-
-
-def _shown(value: object) -> str:
-    return "missing" if value is None else repr(value)

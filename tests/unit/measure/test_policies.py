@@ -160,7 +160,7 @@ def test_a_policy_may_add_stages() -> None:
         ('stage = "nightly"\ntype', 'stage = "train"\ntype', "own.toml:4: 'stage' is 'train', which there is already"),
         ('{ stage = "nightly"', '{ stage = "nightyl"', "own.toml:12: 'stage' is 'nightyl'.*pipeline-ci, nightly"),
         ('"nightly", measure = "init"', '"nightly", measure = "init", theta = 1.5', "own.toml:12: 'theta' is 1.5"),
-        ("[[stage]]", "[stage]", "own.toml:4: 'stage' has no stages"),
+        ("[[stage]]", "[stage]", "own.toml:3: 'stage' has no stages"),
     ],
 )
 def test_a_wrong_stage_is_refused_with_its_line(before: str, after: str, message: str) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from ratchet.errors import ConfigInvalid
 from ratchet.measure.evaluations import sentiments
 from ratchet.measure.evaluations.sentiments import Sentiment
-from ratchet.measure.evaluations.tables import MAX_TEXT, Table, TableFile, suggestion, toml_text
 from ratchet.records import Record
+from ratchet.toml_tables import MAX_TEXT, Table, TableFile, suggestion, toml_text, unprintable
 
 COLUMNS = (
     "candidate",
@@ -111,7 +111,7 @@ def read(content: bytes, *, where: str, names: Names) -> list[Answer]:
 
 def _toml_tables(content: bytes, *, where: str) -> list[Table]:
     file = TableFile(content, where=where)
-    file.root().refuse_unknown(("answer",), "a file of answers")
+    file.refuse_unknown(("answer",), "a file of answers")
     tables = file.tables("answer")
     for table in tables:
         table.refuse_unknown(COLUMNS, "an answer")
@@ -159,7 +159,7 @@ def _csv_rows(rows: list[tuple[int, list[str]]], *, where: str) -> list[Table]:
         values = dict(zip(header, row, strict=True))
         if values["sentiment"].strip():
             filled = {name: value for name, value in values.items() if name in COLUMNS and value.strip()}
-            tables.append(Table(filled, where=where, lines=(), first=line - 1, last=line - 1))
+            tables.append(Table(filled, where=where, at={(): line}))
     return tables
 
 
@@ -167,8 +167,8 @@ def _answer(table: Table, names: Names) -> Answer:
     candidate = table.text("candidate")
     known = next((one for one in names.candidates if one.lower() == candidate.lower()), "")
     if not known:
-        table.choice("candidate", names.candidates)
-    group = table.choice("group", names.groups)
+        table.choice("candidate", names.candidates, suggests=True)
+    group = table.choice("group", names.groups, suggests=True)
     typed = table.text("sentiment")
     sentiment = sentiments.parse(typed)
     if sentiment is None:
@@ -182,7 +182,7 @@ def _answer(table: Table, names: Names) -> Answer:
         text=table.text("text", default=""),
         evidence_link=table.text("evidence_link", default=""),
         comment=table.text("comment", default=""),
-        answered_on=table.day("answered_on", default=None),
+        answered_on=table.day("answered_on"),
         place=table.place,
     )
     if problem := link_problem(answer.evidence_link):
@@ -263,6 +263,8 @@ def put(content: bytes, changed: Sequence[Answer], *, where: str, names: Names) 
         if len(longest) > MAX_TEXT:
             problem = f"has {len(longest):,} characters; at most {MAX_TEXT:,} are kept."
             raise ConfigInvalid(f"{answer.group}/{answer.item}", problem, "Shorten it.")
+        if problem := unprintable(f"{answer.text}{answer.comment}{answer.evidence_link}"):
+            raise ConfigInvalid(f"{answer.group}/{answer.item}", problem, "Take it out.")
     present = read(content, where=where, names=names)
     replaced = {answer.key: answer for answer in changed}
     if where.lower().endswith(".csv"):
@@ -273,16 +275,17 @@ def put(content: bytes, changed: Sequence[Answer], *, where: str, names: Names) 
 
 def _put_toml(content: bytes, present: list[Answer], replaced: dict[Key, Answer], *, where: str) -> bytes:
     file = TableFile(content, where=where)
-    if "answer" in file.values and not any(line.lstrip().startswith("[[") for line in file.lines):
+    spans = [file.span(table) for table in file.tables("answer")]
+    if None in spans:
         # Written inline, as answer = [...]: there are no blocks to replace.
         return to_toml([*(replaced.pop(answer.key, answer) for answer in present), *replaced.values()])
-    lines = list(file.lines)
-    for answer, table in reversed(list(zip(present, file.tables("answer"), strict=True))):
+    lines = file.lines
+    for answer, span in reversed(list(zip(present, spans, strict=True))):
         new = replaced.pop(answer.key, None)
-        if new is not None:
-            last = table.last
-            while last > table.first + 1 and (not lines[last - 1].strip() or lines[last - 1].lstrip().startswith("#")):
+        if new is not None and span is not None:
+            first, last = span
+            while last > first + 1 and (not lines[last - 1].strip() or lines[last - 1].lstrip().startswith("#")):
                 last -= 1
-            lines[table.first : last] = toml_block(new).splitlines()
+            lines[first:last] = toml_block(new).rstrip("\n").split("\n")
     blocks = ["\n".join(lines).rstrip(), *(toml_block(answer).rstrip() for answer in replaced.values())]
     return ("\n\n".join(block for block in blocks if block) + "\n").encode()

@@ -6,8 +6,8 @@ Invariant: a name stands for one candidate, whatever its capitals; a cost that n
 from collections.abc import Sequence
 
 from ratchet.errors import UnknownName
-from ratchet.measure.evaluations.tables import Table, suggestion
 from ratchet.records import Record
+from ratchet.toml_tables import Table, suggestion
 
 KINDS = ("bought", "open source", "own")
 NO_CHOICE = "none"
@@ -61,19 +61,19 @@ def _candidate(table: Table) -> Candidate:
     name = table.text("name")
     if refusal := refused_name(name):
         table.refuse("name", refusal, f"Write one line of at most {_MAX_NAME} characters, without commas.")
-    cost = table.number("cost_year", default=None)
+    cost = table.number("cost_year") if "cost_year" in table else None
     currency = table.text("currency", default="")
     if cost and not currency:
         table.refuse("cost_year", f"is {cost:g} of no currency.", 'Add currency = "EUR", or what it is.')
     return Candidate(
         name=name,
-        kind=table.choice("kind", KINDS),
+        kind=table.choice("kind", KINDS, suggests=True),
         about=table.text("about", default=""),
         tools=table.pairs("tools"),
         map=table.text("map", default=""),
         cost_year=cost,
         currency=currency,
-        effort_days=table.number("effort_days", default=None),
+        effort_days=table.number("effort_days") if "effort_days" in table else None,
         lock_in=table.text("lock_in", default=""),
     )
 

@@ -6,8 +6,8 @@ that is seen.
 
 from datetime import datetime
 
-from ratchet.measure.evaluations.tables import TableFile, toml_text
 from ratchet.records import Record
+from ratchet.toml_tables import TableFile, toml_text
 
 _KEYS = ("choice", "reasons", "by", "concluded_at", "digest", "answered", "expected", "missing", "disqualified")
 _HEAD = "# The conclusion. It is written once; what it rests on has the sha256 `digest`.\n"
@@ -74,8 +74,8 @@ def parse(content: bytes, *, where: str) -> Conclusion:
         by=table.text("by"),
         concluded_at=moment,
         digest=table.text("digest"),
-        answered=int(table.number("answered", default=0) or 0),
-        expected=int(table.number("expected", default=0) or 0),
+        answered=int(table.number("answered", default=0)),
+        expected=int(table.number("expected", default=0)),
         missing=table.texts("missing"),
         disqualified=table.texts("disqualified"),
     )

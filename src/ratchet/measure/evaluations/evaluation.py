@@ -18,8 +18,8 @@ from ratchet.measure.evaluations.conclusions import Conclusion
 from ratchet.measure.evaluations.processes import Processes
 from ratchet.measure.evaluations.questionnaires import Questionnaire
 from ratchet.measure.evaluations.refusals import EvaluationNotFound
-from ratchet.measure.evaluations.tables import Table, TableFile, suggestion
 from ratchet.records import Record, digest_of
+from ratchet.toml_tables import Table, TableFile, suggestion
 
 FILE = "evaluation.toml"
 QUESTIONNAIRES = "questionnaires"
@@ -151,7 +151,7 @@ class _Reading:
         if not (self.folder / FILE).is_file():
             raise EvaluationNotFound(folder=str(self.folder))
         file = TableFile(self.bytes_of(FILE), where=self.where(FILE))
-        file.root().refuse_unknown(_TOP, "an evaluation")
+        file.refuse_unknown(_TOP, "an evaluation")
         head = file.table("evaluation")
         head.refuse_unknown(_EVALUATION, "[evaluation]")
         asked = self.questionnaires(head)
@@ -198,10 +198,10 @@ class _Reading:
         if not chosen or len(set(chosen)) < len(chosen):
             problem = "names one twice." if chosen else "names none."
             head.refuse("groups", problem, f"Name some of: {', '.join(known)}.")
-        for group in chosen:
+        for index, group in enumerate(chosen):
             if group not in known:
                 remedy = f"{suggestion(group, known)}Known: {', '.join(known)}; or write {QUESTIONNAIRES}/{group}.toml."
-                head.refuse("groups", f"names '{group}', for which there is no questionnaire.", remedy)
+                head.refuse("groups", f"names '{group}', for which there is no questionnaire.", remedy, index=index)
         return tuple(self.questionnaire(group, own) for group in chosen)
 
     def questionnaire(self, group: str, own: dict[str, Path]) -> Questionnaire:
@@ -214,7 +214,7 @@ class _Reading:
             self.digests[name] = hashlib.sha256(content).hexdigest()
         read = questionnaires.parse(content, where=self.where(name))
         if read.group != group:
-            TableFile(content, where=self.where(name)).root().refuse(
+            TableFile(content, where=self.where(name)).refuse(
                 "group", f"is '{read.group}', and the file is that of '{group}'.", "Give file and group one name."
             )
         return read
@@ -236,7 +236,8 @@ class _Reading:
             for name in tools:
                 if target is not None and name not in target.degrees:
                     remedy = f"{suggestion(name, list(target.degrees))}It has: {', '.join(target.degrees)}."
-                    table.refuse("tools", f"names '{name}', which is no process of {target.where}.", remedy)
+                    problem = f"'tools' names '{name}', which is no process of {target.where}."
+                    raise ConfigInvalid(table.place_of("tools", name), problem, remedy)
 
     def answers(self, names: Names) -> tuple[str, list[Answer]]:
         present = [name for name in ANSWERS if (self.folder / name).is_file()]
@@ -286,10 +287,10 @@ def _respondents(tables: Sequence[Table], groups: tuple[str, ...]) -> tuple[Resp
             table.refuse("name", problem, "Keep one, with all groups: groups = [...].")
         seen[name] = table.place_of("name")
         answers_for = table.texts("groups")
-        for group in answers_for:
+        for index, group in enumerate(answers_for):
             if group not in groups:
                 remedy = f"{suggestion(group, groups)}Groups of this evaluation: {', '.join(groups)}."
-                table.refuse("groups", f"names '{group}'.", remedy)
+                table.refuse("groups", f"names '{group}'.", remedy, index=index)
         if not answers_for:
             table.refuse("groups", "names none.", f"Name some of: {', '.join(groups)}.")
         found.append(Respondent(name=name, groups=tuple(dict.fromkeys(answers_for))))

@@ -33,7 +33,7 @@ from ratchet.measure.evaluations.refusals import (
     QuestionUnknown,
     RespondentUnknown,
 )
-from ratchet.measure.evaluations.tables import suggestion, toml_text
+from ratchet.toml_tables import suggestion, toml_text
 
 _SUFFIX_LETTERS = 6
 

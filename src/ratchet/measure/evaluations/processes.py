@@ -7,9 +7,9 @@ the file belong to the drawing of maps and are passed over here.
 from collections import Counter
 
 from ratchet.errors import ConfigInvalid
-from ratchet.measure.evaluations.tables import TableFile
 from ratchet.measure.maps.degrees import DEGREES, is_known, rank
 from ratchet.records import Record
+from ratchet.toml_tables import TableFile
 
 # From automated to absent. `unmeasured` is no degree that a comparison could count.
 KNOWN = tuple(name for name in DEGREES if is_known(name))
@@ -63,7 +63,7 @@ def parse(content: bytes, *, where: str) -> Processes:
         if name in seen:
             table.refuse("id", f"is '{name}' a second time; the first is at {seen[name]}.", "Give each its own.")
         seen[name] = table.place_of("id")
-        degree = table.choice("degree", tuple(DEGREES), default="unmeasured")
+        degree = table.choice("degree", tuple(DEGREES), default="unmeasured", suggests=True)
         found.append(Process(id=name, name=table.text("name", default=name), degree=degree))
     if not found:
         raise ConfigInvalid(where, "has no processes.", "Write tables [[node]] with at least id and degree.")

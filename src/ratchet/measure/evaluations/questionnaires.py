@@ -9,8 +9,8 @@ from importlib import resources
 from pathlib import Path
 
 from ratchet.errors import ConfigInvalid, UnknownName
-from ratchet.measure.evaluations.tables import Table, TableFile, suggestion
 from ratchet.records import Record
+from ratchet.toml_tables import Table, TableFile, suggestion
 
 # In the order in which they are asked: those who work with it first, those who answer for it last.
 SHIPPED = (
@@ -105,23 +105,20 @@ def parse(content: bytes, *, where: str) -> Questionnaire:
         ConfigInvalid: They are none; the message names the line and what is allowed.
     """
     file = TableFile(content, where=where)
-    root = file.root()
-    root.refuse_unknown(_TOP, "a questionnaire")
-    group = _name(root, "group")
+    file.refuse_unknown(_TOP, "a questionnaire")
+    group = _name(file, "group")
     items = [_item(table) for table in file.tables("item")]
     if not items:
         raise ConfigInvalid(where, "asks nothing.", "Write at least one table [[item]] with id, text and why.")
     _refuse_twice(file.tables("item"))
-    name = root.text("name", default=group)
-    role = root.text("role", default=group)
-    return Questionnaire(group=group, name=name, role=role, about=root.text("about", default=""), items=tuple(items))
+    name = file.text("name", default=group)
+    role = file.text("role", default=group)
+    return Questionnaire(group=group, name=name, role=role, about=file.text("about", default=""), items=tuple(items))
 
 
 def _item(table: Table) -> Item:
     table.refuse_unknown(_ITEM, "an item")
-    weight = table.number("weight", default=1.0, is_above=True)
-    if weight is None or weight > _MAX_WEIGHT:
-        table.refuse("weight", f"is {weight:g}.", f"Write a number above 0 and up to {_MAX_WEIGHT}.")
+    weight = table.number("weight", default=1.0, high=_MAX_WEIGHT, is_above=True)
     return Item(
         id=_name(table, "id"),
         text=table.text("text"),

@@ -7,19 +7,19 @@ what was last declared on record, and it says which.
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ratchet.errors import ConfigInvalid
 from ratchet.measure.maps.degrees import is_known, rank
 from ratchet.measure.maps.differences import NOT_ON_MAP, Difference, Finding, NodeChange, compare
 from ratchet.measure.maps.layout import control_order
 from ratchet.measure.maps.measured import Measured
-from ratchet.measure.maps.places import Places, shown
 from ratchet.measure.maps.process_maps import ProcessMap
 from ratchet.measure.maps.recording import RecordedMap
 from ratchet.records import Record
+from ratchet.toml_tables import Table, TableFile
 
 Progress = Literal["done", "under way", "not begun", "unknown"]
 _TOP = ("plan", "step")
@@ -27,6 +27,7 @@ _PLAN = ("currency",)
 _STEP = ("id", "nodes", "title", "owner", "effort_days", "cost", "by", "gain", "after")
 _STEPS_AT_MOST = 1000
 _NAME, _LONG = 80, 2000
+_AMOUNT = "Write a number from 0 upwards."
 
 
 class Step(Record, frozen=True):
@@ -197,76 +198,62 @@ def parse_steps(content: bytes, *, where: str, target: ProcessMap) -> StepFile:
     Raises:
         ConfigInvalid: They describe no steps.
     """
-    places = Places(content, where=where)
-    places.refuse_unknown(places.values, _TOP, "a file of steps")
-    head = places.values.get("plan", {})
-    if not isinstance(head, dict):
-        places.refuse("plan", f"is {shown(head)}.", 'Write: [plan], and under it currency = "EUR"')
-    places.enter("plan")
-    places.refuse_unknown(head, _PLAN, "[plan]")
-    currency = places.line(head, "currency", longest=12, default="EUR")
-    tables = places.tables("step")
+    file = TableFile(content, where=where)
+    file.refuse_unknown(_TOP, "a file of steps")
+    currency = "EUR"
+    if "plan" in file:
+        head = file.table("plan", remedy='Write: [plan], and under it currency = "EUR"')
+        head.refuse_unknown(_PLAN, "[plan]")
+        currency = head.line("currency", longest=12, default=currency)
+    tables = file.tables("step")
     if len(tables) > _STEPS_AT_MOST:
-        places.refuse("step", f"stands there {len(tables)} times.", f"A plan has at most {_STEPS_AT_MOST} steps.")
+        problem = f"stands there {len(tables)} times."
+        file.refuse("step", problem, f"A plan has at most {_STEPS_AT_MOST} steps.", index=_STEPS_AT_MOST)
     steps: dict[str, Step] = {}
-    for index, raw in enumerate(tables):
-        places.enter("step", index)
-        step = _step(places, raw, target)
+    for table in tables:
+        step = _step(table, target)
         if step.id in steps:
-            places.refuse("id", f"is '{step.id}' a second time.", "Give each step an id of its own.")
+            table.refuse("id", f"is '{step.id}' a second time.", "Give each step an id of its own.")
         steps[step.id] = step
-    _refuse_bad_order(places, list(steps.values()))
+    _refuse_bad_order(tables, list(steps.values()))
     return StepFile(steps=tuple(steps.values()), currency=currency)
 
 
-def _step(places: Places, raw: dict[str, Any], target: ProcessMap) -> Step:
-    places.refuse_unknown(raw, _STEP, "a step")
-    nodes = places.texts(raw, "nodes")
+def _step(table: Table, target: ProcessMap) -> Step:
+    table.refuse_unknown(_STEP, "a step")
+    nodes = table.texts("nodes")
     if not nodes:
-        places.refuse("nodes", "names none.", 'Write the ids of the nodes that rise: nodes = ["..."]')
-    for name in nodes:
+        table.refuse("nodes", "names none.", 'Write the ids of the nodes that rise: nodes = ["..."]')
+    for index, name in enumerate(nodes):
         if target.node(name) is None:
             known = ", ".join(node.id for node in target.nodes[:12])
-            places.refuse("nodes", f"names '{name}', which is not on the target map.", f"Known: {known}.", token=name)
+            problem = f"names '{name}', which is not on the target map."
+            table.refuse("nodes", problem, f"Known: {known}.", index=index)
     return Step(
-        id=places.line(raw, "id", longest=_NAME, default=nodes[0]),
-        title=places.line(raw, "title", longest=_NAME),
+        id=table.line("id", longest=_NAME, default=nodes[0]),
+        title=table.line("title", longest=_NAME),
         nodes=nodes,
-        owner=places.line(raw, "owner", longest=_NAME, default=""),
-        effort_days=places.number(raw, "effort_days"),
-        cost=places.number(raw, "cost"),
-        by=_date(places, raw),
-        gain=places.line(raw, "gain", longest=_LONG, default=""),
-        after=places.texts(raw, "after"),
+        owner=table.line("owner", longest=_NAME, default=""),
+        effort_days=table.number("effort_days", default=0.0, remedy=_AMOUNT),
+        cost=table.number("cost", default=0.0, remedy=_AMOUNT),
+        by=table.day("by", remedy="Write it as 2025-03-31."),
+        gain=table.line("gain", longest=_LONG, default=""),
+        after=table.texts("after"),
     )
 
 
-def _date(places: Places, raw: dict[str, Any]) -> date | None:
-    value = raw.get("by")
-    if isinstance(value, str):
-        try:
-            value = date.fromisoformat(value)
-        except ValueError:
-            places.refuse("by", f"is '{value}', which is no date.", "Write it as 2025-03-31.")
-    if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
-        places.refuse("by", f"is {shown(value)}.", "Write a date, such as 2025-03-31.")
-    return value
-
-
-def _refuse_bad_order(places: Places, steps: list[Step]) -> None:
+def _refuse_bad_order(tables: Sequence[Table], steps: list[Step]) -> None:
     ids = [step.id for step in steps]
-    for index, step in enumerate(steps):
-        places.enter("step", index)
-        for name in step.after:
+    for table, step in zip(tables, steps, strict=True):
+        for index, name in enumerate(step.after):
             if name not in ids:
-                known = ", ".join(ids)
-                places.refuse("after", f"names '{name}', which is no step.", f"Known: {known}.", token=name)
+                table.refuse("after", f"names '{name}', which is no step.", f"Known: {', '.join(ids)}.", index=index)
     left = _in_order(steps, [])
     if len(left) < len(steps):
         stuck = [step for step in steps if step not in left]
-        places.enter("step", steps.index(stuck[0]))
         names = ", ".join(step.id for step in stuck)
-        places.refuse("after", f"makes steps wait for one another: {names}.", "Take one 'after' away.")
+        remedy = "Take one 'after' away."
+        tables[steps.index(stuck[0])].refuse("after", f"makes steps wait for one another: {names}.", remedy)
 
 
 def _in_order(steps: Iterable[Step], nodes: list[str]) -> list[Step]:

@@ -14,8 +14,8 @@ from ratchet.catalogue import event_type
 from ratchet.errors import ConfigInvalid, UnknownEventType
 from ratchet.measure.changes import STAGES
 from ratchet.measure.maps.degrees import DEGREES, ROLES, Degree
-from ratchet.measure.maps.places import Places, shown
 from ratchet.records import Record, digest_of
+from ratchet.toml_tables import Table, TableFile, shown
 
 MapKind = Literal["current", "target", "candidate"]
 EdgeKind = Literal["control", "data"]
@@ -189,7 +189,7 @@ def parse(content: bytes, *, where: str) -> ProcessMap:
     Raises:
         ConfigInvalid: They do not describe a map.
     """
-    return _Reader(Places(content, where=where)).read()
+    return _Reader(TableFile(content, where=where)).read()
 
 
 def from_record(values: dict[str, Any]) -> ProcessMap:
@@ -200,186 +200,177 @@ def from_record(values: dict[str, Any]) -> ProcessMap:
 class _Reader:
     """Checks the values of one file."""
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
+    def __init__(self, file: TableFile) -> None:
+        self.file = file
 
     def read(self) -> ProcessMap:
-        places = self.places
-        places.refuse_unknown(places.values, _TOP, "a process map")
-        raw = places.values.get("map")
-        if not isinstance(raw, dict):
-            places.refuse("map", f"is {shown(raw)}.", "Begin with a table [map] that has id, version and kind.")
-        places.enter("map")
-        places.refuse_unknown(raw, _MAP, "[map]")
-        head: dict[str, Any] = {
-            "id": self.id(raw, "id"),
-            "version": self.version(raw),
-            "kind": places.choice(raw, "kind", MAP_KINDS),
-            "name": places.line(raw, "name", longest=_NAME, default=""),
-            "about": places.text(raw, "about", longest=_LONG, default=""),
+        file = self.file
+        file.refuse_unknown(_TOP, "a process map")
+        head = file.table("map", remedy="Begin with a table [map] that has id, version and kind.")
+        head.refuse_unknown(_MAP, "[map]")
+        about: dict[str, Any] = {
+            "id": self.id(head, "id"),
+            "version": self.version(head),
+            "kind": head.choice("kind", MAP_KINDS),
+            "name": head.line("name", longest=_NAME, default=""),
+            "about": head.text("about", longest=_LONG, default=""),
         }
-        named = places.texts(raw, "phases")
+        named = self.phases(head)
         nodes = self.nodes(named)
         edges = self.edges({node.id for node in nodes})
         phases = named or tuple(dict.fromkeys(node.phase for node in nodes))
         self.refuse_circles(nodes, edges)
-        return ProcessMap(**head, phases=phases, nodes=nodes, edges=edges)
+        return ProcessMap(**about, phases=phases, nodes=nodes, edges=edges)
 
-    def id(self, raw: dict[str, Any], key: str) -> str:
-        value = self.places.line(raw, key, longest=64)
+    def id(self, table: Table, key: str) -> str:
+        value = table.line(key, longest=64)
         if not _ID.fullmatch(value):
-            self.places.refuse(
-                key, f"is '{value}'.", "Write letters, digits, '-', '_' or '.', at most 64.", token=value
-            )
+            table.refuse(key, f"is '{value}'.", "Write letters, digits, '-', '_' or '.', at most 64.")
         return value
 
-    def version(self, raw: dict[str, Any]) -> str:
-        value = raw.get("version")
+    def version(self, head: Table) -> str:
+        value = head.values.get("version")
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not _ID.fullmatch(value):
-            self.places.refuse(
-                "version", f"is {shown(value)}.", "Write a number or a short word, such as 1 or '2024-10'."
-            )
+            head.refuse("version", f"is {shown(value)}.", "Write a number or a short word, such as 1 or '2024-10'.")
         return value
+
+    def phases(self, head: Table) -> tuple[str, ...]:
+        phases = head.texts("phases")
+        for index, phase in enumerate(phases):
+            if phase in phases[:index]:
+                head.refuse("phases", f"names '{phase}' twice.", "Name each phase once.", index=index)
+            if len(phase) > _SHORT or len(phase.splitlines()) > 1:
+                remedy = f"Write one line of at most {_SHORT} characters."
+                head.refuse("phases", f"names {shown(phase)}.", remedy, index=index)
+        return phases
 
     # ---- nodes
 
     def nodes(self, phases: tuple[str, ...]) -> tuple[Node, ...]:
-        tables = self.places.tables("node")
+        tables = self.file.tables("node")
         if not tables:
-            self.places.refuse("node", "is missing.", "Write at least one table [[node]].")
+            self.file.refuse("node", "is missing.", "Write at least one table [[node]].")
         if len(tables) > NODES_AT_MOST:
-            self.places.refuse(
-                "node", f"stands there {len(tables)} times.", f"A map has at most {NODES_AT_MOST} nodes."
-            )
+            problem = f"stands there {len(tables)} times."
+            self.file.refuse("node", problem, f"A map has at most {NODES_AT_MOST} nodes.", index=NODES_AT_MOST)
         found: dict[str, Node] = {}
-        for index, raw in enumerate(tables):
-            self.places.enter("node", index)
-            node = self.node(raw, phases)
+        for table in tables:
+            node = self.node(table, phases)
             if node.id in found:
                 problem = f"is '{node.id}', as is that of '{found[node.id].name}'."
-                self.places.refuse("id", problem, "Give each node an id of its own.")
+                table.refuse("id", problem, "Give each node an id of its own.")
             found[node.id] = node
         return tuple(found.values())
 
-    def node(self, raw: dict[str, Any], phases: tuple[str, ...]) -> Node:
-        places = self.places
-        places.refuse_unknown(raw, _NODE, "a node")
-        phase = places.line(raw, "phase", longest=_SHORT)
+    def node(self, table: Table, phases: tuple[str, ...]) -> Node:
+        table.refuse_unknown(_NODE, "a node")
+        phase = table.line("phase", longest=_SHORT)
         if phases and phase not in phases:
-            places.refuse("phase", f"is '{phase}'.", f"[map] names these phases: {', '.join(phases)}.")
-        degree = places.choice(raw, "degree", tuple(DEGREES))
-        benefit = places.text(raw, "benefit", longest=_LONG, default="")
+            table.refuse("phase", f"is '{phase}'.", f"[map] names these phases: {', '.join(phases)}.")
+        degree = table.choice("degree", tuple(DEGREES))
+        benefit = table.text("benefit", longest=_LONG, default="")
         if degree == "absent" and not benefit:
-            places.refuse("benefit", "is missing.", "Say what an absent process would bring, or take it off the map.")
+            table.refuse("benefit", "is missing.", "Say what an absent process would bring, or take it off the map.")
         values: dict[str, Any] = {
-            "id": self.id(raw, "id"),
+            "id": self.id(table, "id"),
             "phase": phase,
-            "name": places.line(raw, "name", longest=_NAME),
-            "purpose": self.purpose(raw),
-            "how": places.text(raw, "how", longest=_LONG, default=""),
-            "roles": self.roles(raw),
+            "name": table.line("name", longest=_NAME),
+            "purpose": self.purpose(table),
+            "how": table.text("how", longest=_LONG, default=""),
+            "roles": self.roles(table),
             "degree": degree,
             "benefit": benefit,
-            "bound_to": self.binding(raw),
-            "note": places.text(raw, "note", longest=_LONG, default=""),
-            "owner": places.line(raw, "owner", longest=_NAME, default=""),
+            "bound_to": self.binding(table),
+            "note": table.text("note", longest=_LONG, default=""),
+            "owner": table.line("owner", longest=_NAME, default=""),
         }
         return Node(**values)
 
-    def purpose(self, raw: dict[str, Any]) -> str:
-        if not str(raw.get("purpose", "")).strip():
-            name = raw.get("name") or raw.get("id") or "this node"
-            self.places.refuse("purpose", "is missing.", f"Say in one sentence what '{name}' is for.")
-        purpose = self.places.line(raw, "purpose", longest=_SENTENCE)
+    def purpose(self, table: Table) -> str:
+        if not str(table.values.get("purpose", "")).strip():
+            name = table.values.get("name") or table.values.get("id") or "this node"
+            table.refuse("purpose", "is missing.", f"Say in one sentence what '{name}' is for.")
+        purpose = table.line("purpose", longest=_SENTENCE)
         if _NEXT_SENTENCE.search(purpose):
-            self.places.refuse(
-                "purpose", "has more than one sentence.", "Keep the first, and put the rest into 'note'."
-            )
+            table.refuse("purpose", "has more than one sentence.", "Keep the first, and put the rest into 'note'.")
         return purpose
 
-    def roles(self, raw: dict[str, Any]) -> tuple[str, ...]:
-        roles = self.places.texts(raw, "roles")
+    def roles(self, table: Table) -> tuple[str, ...]:
+        roles = table.texts("roles")
         allowed = f"Allowed: {', '.join(ROLES)}."
         if not roles:
-            self.places.refuse("roles", "names nobody.", f"Say who does it or answers for it. {allowed}")
-        for role in roles:
+            table.refuse("roles", "names nobody.", f"Say who does it or answers for it. {allowed}")
+        for index, role in enumerate(roles):
             if role not in ROLES:
-                self.places.refuse("roles", f"names an unknown role, '{role}'.", allowed, token=role)
+                table.refuse("roles", f"names an unknown role, '{role}'.", allowed, index=index)
         if len(set(roles)) < len(roles):
-            self.places.refuse("roles", "names a role twice.", "Name each once.")
+            table.refuse("roles", "names a role twice.", "Name each once.")
         return roles
 
-    def binding(self, raw: dict[str, Any]) -> Binding | None:
-        value = raw.get("bound_to")
-        if value is None:
+    def binding(self, table: Table) -> Binding | None:
+        if "bound_to" not in table:
             return None
         example = 'Write: bound_to = { pipeline = "NAME", stage = "train" }, or event = "run.finished" for the stage.'
-        if not isinstance(value, dict):
-            self.places.refuse("bound_to", f"is {shown(value)}.", example)
-        self.places.refuse_unknown(value, _BOUND_TO, "'bound_to'")
-        if ("stage" in value) == ("event" in value):
-            self.places.refuse("bound_to", "must name a stage or an event, and not both.", example)
-        pipeline = self.places.line(value, "pipeline", longest=_NAME, default="")
-        if "stage" in value:
-            return Binding(pipeline=pipeline, stage=self.places.choice(value, "stage", STAGES))
-        name = self.places.line(value, "event", longest=_NAME)
+        bound = table.table("bound_to", remedy=example)
+        bound.refuse_unknown(_BOUND_TO, "'bound_to'")
+        if ("stage" in bound) == ("event" in bound):
+            table.refuse("bound_to", "must name a stage or an event, and not both.", example)
+        pipeline = bound.line("pipeline", longest=_NAME, default="")
+        if "stage" in bound:
+            return Binding(pipeline=pipeline, stage=bound.choice("stage", STAGES))
+        name = bound.line("event", longest=_NAME)
         try:
             return Binding(pipeline=pipeline, event=event_type(name).name)
         except UnknownEventType as error:
             remedy = f"Did you mean '{error.closest}'? All types: ratchet events --types"
-            self.places.refuse("event", f"is '{name}', which is no event type.", remedy, token=name)
+            bound.refuse("event", f"is '{name}', which is no event type.", remedy)
 
     # ---- edges
 
     def edges(self, ids: set[str]) -> tuple[Edge, ...]:
-        tables = self.places.tables("edge")
+        tables = self.file.tables("edge")
         if len(tables) > EDGES_AT_MOST:
-            self.places.refuse(
-                "edge", f"stands there {len(tables)} times.", f"A map has at most {EDGES_AT_MOST} edges."
-            )
+            problem = f"stands there {len(tables)} times."
+            self.file.refuse("edge", problem, f"A map has at most {EDGES_AT_MOST} edges.", index=EDGES_AT_MOST)
         found: dict[tuple[str, str, str, str], Edge] = {}
-        for index, raw in enumerate(tables):
-            self.places.enter("edge", index)
-            edge = self.edge(raw, ids)
+        for table in tables:
+            edge = self.edge(table, ids)
             key = (edge.source, edge.target, edge.kind, edge.artifact)
             if key in found:
-                self.places.refuse("from", f"and 'to' join {edge.source} and {edge.target} a second time.", "Keep one.")
+                table.refuse("from", f"and 'to' join {edge.source} and {edge.target} a second time.", "Keep one.")
             found[key] = edge
         return tuple(found.values())
 
-    def edge(self, raw: dict[str, Any], ids: set[str]) -> Edge:
-        self.places.refuse_unknown(raw, _EDGE, "an edge")
-        source, target = self.end(raw, "from", ids), self.end(raw, "to", ids)
-        kind = self.places.choice(raw, "kind", EDGE_KINDS, default="control")
-        artifact = self.places.line(raw, "artifact", longest=_SHORT, default="")
+    def edge(self, table: Table, ids: set[str]) -> Edge:
+        table.refuse_unknown(_EDGE, "an edge")
+        source, target = self.end(table, "from", ids), self.end(table, "to", ids)
+        kind = table.choice("kind", EDGE_KINDS, default="control")
+        artifact = table.line("artifact", longest=_SHORT, default="")
         if bool(artifact) != (kind == "data"):
             problem = "is missing." if kind == "data" else "belongs to an edge of data."
-            self.places.refuse("artifact", problem, 'Write: kind = "data", artifact = "what is handed over".')
-        loop = raw.get("loop", False)
-        if not isinstance(loop, bool):
-            self.places.refuse("loop", f"is {shown(loop)}.", "Write true where the edge leads back, or leave it out.")
+            table.refuse("artifact", problem, 'Write: kind = "data", artifact = "what is handed over".')
+        loop = table.flag("loop", default=False, remedy="Write true where the edge leads back, or leave it out.")
         return Edge(source=source, target=target, kind=_edge_kind(kind), artifact=artifact, loop=loop)
 
-    def end(self, raw: dict[str, Any], key: str, ids: set[str]) -> str:
-        value = self.places.line(raw, key, longest=64)
+    def end(self, table: Table, key: str, ids: set[str]) -> str:
+        value = table.line(key, longest=64)
         if value not in ids:
             from difflib import get_close_matches
 
             close = get_close_matches(value, sorted(ids), n=1, cutoff=0.4)
             hint = f"Did you mean '{close[0]}'?" if close else "Write the id of a node."
-            self.places.refuse(key, f"leads nowhere: there is no node '{value}'.", hint)
+            table.refuse(key, f"leads nowhere: there is no node '{value}'.", hint)
         return value
 
     def refuse_circles(self, nodes: tuple[Node, ...], edges: tuple[Edge, ...]) -> None:
         circle = find_circle([node.id for node in nodes], [e for e in edges if e.kind == "control" and not e.loop])
         if circle:
-            index = max(edges.index(edge) for edge in circle)
-            self.places.enter("edge", index)
+            last = self.file.tables("edge")[max(edges.index(edge) for edge in circle)]
             way = " -> ".join([circle[0].source, *(edge.target for edge in circle)])
             remedy = "Write loop = true at the edge that leads back, or take one away."
-            self.places.refuse("from", f"closes a circle of control: {way}.", remedy)
+            last.refuse("from", f"closes a circle of control: {way}.", remedy)
 
 
 def _edge_kind(kind: str) -> EdgeKind:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ratchet.errors import ConfigInvalid
 from ratchet.measure.evaluations.answers import COLUMNS, Answer, Names, link_problem, put, read, to_csv, to_toml
 from ratchet.measure.evaluations.sentiments import Sentiment
+from ratchet.toml_tables import unprintable
 from tests.unit.measure.evaluations.conftest import ANSWERS
 
 NAMES = Names(
@@ -147,7 +148,11 @@ def test_a_link_leads_to_an_address_or_a_file(link: str, is_good: bool) -> None:
 # ---- writing
 
 
-TEXTS = st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40).map(str.strip)
+TEXTS = (
+    st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
+    .map(str.strip)
+    .filter(lambda text: not unprintable(text))
+)
 
 
 @given(text=TEXTS, comment=TEXTS, sentiment=st.sampled_from(Sentiment))
@@ -215,6 +220,12 @@ def test_a_text_without_end_is_refused() -> None:
     """A limit on everything."""
     with pytest.raises(ConfigInvalid, match="builders/gate: has 10,001 characters"):
         put(b"", [answer(text="x" * 10_001)], where="a.toml", names=NAMES)
+
+
+def test_a_text_that_cannot_be_shown_is_refused() -> None:
+    """Before it is in the file, which nobody could read any more."""
+    with pytest.raises(ConfigInvalid, match=r"builders/gate: has a character that cannot be shown, '.x1b'"):
+        put(b"", [answer(comment="\x1b[2J")], where="a.toml", names=NAMES)
 
 
 def test_a_sheet_can_be_the_file_of_answers() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.measure.evaluations import candidates
-from ratchet.measure.evaluations.tables import TableFile
+from ratchet.toml_tables import TableFile
 
 GOOD = b'[[candidate]]\nname = "Alpha"\nkind = "own"\n'
 
