@@ -123,5 +123,5 @@ def _claimed(export: Export, readings: list[Reading]) -> int:
     by_kind: dict[str, set[int]] = {}
     for (kind, _), total in export.claimed.items():
         by_kind.setdefault(kind, set()).add(total)
-    tasks = sum(one.kind == "task_instance" for one in readings)
+    tasks = len({one.key for one in readings if one.kind == "task_instance"})
     return sum(by_kind.get("dag_run", {len(export.of("dag_run"))})) + tasks

@@ -3,19 +3,22 @@
 Invariant: a file is read as a whole or refused with its name; a record keeps its place in the file for every message.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from json import JSONDecoder
+from json import JSONDecoder, dumps
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ratchet.importers.readings import Place
+from ratchet.importers.readings import Place, shown
 from ratchet.importers.refusals import ExportUnreadable, RecordInvalid
 from ratchet.importers.tables import Kind
 
 SIZE_LIMIT_BYTES = 512 << 20
+MOST_RECORDS = 1 << 53
+_UNKEEPABLE = re.compile(r"[\ud800-\udfff]|(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass
@@ -61,19 +64,47 @@ def read_exports(files: list[Path], kinds: Mapping[str, Kind]) -> Export:
                     raise RecordInvalid(
                         file=place.file, number=place.number, field=name, problem=problem, remedy=remedy
                     )
+                _check(place, record, kind)
                 kept.append((place, record))
             total = page.get(kind.total) if isinstance(page, dict) and kind.total else None
-            if isinstance(total, int):
+            if isinstance(total, int) and not isinstance(total, bool) and 0 < total <= MOST_RECORDS:
                 key = (name, str(file))
                 export.claimed[key] = max(export.claimed.get(key, 0), total)
     return export
+
+
+def _check(place: Place, record: dict[str, Any], kind: Kind) -> None:
+    """Refuse what records could not even be told apart by, and texts that no database can keep.
+
+    Raises:
+        RecordInvalid: A number is none, or a text has half of a surrogate pair, or a zero, in it.
+    """
+    for name, value in record.items():
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if kind.fields.get(name) == "number" and not is_number:
+            raise RecordInvalid(
+                file=place.file,
+                number=place.number,
+                field=name,
+                problem=f"is {shown(value)}, where a number is expected",
+                remedy="Export it again, whole and unchanged.",
+            )
+        written = dumps([name, value], ensure_ascii=False)
+        if _UNKEEPABLE.search(written):
+            raise RecordInvalid(
+                file=place.file,
+                number=place.number,
+                field=name.encode(errors="replace").decode(),
+                problem="has a character that cannot be stored (a zero, or half of a pair)",
+                remedy="Take it out at the source, or in the file.",
+            )
 
 
 def _documents(file: Path) -> Iterator[Any]:
     """Yield the JSON values in a file: one, or several one after the other, as paging tools write them."""
     text = _text(file)
     position = 0
-    decoder = JSONDecoder()
+    decoder = JSONDecoder(parse_constant=_refuse_constant)
     while position < len(text):
         if text[position].isspace():
             position += 1
@@ -88,6 +119,11 @@ def _documents(file: Path) -> Iterator[Any]:
                 remedy="Export it again.",
             ) from error
         yield value
+
+
+def _refuse_constant(word: str) -> Any:
+    """Refuse what Python takes for a number and JSON does not know."""
+    raise ValueError(f"'{word}' is no JSON")
 
 
 def _text(file: Path) -> str:

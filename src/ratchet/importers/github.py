@@ -41,7 +41,7 @@ def read_files(files: list[Path], *, sections: Sections, witness: Witness) -> tu
     runs = [(record, reading("run", place, record)) for place, record in _runs(export)]
     others = [(name, reading(name, place, record)) for name, place, record in _others(export, _latest(runs))]
     wanted = [one for name, one in others if one.is_mapped or not table[name].is_optional]
-    return [one for _, one in runs] + wanted, _claims(export)
+    return [one for _, one in runs] + wanted, _claims(export, wanted)
 
 
 def _latest(runs: list[tuple[dict[str, Any], Reading]]) -> dict[Any, dict[str, Any]]:
@@ -152,15 +152,19 @@ def _number(pattern: re.Pattern[str], text: Any) -> Any:
     return int(found[1]) if found else None
 
 
-def _claims(export: Export) -> dict[str, int]:
-    """Return how many runs each repository claims; pages of one list in several files repeat the same number."""
+def _claims(export: Export, others: list[Reading]) -> dict[str, int]:
+    """Return how many records each repository claims; pages of one list in several files repeat the same number.
+
+    Of runs alone it says how many there are; of the others there are those that came.
+    """
     claims: dict[str, set[int]] = {}
     for (kind, file), total in export.claimed.items():
         for place, record in export.of(kind):
             if place.file == file and kind == "run":
                 claims.setdefault(f"{SYSTEM}/{look_up(record, 'repository.full_name')}", set()).add(total)
                 break
-    return {source: sum(totals) for source, totals in claims.items()}
+    came = {(one.source, one.kind, one.key) for one in others}
+    return {source: sum(totals) + sum(other[0] == source for other in came) for source, totals in claims.items()}
 
 
 def _invalid(place: Place, field: str, problem: str, remedy: str = "") -> RecordInvalid:

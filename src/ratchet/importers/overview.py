@@ -67,6 +67,7 @@ def overview(
     found = list(readings)
     rows = _rows(found)
     notes = [
+        *(() if found else ("Nothing was found: there are no records here.",)),
         *_unmapped(rows),
         *_contradictions(found),
         *_conflicts(tallies),

@@ -5,12 +5,13 @@ and an import that broke off goes on behind its last page; what is imported is h
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from ratchet.importers.claims import Claims, Key
 from ratchet.importers.readings import Reading
 from ratchet.records import NATIVE_SOURCE, Actor, Event, derive_id, digest_of
 from ratchet.store.database import Database
@@ -25,8 +26,9 @@ class Tally:
 
     Attributes:
         claimed: How many the source says there are; ``None`` where it does not say.
-        records: How many were read.
-        imported: How many of them are in the ledger now as they were read.
+        records: How many were read, each once.
+        imported: How many are in the ledger now as they were read; where the source says how many there are, with
+            those of earlier imports.
         new_events: Events that were appended.
         known_events: Events that were there already.
         conflicts: Names of records that the ledger has with another body.
@@ -69,6 +71,7 @@ class Puller:
         self._actor = actor
         self._is_dry = is_dry
         self._report = report
+        self._would_be: dict[Key, Event] = {}
         self.tallies: dict[str, Tally] = {}
 
     def take(self, readings: Iterable[Reading], *, claimed: dict[str, int] | None = None, position: str = "") -> None:
@@ -87,72 +90,57 @@ class Puller:
         done = 0
         for source, found in by_source.items():
             tally = self.tallies.setdefault(source, Tally(source))
-            if source in wanted:
-                tally.claimed = (tally.claimed or 0) + wanted[source]
+            claims = Claims(_cursors(self._ledger, source), wanted.get(source))
             ordered = sorted(found, key=_begins)
             pages = [ordered[start : start + PAGE_RECORDS] for start in range(0, len(ordered), PAGE_RECORDS)]
             for number, page in enumerate(pages, start=1):
                 is_last = number == len(pages)
-                missing = max(0, wanted.get(source, 0) - len(ordered)) if is_last else 0
-                self._take_page(
-                    tally,
-                    page,
-                    missing=missing,
-                    is_claimed=source in wanted,
-                    position=position if is_last else f"page {number + 1}",
-                )
+                go_on = position if is_last else f"page {number + 1}"
+                self._take_page(tally, page, claims, is_last=is_last, position=go_on)
                 done += len(page)
                 self._report(done, total)
+            tally.records += claims.records
+            tally.imported += claims.imported
+            tally.claimed = claims.claimed
 
-    def _take_page(self, tally: Tally, page: list[Reading], *, missing: int, is_claimed: bool, position: str) -> None:
+    def _take_page(self, tally: Tally, page: list[Reading], claims: Claims, *, is_last: bool, position: str) -> None:
         events = sorted((event for reading in page for event in reading.events), key=_moment)
-        tally.records += len(page)
         if self._is_dry:
-            self._count_only(tally, page, events)
-            return
-        cursor = self._cursor(tally.source, page, events, missing=missing, is_claimed=is_claimed, position=position)
-        with self._database.write() as transaction:
-            before = self._ledger.last_seq()
-            stored = self._append(transaction, events)
-            contradicted = {event.id for event, present in zip(events, stored, strict=True) if is_other(event, present)}
-            names = [one.key for one in page if any(event.id in contradicted for event in one.events)]
-            imported = len(page) - len(names)
-            data = cursor.data | {"imported": imported, "count": len(page) + missing}
-            self._ledger.append(transaction, msgspec.structs.replace(cursor, data=data))
-        tally.imported += imported
-        tally.conflicts += names
-        new = len({(event.source, event.id) for event in stored if event.seq > before})
-        tally.new_events += new
-        tally.known_events += len({(event.source, event.id) for event in stored}) - new
+            present = self._ledger.known(events) | self._would_be
+            others = []
+            for event in events:
+                kept = present.get(_key(event)) or self._would_be.setdefault(_key(event), event)
+                others += [event] if is_other(event, kept) else []
+            added = claims.take(page, present=present, other={_key(one) for one in others}, is_last=is_last)
+        else:
+            with self._database.write() as transaction:
+                present = self._ledger.known(events)
+                others = self._append(transaction, events)
+                added = claims.take(page, present=present, other={_key(one) for one in others}, is_last=is_last)
+                cursor = self._cursor(tally.source, page, events, claimed=claims.said, position=position)
+                data = cursor.data | {"imported": added.imported, "count": added.count}
+                self._ledger.append(transaction, msgspec.structs.replace(cursor, data=data))
+        tally.conflicts += added.conflicts
+        keys = {_key(event) for event in events}
+        tally.new_events += len(keys - present.keys())
+        tally.known_events += len(keys & present.keys())
 
     def close(self, source: str) -> None:
         """Record that a source was read to its end, where the last cursor says that it goes on somewhere."""
         last = _last_cursor(self._ledger, source)
         if self._is_dry or last is None or not last.data.get("position"):
             return
-        cursor = self._cursor(source, [], [], missing=0, is_claimed=False, position="")
+        cursor = self._cursor(source, [], [], claimed=None, position="")
         data = cursor.data | {"count": 0, "imported": 0}
         self._ledger.record(msgspec.structs.replace(cursor, id=derive_id("cursor", source, last.id, "end"), data=data))
 
     def _append(self, transaction: Any, events: Sequence[Event]) -> list[Event]:
-        """Append events; one that is there with another body stays as it is, and that is recorded."""
+        """Append events; one that is there with another body stays as it is, and that is recorded and returned."""
         stored = self._ledger.append(transaction, *events)
-        for event, present in zip(events, stored, strict=True):
-            if is_other(event, present):
-                self._ledger.append(transaction, conflict_of(event, present))
-        return stored
-
-    def _count_only(self, tally: Tally, page: list[Reading], events: list[Event]) -> None:
-        known = {event.id: self._ledger.get(event.id, source=event.source) for event in events}
-        seen: dict[str, Event] = {}
-        for event in events:
-            present = known[event.id] or seen.get(event.id)
-            seen.setdefault(event.id, event)
-            if present is not None and is_other(event, present):
-                tally.conflicts += [one.key for one in page if event in one.events]
-        tally.imported += len(page) - len(set(tally.conflicts) & {one.key for one in page})
-        tally.new_events += sum(present is None for present in known.values())
-        tally.known_events += sum(present is not None for present in known.values())
+        others = [(event, kept) for event, kept in zip(events, stored, strict=True) if is_other(event, kept)]
+        for event, kept in others:
+            self._ledger.append(transaction, conflict_of(event, kept))
+        return [event for event, _ in others]
 
     def _cursor(
         self,
@@ -160,8 +148,7 @@ class Puller:
         page: list[Reading],
         events: list[Event],
         *,
-        missing: int,
-        is_claimed: bool,
+        claimed: int | None,
         position: str,
     ) -> Event:
         content = digest_of([[event.id, event.subject, event.data] for event in events])
@@ -171,13 +158,13 @@ class Puller:
             "from": min(moments).isoformat() if moments else "",
             "to": max(moments).isoformat() if moments else "",
             "kinds": dict(sorted(Counter(reading.kind for reading in page).items())),
-            "is_claimed": is_claimed,
+            "is_claimed": claimed is not None,
             "position": position,
         }
         return Event(
             type="source.cursor",
             subject=source,
-            id=derive_id("cursor", source, content, missing, position),
+            id=derive_id("cursor", source, content, claimed, position),
             authtype=self._actor.authtype,
             authid=self._actor.authid,
             authclaims=self._actor.claims,
@@ -193,7 +180,12 @@ def last_position(database: Database, source: str) -> str:
 
 
 def _last_cursor(ledger: Ledger, source: str) -> Event | None:
-    return next(ledger.read(types=["source.cursor"], subject=source, newest_first=True, limit=1), None)
+    return next(_cursors(ledger, source, limit=1), None)
+
+
+def _cursors(ledger: Ledger, source: str, *, limit: int | None = None) -> Iterator[Event]:
+    kinds = ["source.cursor"]
+    return ledger.read(types=kinds, subject=source, source=NATIVE_SOURCE, newest_first=True, limit=limit)
 
 
 def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Reading]:
@@ -218,6 +210,10 @@ def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Readi
 
 def _react_to_nothing(transaction: Any, events: Sequence[Event]) -> None:
     """Let history be history: what happened elsewhere long ago must not start anything here now."""
+
+
+def _key(event: Event) -> Key:
+    return event.source, event.id
 
 
 def _begins(reading: Reading) -> float:

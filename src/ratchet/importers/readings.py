@@ -363,7 +363,7 @@ class _Reader:
             if wanted.startswith("moment"):
                 self._moment(path)
             elif not _is(wanted.rstrip("?"), found):
-                raise self._invalid(path, f"is {_shown(found)}, where a {wanted.rstrip('?')} is expected")
+                raise self._invalid(path, f"is {shown(found)}, where a {wanted.rstrip('?')} is expected")
 
     def _needed(self, template: str, what: str) -> str:
         found = fill(template, self._record)
@@ -383,11 +383,12 @@ class _Reader:
 
 def _is(wanted: str, found: Any) -> bool:
     if wanted == "number":
-        return isinstance(found, int | float) and not isinstance(found, bool)
+        return isinstance(found, int) and not isinstance(found, bool)
     return isinstance(found, str)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a value for a message, as much of it as a line of a terminal takes."""
     text = msgspec.json.encode(value).decode(errors="replace")
     return text if len(text) <= 40 else f"{text[:40]}..."  # noqa: PLR2004, as much as a line of a terminal takes
 

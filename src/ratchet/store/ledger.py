@@ -153,6 +153,11 @@ class Ledger:
         with self._database.read() as connection:
             return _find(connection, source, event_id)
 
+    def known(self, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
+        """Return those of some events that are in the ledger, by source and id, as they stand there."""
+        with self._database.read() as connection:
+            return _find_many(connection, events)
+
     def done_before(self, kind: str, subject: str) -> Event | None:
         """Return the event that an earlier attempt at the work in force has appended, or ``None``.
 

@@ -104,3 +104,48 @@ def test_something_in_a_list_that_is_no_record_has_its_number(desk: Desk) -> Non
     path = desk.save("runs.json", {"workflow_runs": [run(1), "run 2"]})
     with pytest.raises(RecordInvalid, match=r"record 2: 'run' is no object but str"):
         read_exports([path], kinds("github"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ('"Retrain"', '"a\\ud800b"', "name"),
+        ('"Retrain"', '"a\\u0000b"', "name"),
+        ('"type": "User"', '"type": "\\u0000"', "actor"),
+        ("1001", "[1001]", "id"),
+        ("1001", "1001.5", "id"),
+        ("1001", "1e400", "id"),
+        ("1001", "true", "id"),
+        ("1001", "null", "id"),
+    ],
+)
+def test_what_cannot_be_kept_or_told_apart_is_refused(desk: Desk, old: str, new: str, field: str) -> None:
+    """The record and its field are named, before anything is joined."""
+    path = desk.save("runs.json", page(run(1)))
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(RecordInvalid, match=f"record 1: '{field}' (has a character|is )"):
+        read_exports([path], kinds("github"))
+
+
+def test_a_backslash_is_no_zero(desk: Desk) -> None:
+    """A text that only looks like the escape is kept."""
+    path = desk.save("runs.json", page(run(1, name="a\\u0000b"), run(2, name="\\\\u0000 模型 🚀")))
+    assert [one["name"] for _, one in read_exports([path], kinds("github")).of("run")] == [
+        "a\\u0000b",
+        "\\\\u0000 模型 🚀",
+    ]
+
+
+def test_what_json_does_not_know_is_refused(desk: Desk) -> None:
+    """Python would take it for a number."""
+    path = desk.save("runs.json", page(run(1)))
+    path.write_text(path.read_text().replace("1001", "NaN"))
+    with pytest.raises(ExportUnreadable, match="'NaN' is no JSON"):
+        read_exports([path], kinds("github"))
+
+
+@pytest.mark.parametrize("total", [0, -5, True, 10**30, "7", None])
+def test_a_count_that_cannot_be_is_none(desk: Desk, total: Any) -> None:
+    """It is not believed, and nothing is shown as a share of it."""
+    export = read_exports([desk.save("runs.json", {"total_count": total, "workflow_runs": [run(1)]})], kinds("github"))
+    assert (len(export.of("run")), export.claimed) == (1, {})

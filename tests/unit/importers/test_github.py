@@ -347,3 +347,13 @@ def test_two_ids_with_one_number_contradict(desk: Desk) -> None:
     assert [one.subject for one in found] == ["1001.1"]
     queued = {event.subject: event.data.get("contradicts") for event in desk.events("run.queued")}
     assert queued == {"2000.1": "1001", "1001.1": None}
+
+
+def test_deployments_stand_in_for_no_missing_run(desk: Desk) -> None:
+    """A repository says how many runs it has; a deployment is none of them."""
+    files = [
+        desk.save("runs.json", page(run(1, "Deploy", "push", day=1), total=3)),
+        desk.save("deployments.json", [deployment(n, day=n, commit=n) for n in (1, 2)]),
+    ]
+    tally = desk.take(*files, sections={"Deploy": DEPLOY}).tallies[f"github/{REPOSITORY}"]
+    assert (tally.imported, tally.claimed) == (3, 5)

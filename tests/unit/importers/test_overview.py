@@ -46,3 +46,8 @@ def test_conflicts_are_said(desk: Desk) -> None:
     """The first stays, and the person learns of it."""
     desk.take(desk.save("a.json", page(run(1, conclusion="failure"))), sections={"Retrain": TRAIN})
     assert "run/1001/1" in "".join(_overview(desk, run(1)).notes)
+
+
+def test_an_empty_export_is_said_so(desk: Desk) -> None:
+    """An answer without a word would look like a success."""
+    assert _overview(desk, total=0).notes == ("Nothing was found: there are no records here.",)

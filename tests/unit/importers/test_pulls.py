@@ -8,6 +8,7 @@ import pytest
 from ratchet import faults
 from ratchet.config import ImportSection
 from ratchet.importers import pulls
+from ratchet.measure.completeness import completeness
 from tests.unit.importers import shapes
 from tests.unit.importers.shapes import Desk, approval, deployment, page, run, status, types_of
 
@@ -199,3 +200,26 @@ def test_reviews_and_statuses_go_back_to_the_run(desk: Desk) -> None:
     ]
     readings, _ = desk.read(*files)
     assert pulls.broken_starts(desk.database, readings) == []
+
+
+def test_an_import_in_pieces_is_complete_in_the_end(desk: Desk) -> None:
+    """The measure adds cursors up: what came in two pieces, and then once more as a whole, is there once."""
+    runs = [run(number, day=number) for number in range(1, 7)]
+    pieces = (runs[:2], runs[2:4], runs)
+    shares = []
+    for name, piece in enumerate(pieces):
+        taken = desk.take(desk.save(f"{name}.json", page(*piece, total=6)), sections=SECTIONS)
+        shares.append(taken.tallies["github/example/churn"].completeness)
+    assert shares == pytest.approx([2 / 6, 4 / 6, 1])
+    found = completeness(desk.history().as_of(), "churn", [])
+    assert [(one.imported, one.claimed) for one in found.sources] == [(6, 6)]
+
+
+def test_pages_that_come_again_bring_no_cursor(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Importing twice changes nothing, however many pages there are."""
+    monkeypatch.setattr(pulls, "PAGE_RECORDS", 2)
+    path = desk.save("runs.json", page(*(run(number, day=number) for number in range(1, 6))))
+    desk.take(path, sections=SECTIONS)
+    before = desk.ledger.last_seq()
+    desk.take(path, sections=SECTIONS)
+    assert desk.ledger.last_seq() == before
