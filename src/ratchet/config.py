@@ -7,7 +7,7 @@ remedy before anything runs.
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -79,15 +79,18 @@ class Comparison(_Section, frozen=True):
     champion: float
 
 
+Metric = Literal["roc_auc", "average_precision", "log_loss", "brier", "accuracy", "f1", "mae", "rmse", "r2"]
+
+
 class FitnessSection(_Section, frozen=True):
     """``[[fitness]]``: an ML check with a threshold; it guards every environment unless ``gate`` says which."""
 
     pipeline: str
-    metric: str
+    metric: Metric
     at_least: float | None = None
     at_most: float | None = None
     no_worse_than: Comparison | None = None
-    gate: str = ""
+    gate: Literal["", "production"] = ""
 
 
 class MonitorSection(_Section, frozen=True):
@@ -100,6 +103,11 @@ class MonitorSection(_Section, frozen=True):
     windows_over: int = 2
     window_days: int = 7
     ignore: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.windows_over > self.windows:
+            message = f"windows_over is {self.windows_over}, which can never be reached with windows = {self.windows}"
+            raise ValueError(message)
 
 
 class RuleSection(_Section, frozen=True):
@@ -117,7 +125,7 @@ class RuleSection(_Section, frozen=True):
 class SampleSection(_Section, frozen=True):
     """``[sample.PIPELINE]``: which predictions are sampled for labelling."""
 
-    strategy: str = "random"
+    strategy: Literal["random", "least_confidence"] = "random"
     rows: int = 500
     seed: int = 0
 
@@ -341,7 +349,7 @@ def parse(text: str, *, path: Path) -> Config:
             raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_IMPORT_REMEDY) from error
         way = _way(at.rstrip("`"), values)
         where = f"{path}:{line_of(text, way)}"
-        raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(way)) from error
+        raise ConfigInvalid(where=where, problem=f"{problem}.", remedy=_remedy(way, problem)) from error
 
 
 _KINDS: dict[str, Any] = {
@@ -370,9 +378,13 @@ _IMPORT_REMEDY = (
 )
 
 
-def _remedy(way: Way) -> str:
+def _remedy(way: Way, problem: str) -> str:
     names = [part for part in way if isinstance(part, str)]
     section = _KINDS.get(".".join(names[:2])) or _KINDS.get(names[0], Config) if names else Config
+    if problem.startswith("Invalid enum value"):
+        choices = [one for one in get_args(get_type_hints(section).get(names[-1])) if one]
+        if choices:
+            return f"Use one of: {', '.join(map(str, choices))}."
     return f"Allowed here: {', '.join(section.__struct_encode_fields__)}."
 
 

@@ -409,7 +409,7 @@ class Workspace:
             ConfigInvalid: A rule means nothing; nothing is taken in.
             StepFailed: A file cannot be imported.
         """
-        _, project = projects.current(self.resources)
+        project = projects.checked(self.resources)
         found = rules.read(self.config, project, path=self.project / config.FILE_NAME)
         chosen = self.policies()
         digest = digest_of([msgspec.to_builtins(found), msgspec.to_builtins(project), [one.digest for one in chosen]])

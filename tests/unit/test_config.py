@@ -244,7 +244,7 @@ def test_the_settings_of_kpis_are_read(tmp_path: Path) -> None:
         ('[[team]]\nname = "a"\npart_of = "b"', 5, "part of 'b', which is not declared"),
         ('[[team]]\nname = "a"\npart_of = "a"', 5, "part of itself: a in a"),
         ('[[team]]\nname = "a"\npart_of = "b"\n[[team]]\nname = "b"\npart_of = "a"', 5, "part of itself: a in b in a"),
-        ('[[team]]\nname = "a"\nkind = "squad"', 5, "Allowed here: name, kind, part_of, since"),
+        ('[[team]]\nname = "a"\nkind = "squad"', 5, "Use one of: team, department, cost centre"),
         ("[kpi.cost]\ntarget = 1.0\n[kpi.coast]\ntarget = 1.0", 5, "unknown KPI 'coast'. Known: model_freshness"),
         ('[kpi.cost]\ntarget = "low"', 4, "Allowed here: owner, target"),
         ('[[prices.item]]\nresource = "x"\nunit = "s"\namount = -1.0', 6, "Allowed here: resource, unit, amount"),
@@ -284,3 +284,22 @@ part_of = "a"
 since = 2024-05-01
 """
     assert len(loaded(tmp_path, text).team) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[[fitness]]\npipeline = "x"\nmetric = "auc"\n', r"toml:5: .*'auc'. Use one of: roc_auc, .*r2\."),
+        (
+            '[[fitness]]\npipeline = "x"\nmetric = "f1"\ngate = "staging"\n',
+            r"toml:6: .*'staging'. Use one of: production",
+        ),
+        ('[sample.x]\nstrategy = "best"\n', r"toml:4: .*'best'. Use one of: random, least_confidence"),
+        ("[monitor.x]\nwindows = 2\nwindows_over = 3\n", r"toml:3: windows_over is 3.*windows = 2"),
+    ],
+)
+def test_what_would_mean_nothing_later_is_refused_at_once(tmp_path: Path, text: str, says: str) -> None:
+    """With the line, and with what is allowed there."""
+    (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "shop"\n{text}')
+    with pytest.raises(ConfigInvalid, match=says):
+        config.load(tmp_path)

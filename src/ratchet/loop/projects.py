@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from ratchet.config import FILE_NAME
 from ratchet.engine.executors import Session, Task, log_file
-from ratchet.errors import UnknownName
+from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.loop import registry, snapshots
 from ratchet.loop.pipelines import PipelineDeclaration, Project
 from ratchet.loop.resources import Resources
 from ratchet.records import Event
+from ratchet.toml_tables import Way, line_of
 
 
 def current(resources: Resources) -> tuple[str, Project]:
@@ -30,6 +32,30 @@ def current(resources: Resources) -> tuple[str, Project]:
         with resources.database.write() as transaction:
             registry.put_state(transaction, f"project/{snapshot}", kept)
     return snapshot, msgspec.convert(kept, Project)
+
+
+def checked(resources: Resources) -> Project:
+    """Return what the project's files declare now, where each section of the settings is about something declared.
+
+    Raises:
+        ConfigInvalid: A section is about a pipeline that there is not.
+        StepFailed: A file cannot be imported.
+    """
+    _, project = current(resources)
+    settings = resources.config
+    names = [one.name for one in project.pipelines]
+    ways: list[tuple[str, Way]] = [(name, ("monitor", name)) for name in settings.monitor]
+    ways += [(name, ("sample", name)) for name in settings.sample]
+    ways += [(one.pipeline, ("fitness", number, "pipeline")) for number, one in enumerate(settings.fitness)]
+    for name, way in ways:
+        if name not in names:
+            path = resources.project / FILE_NAME
+            raise ConfigInvalid(
+                where=f"{path}:{line_of(path.read_text(encoding='utf-8'), way)}",
+                problem=f"the project's files declare no pipeline '{name}'.",
+                remedy=f"Name one of: {', '.join(names) or 'none yet; declare one with @rt.pipeline'}.",
+            )
+    return project
 
 
 def declare(resources: Resources, project: Project) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ratchet.config import SampleSection
-from ratchet.errors import ConfigInvalid, UnknownName
+from ratchet.errors import UnknownName
 from ratchet.loop import datasets, feedback, predictions, registry
 from ratchet.loop.frames import connect, listed, quoted, write_parquet
 from ratchet.loop.resources import Resources
@@ -28,17 +28,8 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
 
     Returns:
         ``sample.taken``, or ``None`` where nothing new was sealed; at a repeat with the same key the first one.
-
-    Raises:
-        ConfigInvalid: The strategy is not one of ours.
     """
     section = resources.config.sample.get(pipeline, SampleSection())
-    if section.strategy not in STRATEGIES:
-        raise ConfigInvalid(
-            where=f"ratchet.toml [sample.{pipeline}]",
-            problem=f"unknown strategy '{section.strategy}'.",
-            remedy=f"Use one of {', '.join(STRATEGIES)}.",
-        )
     endpoint = endpoint_of(resources, pipeline)
     known = resources.ledger.done_before("sample.taken", endpoint)
     if known is not None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ratchet.errors import StepFailed, UnknownName
+from ratchet.errors import ConfigInvalid, StepFailed, UnknownName
 from ratchet.loop import projects as declared
 from ratchet.loop import registry
 from tests import projects
@@ -80,3 +80,21 @@ def test_a_pipeline_is_found_by_its_name(project: Stage) -> None:
     assert declared.pipeline(project.resources, "churn").model == "churn"
     with pytest.raises(UnknownName, match=r"No pipeline named 'chrun'. Known: churn"):
         declared.pipeline(project.resources, "chrun")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[monitor.chrn]\nminimum_rows = 5\n", 1),
+        ("[sample.chrn]\nrows = 5\n", 1),
+        ('[[fitness]]\nmetric = "f1"\npipeline = "chrn"\n', 3),
+    ],
+)
+def test_a_section_about_no_pipeline_is_refused(project: Stage, text: str, line: int) -> None:
+    """A slip of the pen in a name would otherwise leave a pipeline without its gate, unnoticed."""
+    before = projects.SETTINGS.count("\n")
+    project.configure(projects.SETTINGS)
+    assert [one.name for one in declared.checked(project.resources).pipelines] == ["churn"]
+    project.configure(projects.SETTINGS + text)
+    with pytest.raises(ConfigInvalid, match=rf"ratchet.toml:{before + line}: .*no pipeline 'chrn'.*churn"):
+        declared.checked(project.resources)

@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pandas as pd
 import pytest
 
 from ratchet import clock
-from ratchet.errors import ConfigInvalid, UnknownName
+from ratchet.config import SampleSection
+from ratchet.errors import UnknownName
 from ratchet.loop import datasets, feedback, predictions, sampling
 from ratchet.loop.feedback import Outcome
 from ratchet.loop.frames import write_parquet
@@ -92,11 +94,9 @@ def test_the_least_confident_come_first(stage: Stage, version: ModelVersion) -> 
     assert sorted(drawn(stage, take(stage, "one"))["prediction_id"]) == ["r1.0", "r2.0", "r4.0"]
 
 
-def test_an_unknown_strategy_is_refused(stage: Stage, version: ModelVersion) -> None:
-    """The message names the section and those that there are."""
-    stage.configure(settings(strategy="clever"))
-    with pytest.raises(ConfigInvalid, match=r"\[sample.churn\].*'clever'.*random, least_confidence"):
-        take(stage, "one")
+def test_the_settings_take_the_strategies_that_there_are() -> None:
+    """No name can be written down that nothing draws by."""
+    assert get_args(get_type_hints(SampleSection)["strategy"]) == tuple(sampling.STRATEGIES)
 
 
 def test_a_sample_that_is_taken_again_is_the_first(stage: Stage, version: ModelVersion) -> None:

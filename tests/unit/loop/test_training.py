@@ -158,12 +158,12 @@ def test_a_failed_run_keeps_what_it_used(make_project: Callable[..., Stage]) -> 
 
 def test_a_model_that_cannot_be_measured_fails_its_run(make_project: Callable[..., Stage]) -> None:
     """What goes wrong in the model's own code is told, and not tried again for ever."""
-    stage = make_project(settings=projects.SETTINGS.replace('"roc_auc"', '"auc"'))
+    stage = make_project(code=projects.CODE.replace('label="left"', 'label="plan"'))
     queued = start(stage)
     stage.runs.work("run")
     run = row(stage, queued)
     assert run.status == "failed"
-    assert "unknown metric 'auc'" in run.error
+    assert "multi_class" in run.error
 
 
 def test_a_fault_of_ours_ends_the_run_visibly(
