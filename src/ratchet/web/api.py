@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ratchet import errors
+from ratchet import errors, reporting
 from ratchet.automation.actions import action
 from ratchet.catalogue import event_type, wire_name
 from ratchet.errors import BodyTooLarge, LedgerConflict, RatchetError, RequestInvalid, UnknownName
@@ -125,6 +125,7 @@ class Api:
             Route(PREFIX + "/incidents/{name:path}", self.get_incident, methods=["GET"]),
             Route(f"{PREFIX}/kpis", self.list_kpis, methods=["GET"]),
             Route(PREFIX + "/kpis/{name}", self.get_kpi, methods=["GET"]),
+            Route(f"{PREFIX}/report", self.get_report, methods=["GET"]),
         ]
 
     # ---- looking
@@ -178,6 +179,16 @@ class Api:
         """Return all KPIs, those that people ask for first at the top."""
         scope = request.query_params.get("for", "")
         return reply({"kpis": self._workspace.kpis(as_of=self._as_of(request), scope=scope)})
+
+    def get_report(self, request: Request) -> Response:
+        """Return all figures of the report; nothing is published."""
+        asked = request.query_params
+        policy = asked.get("policy", "standard")
+        return reply(
+            reporting.read_report(
+                self._workspace, policy=policy, as_of=self._as_of(request), scope=asked.get("for", "")
+            )
+        )
 
     def get_kpi(self, request: Request) -> Response:
         """Return a KPI with the events behind it, or what it says of each part along a dimension."""

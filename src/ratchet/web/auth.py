@@ -36,7 +36,6 @@ _POLICY = (
     "frame-ancestors 'none'"
 )
 _HEADERS = {
-    "Content-Security-Policy": _POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -207,6 +206,11 @@ def local_path(scope: Scope) -> str:
 def _add_headers(headers: MutableHeaders, path: str) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
+    # A page that holds its own style names it; nothing else may loosen the policy.
+    own = headers.get("X-Own-Style", "")
+    headers["Content-Security-Policy"] = f"{_POLICY}; style-src 'self' '{own}'" if own else _POLICY
+    if own:
+        del headers["X-Own-Style"]
     if not path.startswith("/static/"):
         headers["Cache-Control"] = "no-store"
 

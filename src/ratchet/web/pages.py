@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from ratchet import clock
+from ratchet import clock, reporting
 from ratchet.catalogue import EVENT_TYPES, event_type
 from ratchet.errors import CredentialRefused, RatchetError, RequestInvalid, UnknownName
 from ratchet.loop import backtests, credentials
@@ -26,7 +26,7 @@ from ratchet.measure.kpis.failures import attributed, errors_by_month
 from ratchet.measure.kpis.readings import Point, Reading, kpi_named
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.web import api, auth, figures, incident_pages, kpi_pages, ledger_pages
+from ratchet.web import api, auth, figures, incident_pages, kpi_pages, ledger_pages, report
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
 from ratchet.web.figures import Figure
@@ -82,6 +82,7 @@ class Pages:
             Route("/incidents/{name:path}", self.incident, methods=["GET"]),
             Route("/kpis", self.kpis, methods=["GET"]),
             Route("/kpis/{name}", self.kpi, methods=["GET"]),
+            Route("/report", self.report, methods=["GET"]),
             Route("/login", self.sign_in_form, methods=["GET"]),
             Route("/login", self.sign_in, methods=["POST"]),
             Route("/logout", self.sign_out, methods=["POST"]),
@@ -317,6 +318,19 @@ class Pages:
             drawing=incident_pages.drawing(one, moments, at=found.at) if one and found else "",
             steps=incident_pages.STEPS,
         )
+
+    def report(self, request: Request) -> Response:
+        """Show the report as of now; it is published from the command line."""
+        policy = self._policy(request)
+        answer = self._measuring.ask(
+            ("report", policy.name),
+            self._settled(),
+            lambda: report.draw(reporting.read_report(self._workspace, policy=policy.name), home="./"),
+            until=clock.monotonic() + PATIENCE_SECONDS,
+        )
+        if answer.value is None:
+            return self._draw(request, "report_waiting.html", is_waiting=_is_waiting(answer), answer=answer)
+        return HTMLResponse(answer.value, headers={"X-Own-Style": report.style_digest()})
 
     def _incidents(self, *, until: float) -> Answer[incident_pages.Found]:
         return self._measuring.ask("incidents", self._settled(), self._find_incidents, until=until)

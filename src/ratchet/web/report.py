@@ -4,7 +4,11 @@ Invariant: the page asks nobody for anything and runs no script; the same figure
 bytes, so that a page can be compared with what stands in it.
 """
 
+from base64 import b64encode
+from datetime import datetime, timedelta
 from functools import cache
+from hashlib import sha256
+from importlib import resources
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -47,9 +51,11 @@ def draw(report: Report, proof: Proof | None = None, *, home: str = "") -> str:
             home=home,
             anchors=anchors,
             by_definition=by_definition,
-            day=lambda at: f"{at.astimezone(zone):%Y-%m-%d}",
+            as_of=as_of_words(report.at, zone),
             moment=lambda at: f"{at.astimezone(zone):%Y-%m-%d %H:%M}",
             summary=summary(report),
+            style=Markup(style()),  # noqa: S704, our own file
+            style_digest=style_digest(),
             pictures=_pictures(report),
             looks=list(DEGREES.values()),
             letters={name: look.letter for name, look in DEGREES.items()},
@@ -57,6 +63,26 @@ def draw(report: Report, proof: Proof | None = None, *, home: str = "") -> str:
             block=Markup(block(report, proof)),  # noqa: S704, escaped by block()
         )
     )
+
+
+@cache
+def style() -> str:
+    """Return the style of the page."""
+    return resources.files("ratchet.web").joinpath("templates/report.css").read_text(encoding="utf-8")
+
+
+@cache
+def style_digest() -> str:
+    """Return by which name a content policy lets the page's style through, and no other."""
+    return f"sha256-{b64encode(sha256(style().encode()).digest()).decode()}"
+
+
+def as_of_words(at: datetime, zone: ZoneInfo) -> str:
+    """Return the moment of a report; midnight is the end of the day that is over."""
+    local = at.astimezone(zone)
+    if (local.hour, local.minute) == (0, 0):
+        return f"end of {local - timedelta(days=1):%Y-%m-%d}"
+    return f"{local:%Y-%m-%d %H:%M}"
 
 
 def block(report: Report, proof: Proof | None) -> str:
@@ -113,5 +139,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )  # fmt: skip
     # The small drawings are shared with the web pages, whose other parts name addresses.
+    made.filters |= {"capitalize_first": lambda text: text[:1].upper() + text[1:]}
     made.filters |= {"month": report_charts.month_words, "part": lambda text: quote(text, safe="")}
     return made

@@ -58,12 +58,13 @@ def _part(
     what = "too little evidence" if name == INSUFFICIENT else f"level {name} {levels.get(name, '')}".rstrip()
     words = escape(f"{month_words(month)}, {what}: {count}")
     shape = f'x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}"'
+    filled = 'fill="url(#hatch)" ' if name == INSUFFICIENT else ""
     digit = ""
     if bottom - top >= _ROOM_FOR_DIGIT:
         text = "?" if name == INSUFFICIENT else name
         kind = "on-unknown" if name == INSUFFICIENT else f"on-l{name}"
         digit = f'<text class="{kind}" x="{x:.1f}" y="{(top + bottom) / 2 + 4:.1f}" text-anchor="middle">{text}</text>'
-    return f'<g><title>{words}</title><rect class="{look}" {shape}/>{digit}</g>'
+    return f'<g><title>{words}</title><rect class="{look}" {filled}{shape}/>{digit}</g>'
 
 
 def errors(months: Sequence[MonthLine]) -> str:

@@ -454,7 +454,21 @@ def test_the_future_begins_after_five_minutes(site: Site) -> None:
     assert _send(site, _event(time=late)).status_code == 400
 
 
-# ---- KPIs
+# ---- KPIs and the report
+
+
+def test_the_report_is_told_as_figures(site: Site) -> None:
+    """All of them as of now, or of a day and a part; asking publishes nothing."""
+    caller = site.caller()
+    last = caller.get("/api/v1/events").json()
+    found = caller.get("/api/v1/report").json()
+    assert (found["policy"], len(found["ten"])) == ("standard", 10)
+    part = caller.get("/api/v1/report", params={"for": "model:flight-delay", "policy": "strict"}).json()
+    assert (part["policy"], part["scope"]) == ("strict", "model:flight-delay")
+    early = caller.get("/api/v1/report", params={"as_of": "2020-01-01"}).json()
+    assert (early["months"], early["numbers"]["ten/new_models"]["value"]) == ([], None)
+    assert caller.get("/api/v1/report", params={"policy": "mine"}).status_code == 404
+    assert caller.get("/api/v1/events").json() == last
 
 
 def test_kpis_are_told_with_their_events(site: Site) -> None:

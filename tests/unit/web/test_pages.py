@@ -180,5 +180,8 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     """No template, style or drawing names another site, and none holds a script or a style attribute."""
     for path in [*WEB.glob("templates/*"), *WEB.glob("static/*")]:
         text = path.read_text().replace("http://www.w3.org/2000/svg", "")
+        if path.name == "report.html":
+            # One file that is sent on: its style lies inside and its figures are data; test_report.py looks closer.
+            text = text.replace("<style>{{ style }}</style>", "").replace('<script type="application/json" ', "")
         assert not re.search(r"https?:|//[a-z]|@import|url\(", text), path
         assert not re.search(r"<script|<style| style=| on[a-z]+=", text), path

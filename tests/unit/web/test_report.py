@@ -1,12 +1,16 @@
 """The report's page: whole, alone, and the same each time."""
 
 import re
+from base64 import b64encode
 from collections.abc import Callable
+from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from ratchet import clock
 from ratchet.measure.kpis.facts import Facts
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.kpis.settings import Settings
@@ -14,8 +18,12 @@ from ratchet.measure.policies import shipped
 from ratchet.measure.reports.collecting import collect
 from ratchet.measure.reports.report import Report
 from ratchet.web import report
-from tests.kpis import END_OF_YEAR
+from ratchet.web.app import create_app
+from ratchet.web.auth import login_link
+from ratchet.workspace import Workspace
+from tests.kpis import END_OF_YEAR, write_golden_year
 from tests.unit.measure.reports import golden
+from tests.unit.web.clients import BASE, Client
 
 _VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -151,3 +159,28 @@ def test_a_page_among_the_web_pages_says_that_it_is_not_published() -> None:
     page = Page(report.draw(golden.report(), home="../"))
     assert "not published" in page.words
     assert "../" in page.links
+
+
+def test_the_web_pages_lead_to_it_and_let_its_style_through(tmp_path: Path) -> None:
+    """The same page, live: nothing is published, and its content policy names its one style and no script."""
+    with Workspace(write_golden_year(tmp_path)) as workspace:
+        app = create_app(workspace)
+        client = Client(app)
+        client.get(login_link(app, BASE))
+        last = workspace.ledger.last_seq()
+        assert 'href="./report"' in client.get("/").text
+        deadline = clock.monotonic() + 60
+        while 'http-equiv="refresh"' in (reply := client.get("/report")).text:
+            assert clock.monotonic() < deadline
+            clock.sleep(0.05)
+        assert workspace.ledger.last_seq() == last
+    clock.stop_simulating()
+    page = Page(reply.text)
+    assert "3 models with 3 frameworks and 5 libraries in 12 months." in page.words
+    assert "X-Own-Style" not in reply.headers
+    policy = reply.headers["Content-Security-Policy"]
+    assert f"style-src 'self' '{report.style_digest()}'" in policy
+    assert "script-src 'none'" in policy
+    (styled,) = re.findall(r"<style>(.*?)</style>", reply.text, re.DOTALL)
+    assert f"sha256-{b64encode(sha256(styled.encode()).digest()).decode()}" == report.style_digest()
+    assert " style=" not in reply.text
