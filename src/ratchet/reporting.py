@@ -86,7 +86,12 @@ def read_report(
 
 
 def _collect(
-    workspace: Workspace, question: Question, policy: Policy, *, steps: StepFile | None, say: Say = _quiet
+    workspace: Workspace,
+    question: Question,
+    policy: Policy,
+    *,
+    steps: StepFile | None,
+    say: Say = _quiet,
 ) -> Report:
     return collect(
         question,
