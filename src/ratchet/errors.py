@@ -594,6 +594,16 @@ class PortTaken(RatchetError):
 
 
 @dataclass
+class WebPagesFailed(RatchetError):
+    """The web application ended before it took a request."""
+
+    template: ClassVar[str] = (
+        "The web pages did not start: the lines above or .ratchet/logs/up.log say where it stopped. "
+        "This is a fault of Ratchet; nothing is lost, and commands work without the pages."
+    )
+
+
+@dataclass
 class RoutesInvalid(RatchetError):
     """A route table that contradicts itself, or a file that is none."""
 

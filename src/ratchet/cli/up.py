@@ -60,7 +60,7 @@ def _serve(
 ) -> None:
     from ratchet.web.app import create_app
     from ratchet.web.auth import LOOPBACK, login_link
-    from ratchet.web.server import address_of, make_server
+    from ratchet.web.server import address_of, make_server, run
 
     app = create_app(workspace, hosts=(*LOOPBACK, *names))
     server = make_server(app)
@@ -71,7 +71,7 @@ def _serve(
         beat.start()
         try:
             _announce(session, workspace, address=address, login=login_link(app, address), endpoint=endpoint)
-            server.run(sockets=[listener])
+            run(server, listener)
         finally:
             stop.set()
             beat.join()

@@ -90,7 +90,8 @@ class Pages:
 
     def warm_up(self) -> None:
         """Begin to read the ledger, so that the first page need not, and read the templates."""
-        for name in self._templates.list_templates():
+        # The report has an environment of its own, with filters that no other page knows.
+        for name in self._templates.list_templates(filter_func=lambda name: name != report.TEMPLATE):
             self._templates.get_template(name)
         self._overview(self._workspace.policies()[0], until=0.0)
 

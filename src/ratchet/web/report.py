@@ -25,6 +25,7 @@ from ratchet.measure.reports.report import FORM, Report
 from ratchet.reporting import Proof
 from ratchet.web import report_charts
 
+TEMPLATE = "report.html"
 BLOCK = '<script type="application/json" id="figures">'
 _SHOWN_RULES = 30
 
@@ -44,7 +45,7 @@ def draw(report: Report, proof: Proof | None = None, *, home: str = "") -> str:
         by_definition.setdefault(number.definition, []).append(name)
     return (
         _environment()
-        .get_template("report.html")
+        .get_template(TEMPLATE)
         .render(
             r=report,
             proof=proof,

@@ -6,10 +6,10 @@ Invariant: an address that was given out takes connections, and once a server ha
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from ratchet.errors import PortTaken
+from ratchet.errors import PortTaken, WebPagesFailed
 
 if TYPE_CHECKING:
     import uvicorn
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 3
 _BACKLOG = 128
+_LOOK_SECONDS = 0.01
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -47,7 +48,7 @@ def address_of(listener: socket.socket) -> str:
 
 
 def make_server(app: "Starlette") -> "uvicorn.Server":
-    """Return a server for an application; ``run(sockets=[...])`` serves until it is told to stop."""
+    """Return a server for an application; ``run`` serves with it."""
     import uvicorn
 
     settings = uvicorn.Config(
@@ -61,13 +62,39 @@ def make_server(app: "Starlette") -> "uvicorn.Server":
     return uvicorn.Server(settings)
 
 
+def run(server: "uvicorn.Server", listener: socket.socket) -> None:
+    """Serve until the server is told to stop.
+
+    Raises:
+        WebPagesFailed: The application did not start.
+    """
+    # Uvicorn writes down why an application did not start, and then ends the process.
+    with suppress(SystemExit):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise WebPagesFailed
+
+
 @contextmanager
 def serving(app: "Starlette", listener: socket.socket) -> Iterator[None]:
-    """Serve an application from a thread of its own while the context lasts."""
+    """Serve an application from a thread of its own while the context lasts.
+
+    Raises:
+        WebPagesFailed: The application did not start.
+    """
     server = make_server(app)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="web", daemon=True)
+
+    def work() -> None:
+        with suppress(WebPagesFailed):
+            run(server, listener)
+
+    thread = threading.Thread(target=work, name="web", daemon=True)
     thread.start()
     try:
+        while thread.is_alive() and not server.started:
+            thread.join(_LOOK_SECONDS)
+        if not server.started:
+            raise WebPagesFailed
         yield
     finally:
         server.should_exit = True

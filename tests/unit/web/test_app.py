@@ -1,5 +1,7 @@
 """The application as a whole: which names it answers to, and how it says no."""
 
+import asyncio
+
 from ratchet.web.app import create_app
 from tests.unit.web.clients import Client
 from tests.unit.web.conftest import Site
@@ -28,3 +30,14 @@ def test_styles_are_there_for_everybody(site: Site) -> None:
     assert site.stranger().get("/static/ratchet.css").status_code == 200
     assert site.stranger().get("/static/../app.py").status_code in (401, 404)
     assert site.stranger().get("/static/%2e%2e/app.py").status_code == 404
+
+
+def test_the_application_starts(site: Site) -> None:
+    """What is done before the first request, such as reading all templates, goes through."""
+    app = create_app(site.workspace)
+
+    async def start_and_stop() -> list[str]:
+        async with app.router.lifespan_context(app):
+            return ["started"]
+
+    assert asyncio.run(start_and_stop()) == ["started"]

@@ -2,6 +2,8 @@
 
 import http.client
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 from starlette.applications import Starlette
@@ -9,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from ratchet.errors import PortTaken
+from ratchet.errors import PortTaken, WebPagesFailed
 from ratchet.web.server import address_of, listen, serving
 
 
@@ -41,6 +43,20 @@ def test_an_application_is_served_while_the_context_lasts() -> None:
         client.close()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_an_application_that_does_not_start_is_told_of() -> None:
+    """Nobody is left waiting for a server that ended before it took a request."""
+
+    @asynccontextmanager
+    async def broken(_app: Starlette) -> AsyncIterator[None]:
+        raise LookupError("a template is missing")
+        yield
+
+    listener = listen("127.0.0.1", 0)
+    with pytest.raises(WebPagesFailed, match="did not start"), serving(Starlette(lifespan=broken), listener):
+        pytest.fail("it was taken as started")
+    assert listener.fileno() == -1
 
 
 def _answer(_request: Request) -> PlainTextResponse:
