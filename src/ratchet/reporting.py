@@ -11,8 +11,12 @@ from typing import Any
 import msgspec
 
 import ratchet
-from ratchet import origin
+from ratchet import clock, origin
+from ratchet.measure.history import History
+from ratchet.measure.kpis.facts import Facts
 from ratchet.measure.kpis.questions import Question
+from ratchet.measure.kpis.readings import scope_named
+from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.maps.plans import StepFile
 from ratchet.measure.policies import Policy
 from ratchet.measure.reports.collecting import collect, settings_digest
@@ -26,6 +30,7 @@ from ratchet.workspace import Workspace
 
 TYPE = "report.published"
 ACTION = "publish_report"
+_POLICY = "standard"
 _SHOWN_DIFFERENCES = 20
 Say = Callable[[str], None]
 
@@ -59,7 +64,7 @@ def _quiet(_text: str) -> None:
 def read_report(
     workspace: Workspace,
     *,
-    policy: str = "standard",
+    policy: str = _POLICY,
     as_of: datetime | None = None,
     scope: str = "",
     steps: StepFile | None = None,
@@ -150,7 +155,9 @@ def publish_once(workspace: Workspace, *, actor: Actor | None = None) -> tuple[R
     """
     newest = next(workspace.ledger.read(types=(TYPE,), newest_first=True, limit=1), None)
     if newest is not None and all(one.type == CHECKPOINT for one in workspace.ledger.read(after=newest.seq)):
-        before = _collect(workspace, workspace.ask(seq=newest.data["seq"]), workspace.policies()[0], steps=None)
+        chosen = workspace.policy(_POLICY)
+        asked = _asked_then(workspace, newest.data["seq"], at=clock.now(), scope="", chosen=chosen)
+        before = _collect(workspace, asked, chosen, steps=None)
         if digest_of(msgspec.to_builtins(before)) == newest.data["value"]:
             return before, _prove(workspace, newest)
     report = read_report(workspace)
@@ -214,13 +221,21 @@ def differences(workspace: Workspace, published: Report) -> list[str]:
         UnknownName: A policy or a part is not there any more.
     """
     chosen = workspace.policy(published.policy)
-    asked = workspace.ask(as_of=published.at, scope=published.scope, seq=published.seq)
-    question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
+    question = _asked_then(workspace, published.seq, at=published.at, scope=published.scope, chosen=chosen)
     again = _collect(workspace, question, chosen, steps=published.maps.written)
     found = list(_compare(msgspec.to_builtins(published), msgspec.to_builtins(again), ""))
     if published.settings != settings_digest(question):
         found.insert(0, "ratchet.toml has other settings now than when this was published")
     return found[:_SHOWN_DIFFERENCES]
+
+
+def _asked_then(workspace: Workspace, seq: int, *, at: datetime, scope: str, chosen: Policy) -> Question:
+    """Return what could be asked when the ledger had so many entries: nothing that came later is read at all."""
+    facts = Facts(History())
+    facts.fold(workspace.ledger.read(before=seq + 1))
+    policies = _with(tuple(workspace.policies()), chosen)
+    question = Question(facts.as_of(at), Settings.of(workspace.config), policies=policies)
+    return Question(question.view, question.settings, scope_named(question, scope), policies=policies)
 
 
 def _compare(before: Any, after: Any, place: str) -> Iterator[str]:

@@ -8,6 +8,8 @@ import pytest
 
 from ratchet import clock, reporting
 from ratchet.errors import UnknownName
+from ratchet.measure.maps import process_maps, recording
+from ratchet.measure.maps.templates import template_text
 from ratchet.records import Event
 from ratchet.store.proofs import verify_bundle
 from ratchet.workspace import Workspace
@@ -50,6 +52,18 @@ def test_figures_are_worked_out_again_from_the_same_events(golden: Workspace) ->
     forged = msgspec.structs.replace(report, numbers=report.numbers | {"ten/new_models": number})
     (said,) = reporting.differences(golden, forged)
     assert said.startswith('numbers.ten/new_models.text: published "9 a month", worked out again "0.417')
+
+
+def test_a_process_that_is_bound_to_reports_is_measured_as_it_was(golden: Workspace) -> None:
+    """The report's own event, which comes at the moment of its figures, is not among them."""
+    text_of_map = template_text("ml-process", kind="current")
+    process_map = process_maps.parse(text_of_map.encode(), where="ml-process.toml")
+    assert any(node.bound_to and node.bound_to.event == "report.published" for node in process_map.nodes)
+    golden.record_assessment(process_map.reference, recording.to_data(process_map))
+    for _ in range(3):
+        report = reporting.read_report(golden)
+        reporting.publish(golden, report)
+        assert reporting.differences(golden, report) == []
 
 
 def test_other_settings_are_named_as_the_reason(golden: Workspace) -> None:

@@ -14,7 +14,7 @@ from ratchet.measure.reports.report import MonthLine
 from ratchet.web.charts import nice_ticks
 
 _WIDTH, _HEIGHT = 520, 250
-_LEFT, _RIGHT, _TOP, _BOTTOM = 34, 8, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 40, 8, 12, 40
 _ROOM_FOR_DIGIT = 13.0
 _SPARK_WIDTH, _SPARK_HEIGHT = 132, 30
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -14,9 +14,13 @@ from ratchet import clock
 from ratchet.measure.kpis.facts import Facts
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.kpis.settings import Settings
+from ratchet.measure.maps import process_maps
+from ratchet.measure.maps.differences import compare
+from ratchet.measure.maps.templates import template_text
 from ratchet.measure.policies import shipped
 from ratchet.measure.reports.collecting import collect
-from ratchet.measure.reports.report import Report
+from ratchet.measure.reports.numbers import Number, counted
+from ratchet.measure.reports.report import Maps, Report
 from ratchet.web import report
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
@@ -98,6 +102,25 @@ def test_the_page_is_well_formed_and_stands_alone(made: Callable[[], Report]) ->
     assert page.scripts == ["application/json"]
     assert re.findall(r"url\((?!#)", text) == []
     assert "@import" not in text
+
+
+def test_two_maps_on_a_page_share_no_name() -> None:
+    """Both are drawn, links inside each drawing lead to its own parts, and all ids are unique."""
+    text_of_map = template_text("ml-process", kind="current")
+    current = process_maps.parse(text_of_map.encode(), where="current.toml")
+    target = msgspec.structs.replace(current, kind="target")
+    maps = Maps(current=current, measured={}, target=target, difference=compare(current, target))
+    text = report.draw(msgspec.structs.replace(golden.report(), maps=maps, numbers=_counted()))
+    page = Page(text)
+    assert page.faults == []
+    assert len(page.ids) == len(set(page.ids))
+    assert set(re.findall(r"url\(#([^)]+)\)", text)) <= set(page.ids)
+    assert " style=" not in text
+
+
+def _counted() -> dict[str, Number]:
+    names = ("map/automated", "map/measured", "map/short")
+    return golden.report().numbers | {name: counted("level", name, 1.0, events=["E1"]) for name in names}
 
 
 def test_each_number_leads_to_what_it_means_and_to_its_events() -> None:
