@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _STYLES = {
 
 @click.group(
     "assess",
+    cls=Group,
     epilog=examples(
         "ratchet assess init",
         "ratchet assess map assessment/current.toml --out map.html",

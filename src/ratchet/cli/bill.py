@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ratchet.workspace import Workspace
 
 
-@click.group("bill", epilog=examples("ratchet bill import june.csv", "ratchet kpi cost --explain"))
+@click.group("bill", cls=Group, epilog=examples("ratchet bill import june.csv", "ratchet kpi cost --explain"))
 def bill_command() -> None:
     """Take in bills, and hold them against what the ledger adds up to."""
 

@@ -12,6 +12,7 @@ import click
 
 from ratchet.cli.answering import answer_file, answer_in_terminal, answer_one, print_gone, print_missing, respondent_of
 from ratchet.cli.bookkeeping import DEFAULT_FOLDER, known_of, note_recorded, path_of, project_around, record
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _PLACE = click.option(
 
 @click.group(
     "evaluate",
+    cls=Group,
     epilog=examples(
         'ratchet evaluate init --candidates "MLflow,ZenML,Acme=bought"',
         "ratchet evaluate answer --respondent security-officer-1",

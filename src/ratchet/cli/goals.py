@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _STYLES = {"met": "green", "on the way": "cyan", "behind": "yellow", "missed": "
 
 @click.group(
     "goals",
+    cls=Group,
     invoke_without_command=True,
     epilog=examples(
         "ratchet goals",

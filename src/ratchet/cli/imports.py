@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_t
 
 @click.group(
     "import",
+    cls=Group,
     epilog=examples(
         "ratchet import github runs.json deployments.json --dry-run",
         "ratchet import mlflow http://127.0.0.1:5000",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ _VERDICT_STYLES = {"proven": "red", "likely": "yellow", "ambiguous": "yellow", "
 _SHORT = {"not change-induced": "no change"}
 
 
-class _ShowByDefault(click.Group):
+class _ShowByDefault(Group):
     """A group that takes what is no command of its own as the name of an incident."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

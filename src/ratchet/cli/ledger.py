@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.proofs import consistency_command, prove_command, verify_command, verify_proof_command
 from ratchet.cli.session import Refused, Session, examples, with_session
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.group(
     "ledger",
+    cls=Group,
     epilog=examples(
         "ratchet ledger verify",
         "ratchet ledger checkpoint",

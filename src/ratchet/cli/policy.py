@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ _FILE = click.Path(path_type=Path)
 
 @click.group(
     "policy",
+    cls=Group,
     invoke_without_command=True,
     epilog=examples(
         "ratchet policy",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import FAILED, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 @click.group(
     "report",
+    cls=Group,
     invoke_without_command=True,
     epilog=examples(
         "ratchet report",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
 
@@ -26,6 +27,7 @@ _OUTCOMES = ("rule.fired", "rule.suppressed", "rule.action.failed")
 
 @click.group(
     "rules",
+    cls=Group,
     invoke_without_command=True,
     epilog=examples(
         "ratchet rules",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ratchet.cli.groups import Group
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _STANDS_FOR = {
 
 @click.group(
     "token",
+    cls=Group,
     epilog=examples(
         "ratchet token issue booking-site",
         "ratchet token issue nightly-job --kind system --system airflow --team operations",
