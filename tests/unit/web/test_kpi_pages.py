@@ -58,7 +58,7 @@ def test_cards_are_the_ten_and_lead_to_their_events() -> None:
     found = cards(read_all(asked(ledger, settings=settings)))
     assert [card.title for card in found] == [named.title for named in TEN]
     by_title = {card.title: card for card in found}
-    assert (by_title["Models in production"].text, by_title["Models in production"].mark) == ("1 models", "met")
+    assert (by_title["Models in production"].text, by_title["Models in production"].mark) == ("1 model", "met")
     assert (by_title["Reuse"].text, by_title["Reuse"].is_known) == ("no evidence", False)
     assert by_title["Reuse"].link == "kpis/reuse_rate#events"
 

@@ -96,7 +96,10 @@ def frameworks_and_libraries(question: Question) -> Answer:
             used.append(runs[version])
     first = min((shift.at for shift in deployments(question)), default=None)
     months = len(months_between(first, question.as_of, question.zone)) if first else 0
-    told = f"{len(models)} models with {len(frameworks)} frameworks and {len(libraries)} libraries in {months} months"
+    told = (
+        f"{_several(len(models), 'model', 'models')} with {_several(len(frameworks), 'framework', 'frameworks')}"
+        f" and {_several(len(libraries), 'library', 'libraries')} in {_several(months, 'month', 'months')}"
+    )
     return Answer.of(
         {
             "models_count": len(models),
@@ -108,6 +111,10 @@ def frameworks_and_libraries(question: Question) -> Answer:
         {"sentence": told, "frameworks": sorted(frameworks), "libraries": sorted(libraries)},
         used,
     )
+
+
+def _several(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _environment(run: Event | None) -> dict[str, Any]:

@@ -263,7 +263,13 @@ def value_text(value: Value, unit: str) -> str:
         return f"{100 * value:.3g} %"
     if unit in ("hours", "h"):
         return _duration(value)
-    return f"{_plain(value)} {unit}" if unit not in ("", "count") else _plain(value)
+    return f"{_plain(value)} {_unit_of(value, unit)}" if unit not in ("", "count") else _plain(value)
+
+
+def _unit_of(value: float, unit: str) -> str:
+    """Return a unit of things as one says it beside a number: 2 models, but 1 model."""
+    things, *rest = unit.split(" ")
+    return " ".join((things.removesuffix("s"), *rest)) if value == 1 and len(things) > 1 else unit
 
 
 def largest_parts(amounts: Iterable[tuple[str, Any]]) -> list[tuple[str, float]]:

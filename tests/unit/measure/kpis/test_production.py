@@ -75,7 +75,7 @@ def test_what_a_run_locked_is_counted_by_name() -> None:
     place.data.update({"environment": environment, "seed": 0})
     ledger.deploy(ledger.command(), gate)
     found = answer("frameworks_and_libraries", ledger)
-    assert found.by["sentence"] == "1 models with 1 frameworks and 2 libraries in 1 months"
+    assert found.by["sentence"] == "1 model with 1 framework and 2 libraries in 1 month"
     assert answer("reproducible_share", ledger).values["share"] == 1
     ledger.deploy(ledger.command(), ledger.train(ledger.command()))
     assert answer("frameworks_and_libraries", ledger).values["unknown_count"] == 1
