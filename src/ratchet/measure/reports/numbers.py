@@ -115,7 +115,7 @@ def of_reading(reading: Reading, *, series: tuple[Point, ...] = ()) -> Number:
         title=reading.title,
         status=reading.status,
         value=reading.value,
-        text=value_text(reading.value, reading.unit) if is_known else NO_EVIDENCE,
+        text=_text(reading),
         unit=reading.unit,
         note=f"{reading.lines[0].label} {value_text(reading.lines[0].value, reading.unit)}" if reading.lines else "",
         basis=Basis(count=len(reading.events), first=reading.events[0], last=reading.events[-1])
@@ -129,6 +129,12 @@ def of_reading(reading: Reading, *, series: tuple[Point, ...] = ()) -> Number:
     )
 
 
+def _text(reading: Reading) -> str:
+    if reading.status == NO_EVIDENCE:
+        return NO_EVIDENCE
+    return "not known" if reading.value is None else value_text(reading.value, reading.unit)
+
+
 def of_named(named: Named, reading: Reading, *, series: tuple[Point, ...]) -> Number:
     """Return one of the ten that people ask for first; one that asks for a part says which has the largest share."""
     whole = of_reading(reading, series=series)
@@ -136,7 +142,7 @@ def of_named(named: Named, reading: Reading, *, series: tuple[Point, ...]) -> Nu
     return Number(
         **{name: getattr(whole, name) for name in Number.__struct_fields__ if name not in ("title", "text", "note")},
         title=named.title,
-        text=named_text(named, reading),
+        text=named_text(named, reading).replace(MISSING, "not known"),
         note="" if whole.target else note,
     )
 
