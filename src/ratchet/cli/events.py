@@ -27,6 +27,7 @@ _THEN = "then "
 _OWN_NAMES = ("engine", "rule")
 
 DEFAULT_LIMIT = 30
+_MOST_DIGITS = 18
 
 
 @click.command(
@@ -110,7 +111,7 @@ def find_event(workspace: "Workspace", name: str) -> "Event":
     from ratchet.errors import UnknownName
 
     number = name.removeprefix("#")
-    if number.isdecimal():
+    if number.isascii() and number.isdecimal() and len(number) <= _MOST_DIGITS:
         found = next(workspace.ledger.read(after=int(number) - 1, limit=1), None)
         found = found if found and found.seq == int(number) else None
     else:

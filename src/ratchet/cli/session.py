@@ -105,9 +105,28 @@ def end(session: Session, error: BaseException) -> int:
         return error.exit_code
     if isinstance(error, RatchetError):
         _print_error(str(error))
-        return FAILED
-    _print_error(f"{type(error).__name__}: {error}\nThis is a fault of Ratchet. {_keep_traceback(session, error)}")
+    else:
+        _print_error(_trouble(error) or _fault(session, error))
     return FAILED
+
+
+def _fault(session: Session, error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}\nThis is a fault of Ratchet. {_keep_traceback(session, error)}"
+
+
+def _trouble(error: BaseException) -> str:
+    """Say what is wrong with the disk, a file or the database; ``""`` where it is something else."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror}. What was complete before is kept; mend that, and do it again."
+    kind = type(error)
+    if kind.__module__.startswith("sqlalchemy.") and kind.__name__ == "OperationalError":
+        said = str(getattr(error, "orig", error)).strip()
+        return (
+            f"The database did not do it: {said}. What was under way was taken back as a whole. Is there room on the "
+            "disk, may this account write there, does the server run? Then do it again."
+        )
+    return ""
 
 
 def _print_error(message: str) -> None:
@@ -128,8 +147,11 @@ def _keep_traceback(session: Session, error: BaseException) -> str:
     text = "".join(format_exception(error))
     if session.logs is None:
         return f"Please report it with this:\n{text}"
-    session.logs.mkdir(parents=True, exist_ok=True)
     path = session.logs / LOG_FILE
-    with path.open("a", encoding="utf-8") as log:
-        log.write(f"{clock.now().isoformat()} {' '.join(sys.argv)}\n{text}\n")
+    try:
+        session.logs.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(f"{clock.now().isoformat()} {' '.join(sys.argv)}\n{text}\n")
+    except OSError:
+        return f"Please report it with this:\n{text}"
     return f"Please report it with what stands in {path}."

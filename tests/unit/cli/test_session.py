@@ -1,9 +1,11 @@
 """How commands end: one line, one exit code, and a log where the fault is ours."""
 
+import sqlite3
 from pathlib import Path
 
 import click
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from ratchet import cli
 from ratchet.cli.session import Refused, Session, end, examples
@@ -67,6 +69,30 @@ def test_our_own_fault_before_a_project_was_found_shows_its_traceback(capsys: py
     """Where there is no log, the traceback is printed: it must not be lost."""
     end(Session(), ZeroDivisionError("division by zero"))
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_trouble_with_disk_or_database_is_no_fault_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    """A full disk and a folder that is not there are named, with what to do, and without a traceback."""
+    lost = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+    for error, text in (
+        (FileNotFoundError(2, "No such file or directory", "/no/x"), "/no/x: No such file"),
+        (lost, "disk is full"),
+    ):
+        assert end(Session(), error) == 1
+        printed = capsys.readouterr().err
+        assert text in printed
+        assert "fault of Ratchet" not in printed
+
+
+def test_a_traceback_is_printed_where_its_log_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk must not take the reason with it."""
+    session = Session()
+    session.project = tmp_path
+    (tmp_path / ".ratchet").write_text("a file where the folder belongs")
+    assert end(session, ZeroDivisionError("division by zero")) == 1
+    assert "ZeroDivisionError: division by zero" in capsys.readouterr().err
 
 
 def test_examples_keep_their_lines() -> None:
