@@ -74,6 +74,10 @@ class Sealed:
         if beside:
             anchor = self.checkpoints.beside
             kept += [Held(where=anchor.name, note=note, is_own=True) for note in anchor.read()]
+        return self.verify_held(kept, key=key)
+
+    def verify_held(self, kept: Sequence[Held], *, key: PublicKey | None = None) -> Verification:
+        """Read the database again, and compare with what some places hold."""
         trusted = key or self.checkpoints.known_key()
         chunks = entries.chunks_of_database(self.database)
         return verification.verify(chunks, origin=ORIGIN, key=trusted, held=kept, database=self.database)

@@ -231,7 +231,10 @@ class CheckpointInvalid(RatchetError):
 
     where: str
     problem: str
-    template: ClassVar[str] = "{where} is no valid checkpoint: {problem}."
+    template: ClassVar[str] = (
+        "{where} is no valid checkpoint: {problem}. Give it whole and as it was printed; a file that was damaged may be "
+        "moved away, because the ledger keeps its checkpoints, too."
+    )
 
 
 @dataclass

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from sqlalchemy.event import listen
 
 from ratchet import clock, origin
-from ratchet.errors import LedgerCut, LedgerDiffers, NotErasable, SigningKeyUnusable, UnknownName
+from ratchet.errors import LedgerCut, LedgerDiffers, NotErasable, ProofInvalid, SigningKeyUnusable, UnknownName
 from ratchet.records import Actor, Event
 from ratchet.store import erasure, notes, schema
 from ratchet.store.anchors import FileAnchor
@@ -52,6 +52,28 @@ class CheckpointContract:
         assert (found.origin, found.size, found.root.hex()) == (ORIGIN, 5, event.data["root"])
         assert note.is_signed_by(sealed.checkpoints.public_key())
         assert event.data["key"] == sealed.checkpoints.public_key().line
+
+    def test_a_kill_between_ledger_and_file_is_made_good(self, sealed: Sealed) -> None:
+        """The checkpoint is an event already; the next one who asks writes it beside the ledger, too."""
+        sealed.emit(5)
+        made = sealed.seal()
+        sealed.checkpoints.beside.path.unlink()
+        assert sealed.seal() == made
+        assert sealed.checkpoints.beside.read() == [made.note]
+        sealed.checkpoints.beside.path.write_text(made.note[:-9])
+        sealed.emit(1)
+        again = sealed.seal()
+        assert sealed.checkpoints.beside.read() == [again.note]
+
+    def test_a_proof_that_is_not_ours_is_refused_in_words(self, sealed: Sealed) -> None:
+        """Whatever stands in the place of the entry or its number: faults are said, nothing breaks."""
+        (event,) = sealed.emit(1)
+        proof = prove_entry(sealed.checkpoints, event)
+        key = sealed.checkpoints.public_key()
+        for envelope in (b"[]", b"{}", b"x", b'{"seq":"1","datadigest":"d"}', b"\xff"):
+            assert "its entry is none of a ledger" in msgspec.structs.replace(proof, envelope=envelope).faults(key)[0]
+        with pytest.raises(ProofInvalid, match="'index' is missing"):
+            EntryProof.from_text(proof.to_text().replace("index 0", "index " + 5000 * "9"), where="proof")
 
     def test_nothing_new_is_not_signed_again(self, sealed: Sealed) -> None:
         """A checkpoint alone is no reason for another."""

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ratchet.errors import CheckpointInvalid, ExportInvalid
+from ratchet.errors import CheckpointInvalid, ExportInvalid, LedgerDiffers
 from ratchet.records import Event
 from ratchet.store import entries, notes, tree, verification
 from ratchet.store.checkpoints import Checkpoint
+from ratchet.store.proofs import prove_entry
 from ratchet.store.verification import Verification
 from tests import tampering
 from tests.sealing import ORIGIN, Sealed, said
@@ -43,6 +44,56 @@ class VerificationContract:
     def change(self, sealed: Sealed, *statements: str, **values: object) -> None:
         """Do something that must not be done."""
         tampering.without_guards(sealed.database, *statements, **values)
+
+    # ---- the tree that is kept
+
+    @pytest.mark.parametrize(
+        ("statement", "seq", "what"),
+        [
+            ("UPDATE ledger_tile SET root = leaves WHERE number = 1", 65, "the hash that was kept of the 64 entries"),
+            ("DELETE FROM ledger_tile WHERE number = 1", 0, "does not fit together"),
+            ("UPDATE ledger_tree SET frontier = leaves", 0, "does not fit together"),
+            ("UPDATE ledger_tree SET size = 5", 0, "does not fit together"),
+        ],
+    )
+    def test_a_tree_that_was_changed_is_found(self, sealed: Sealed, statement: str, seq: int, what: str) -> None:
+        """Proofs are made from it: an honest ledger whose tree is spoilt would give false ones."""
+        self.change(sealed, statement)
+        done = sealed.verify()
+        assert any(one.seq == seq and what in one.what for one in done.findings)
+
+    def test_a_spoilt_tree_neither_signs_nor_stops_the_ledger(self, sealed: Sealed) -> None:
+        """Events go on being recorded; a checkpoint is refused until somebody has looked."""
+        self.change(sealed, "UPDATE ledger_tree SET frontier = leaves")
+        sealed.emit(3)
+        with pytest.raises(LedgerDiffers, match="its own tree"):
+            sealed.seal()
+
+    def test_a_payload_without_an_entry_is_found(self, sealed: Sealed) -> None:
+        """It would keep the next event from being appended."""
+        self.change(sealed, "INSERT INTO payload (seq, body, salt) SELECT 172, body, salt FROM payload WHERE seq = 1")
+        assert [(one.seq, one.what) for one in sealed.verify().findings] == [
+            (172, "a payload stands there, and no entry")
+        ]
+
+    def test_bytes_that_became_text_are_exported_as_they_were(self, sealed: Sealed, tmp_path: Path) -> None:
+        """SQLite keeps text where bytes belong; whoever does that changes nothing, and breaks nothing."""
+        before = sealed.export(tmp_path / "before").read_bytes()
+        if sealed.database.is_sqlite:
+            self.change(sealed, "UPDATE payload SET body = CAST(body AS TEXT)")
+            self.change(sealed, "UPDATE ledger SET envelope = CAST(envelope AS TEXT)")
+        assert sealed.export(tmp_path / "after").read_bytes() == before
+        assert said(sealed.verify()) == []
+        assert prove_entry(sealed.checkpoints, next(sealed.ledger.read())).faults(sealed.checkpoints.public_key()) == []
+
+    def test_an_anchor_may_be_shared_by_several_ledgers(self, sealed: Sealed) -> None:
+        """Another ledger's checkpoints beside ours are no fault of ours; a place with nothing but others' is."""
+        kept = sealed.checkpoints.latest()
+        assert kept is not None
+        other = kept.note.replace(ORIGIN, "ratchet/another")
+        shared = [verification.Held(where="shared", note=note) for note in (kept.note, other)]
+        assert said(sealed.verify_held(shared)) == []
+        assert "has a checkpoint of ratchet/another" in said(sealed.verify_held(shared[1:]))[0][1]
 
     # ---- nothing
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ratchet.cli.session import FAILED, Session, examples, with_session
+from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
     from ratchet.store.checkpoints import Checkpoint, Checkpoints
@@ -70,9 +70,10 @@ def verify_command(session: Session, *, export: Path | None, held: tuple[Path, .
 def _verify_workspace(workspace: "Workspace", trusted: "PublicKey | None", kept: "list[Held]") -> "Verification":
     import msgspec
 
-    from ratchet.errors import RatchetError
+    from ratchet.errors import RatchetError, SigningKeyUnusable
     from ratchet.store import entries, verification
-    from ratchet.store.verification import Finding, Held
+    from ratchet.store.findings import Finding
+    from ratchet.store.verification import Held
 
     checkpoints = workspace.checkpoints
     faults = []
@@ -82,12 +83,17 @@ def _verify_workspace(workspace: "Workspace", trusted: "PublicKey | None", kept:
             kept += [Held(where=anchor.name, note=note, is_own=is_own) for note in anchor.read()]
         except RatchetError as error:
             faults.append(Finding(seq=0, id="", what=str(error)))
+    try:
+        known = trusted or checkpoints.known_key()
+    except SigningKeyUnusable as error:
+        known = None
+        faults.append(Finding(seq=0, id="", what=str(error)))
     chunks = entries.chunks_of_database(workspace.database)
     with _bar(chunks[-1].until if chunks else 0) as report:
         done = verification.verify(
             chunks,
             origin=checkpoints.origin,
-            key=trusted or checkpoints.known_key(),
+            key=known,
             held=kept,
             database=workspace.database,
             workers=os.cpu_count() or 1,
@@ -100,11 +106,19 @@ def _read_held(paths: tuple[Path, ...]) -> "list[Held]":
     from ratchet.store.anchors import split_notes
     from ratchet.store.verification import Held
 
-    return [
-        Held(where=str(path), note=note)
-        for path in paths
-        for note in split_notes(path.read_text(encoding="utf-8"), where=str(path))
-    ]
+    return [Held(where=str(path), note=note) for path in paths for note in split_notes(_text(path), where=str(path))]
+
+
+def _text(path: Path) -> str:
+    """Return what a file says.
+
+    Raises:
+        Refused: It is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path} is no text, so neither checkpoint, key nor proof. Name another file.") from error
 
 
 def read_key(given: str) -> "PublicKey":
@@ -121,7 +135,7 @@ def read_key(given: str) -> "PublicKey":
         raise click.UsageError(
             f"--key is '{given}', which is neither a file nor a key such as ratchet/flights+1a2b+..."
         )
-    return parse_public_key(path.read_text(encoding="utf-8") if is_file else given, where=given)
+    return parse_public_key(_text(path) if is_file else given, where=given)
 
 
 @contextmanager
@@ -266,7 +280,7 @@ def _kept_checkpoint(path: Path) -> "Checkpoint":
 
     if not path.is_file():
         raise click.UsageError(f"OLDER is '{path}', which is neither a number nor a file.")
-    kept = split_notes(path.read_text(encoding="utf-8"), where=str(path))
+    kept = split_notes(_text(path), where=str(path))
     return parse_checkpoint(kept[-1] if kept else "", where=str(path))[0]
 
 
@@ -286,7 +300,7 @@ def verify_proof_command(session: Session, *, file: Path, key: str, older: Path 
     from ratchet.cli import console
     from ratchet.store.proofs import ConsistencyProof, EntryProof
 
-    content = file.read_text(encoding="utf-8")
+    content = _text(file)
     trusted = read_key(key) if key else project_key(session)
     about: dict[str, Any] = {}
     if content.startswith("old "):

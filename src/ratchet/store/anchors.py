@@ -17,6 +17,9 @@ from ratchet.store.artifacts import sync_path
 GIT_BRANCH = "ratchet-ledger"
 _FILE_IN_GIT = "checkpoint"
 _GIT_SECONDS = 60.0
+# A note that was begun at the end of a file, and has no whole line with a signature.
+_BEGUN = r"ratchet/[^\n]*(?:\n[^\n]+){0,2}(?:\n{0,2}|\n\n" + "\N{EM DASH}" + r"[^\n]*)"
+_TORN = re.compile(rf"(?:\A|(?<=\n))(?:r|ra|rat|ratc|ratch|ratche|ratchet|{_BEGUN})\Z")
 _NOTE = re.compile(r"(?:[^\n]+\n)+\n(?:\N{EM DASH} [^\n]+\n)+")
 
 
@@ -49,13 +52,24 @@ class FileAnchor:
         Raises:
             AnchorFailed: It cannot be read, or has something else in it.
         """
+        return split_notes(self._whole_notes(), where=self.name)
+
+    def _whole_notes(self) -> str:
+        """Return what is in the file, but for a last note whose writing broke off."""
         try:
-            content = self.path.read_text(encoding="utf-8")
+            content = self.path.read_bytes()
         except FileNotFoundError:
-            return []
-        except (OSError, UnicodeDecodeError) as error:
-            raise AnchorFailed(anchor=self.name, problem=f"it cannot be read ({error})") from error
-        return split_notes(content, where=self.name)
+            return ""
+        except OSError as error:
+            raise AnchorFailed(anchor=self.name, problem=f"it cannot be read ({error.strerror})") from error
+        try:
+            found = content.decode()
+        except UnicodeDecodeError as error:
+            if error.end < len(content):
+                raise AnchorFailed(anchor=self.name, problem="it cannot be read (it is no text)") from error
+            # It broke off within the dash of a signature.
+            found = content[: error.start].decode()
+        return _TORN.sub("", found)
 
     def write(self, note: str) -> None:
         """Append a note, and return when it is on the disk.
@@ -64,7 +78,11 @@ class FileAnchor:
             AnchorFailed: The file cannot be written.
         """
         is_new = not self.path.exists()
+        whole = len(self._whole_notes().encode())
         try:
+            if not is_new and self.path.stat().st_size > whole:
+                # Else the new note would be taken for the rest of the one that broke off.
+                os.truncate(self.path, whole)
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(note if is_new else f"\n{note}")
                 file.flush()

@@ -9,7 +9,7 @@ from base64 import b64encode
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from ratchet.errors import AnchorFailed, CheckpointInvalid, LedgerCut, LedgerDiffers, RatchetError, SigningKeyUnusable
 from ratchet.records import Event, Record
@@ -19,6 +19,7 @@ from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
 from ratchet.store.merkle import HASH_BYTES
 from ratchet.store.notes import Note, PublicKey, SigningKey
+from ratchet.store.schema import ledger
 
 EVERY = timedelta(hours=1)
 BESIDE = "ledger.checkpoints"
@@ -88,8 +89,11 @@ class Checkpoints:
     @property
     def origin(self) -> str:
         """Return whose ledger this is: what its first checkpoint says, else a name made of the project's."""
-        first = next(self._ledger.read(types=(CHECKPOINT, ROTATION), limit=1), None)
-        return first.subject if first else ORIGIN_PREFIX + re.sub(r"[\s+]+", "-", self._project)
+        # Of the columns alone: who verifies a ledger must get here whatever somebody did to its payloads.
+        query = select(ledger.c.subject).where(ledger.c.type.in_((CHECKPOINT, ROTATION)))
+        with self.database.read() as connection:
+            first = connection.execute(query.order_by(ledger.c.seq).limit(1)).scalar()
+        return first or ORIGIN_PREFIX + re.sub(r"[\s+]+", "-", self._project)
 
     def latest(self) -> Checkpoint | None:
         """Return the newest checkpoint in the ledger."""
@@ -142,6 +146,8 @@ class Checkpoints:
         if self.is_current():
             latest = self.latest()
             assert latest is not None, "a current ledger has a checkpoint"
+            # Whoever made it may have been killed before this.
+            self.anchor(self.beside)
             return latest
         origin = self.origin
         key = self._signing_key(origin)
@@ -153,7 +159,7 @@ class Checkpoints:
             made = Checkpoint(origin=origin, size=state.size, root=state.root, note=f"{text}\n{key.sign(text)}")
             data = {"size": made.size, "root": made.root.hex(), "key": key.public.line, "note": made.note}
             self._ledger.append(transaction, Event(type=CHECKPOINT, subject=origin, data=data))
-        self.beside.write(made.note)
+        self.anchor(self.beside)
         return made
 
     def _refuse_contradiction(self, connection: Connection, *, size: int, origin: str) -> None:

@@ -178,15 +178,21 @@ def export(database: Database, origin: str) -> Iterator[bytes]:
         with database.read() as connection:
             found = connection.execute(_ROWS, {"after": chunk.start, "until": chunk.until}).fetchall()
         for row in found:
-            yield _ENCODER.encode(_line(row.seq, bytes(row.envelope), row.body, row.salt)) + b"\n"
+            yield (
+                _ENCODER.encode(_line(row.seq, tree.as_bytes(row.envelope), _maybe(row.body), _maybe(row.salt))) + b"\n"
+            )
+
+
+def _maybe(value: object) -> bytes | None:
+    return None if value is None else tree.as_bytes(value)
 
 
 def _line(seq: int, envelope: bytes, body: bytes | None, salt: bytes | None) -> _Line:
     if body is None or salt is None:
         return _Line(seq=seq, envelope=envelope.decode(errors="replace"), payload=None, salt=None)
     try:
-        content, encoding = bytes(body).decode(), ""
+        content, encoding = body.decode(), ""
     except UnicodeDecodeError:
         content, encoding = b64encode(body).decode(), "base64"
     shown = envelope.decode(errors="replace")
-    return _Line(seq=seq, envelope=shown, payload=content, salt=bytes(salt).hex(), encoding=encoding)
+    return _Line(seq=seq, envelope=shown, payload=content, salt=salt.hex(), encoding=encoding)

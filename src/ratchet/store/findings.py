@@ -84,6 +84,7 @@ class ChunkReport(Record, frozen=True):
 
 
 _DECODE = msgspec.json.Decoder(_Envelope).decode
+_SUBTREE = f"the hash that was kept of the {tree.TILE_LEAVES} entries from here on was changed, or they were"
 _ENVELOPE, _SALT, _COLUMNS_FROM = 1, 3, 4
 _COLUMNS = ("source", "id", "type", "subject", "pipeline", "cause")
 
@@ -129,7 +130,7 @@ def _check(chunk: Chunk, found: list[entries.Row], sizes: Sequence[int], databas
         last=found[-1][0] if found else 0,
         subtrees={count: _subtrees(levels, count) for count in wanted if 0 <= count <= len(leaves)},
         findings=about.findings,
-        hasty=[] if chunk.is_file else _not_as_kept(database or entries.opened(chunk.place), chunk, found, leaves),
+        hasty=[] if chunk.is_file else _not_as_kept(database or entries.opened(chunk.place), chunk, found, levels),
         special=about.special,
         missing=about.missing,
         keys=about.keys,
@@ -228,12 +229,20 @@ def _subtrees(levels: list[list[bytes]], count: int) -> list[tuple[int, bytes]]:
     ]
 
 
-def _not_as_kept(database: Database, chunk: Chunk, found: list[entries.Row], leaves: list[bytes]) -> list[Finding]:
+def _not_as_kept(
+    database: Database, chunk: Chunk, found: list[entries.Row], levels: list[list[bytes]]
+) -> list[Finding]:
     """Compare the entries with the hashes that were kept of them when they were appended."""
+    leaves, tiles = levels[0], levels[tree.TILE_LEVEL] if len(levels) > tree.TILE_LEVEL else []
     with database.read() as connection:
         kept = tree.leaves_between(connection, chunk.start, chunk.until)
+        roots = tree.tile_roots(connection, chunk.start, chunk.until)
     if b"".join(leaves).startswith(kept):
-        return []
+        return [
+            Finding(seq=chunk.start + number * tree.TILE_LEAVES + 1, id="", what=_SUBTREE)
+            for number, (root, now) in enumerate(zip(roots, tiles, strict=False))
+            if root != now
+        ]
     by_number = {row[0]: (row, leaf) for row, leaf in zip(found, leaves, strict=True)}
     differing = []
     for number, leaf in enumerate(tree.split(kept), start=chunk.start + 1):

@@ -23,7 +23,14 @@ from ratchet.store.schema import ledger, payload
 HEADER = "c2sp.org/tlog-proof@v1"
 BUNDLE = "ratchet-proof-v1"
 _OLD = "old "
-_MOST_HASHES = 64
+_MOST_HASHES, _MOST_DIGITS = 64, 18
+
+
+class _Envelope(msgspec.Struct):
+    """What a proof's check needs of the entry."""
+
+    seq: int
+    datadigest: str
 
 
 class _Extra(msgspec.Struct, omit_defaults=True):
@@ -80,9 +87,11 @@ class EntryProof(Record, frozen=True):
         """Say what is wrong with the proof; nothing is, where the list is empty."""
         try:
             checkpoint, note = parse_checkpoint(self.checkpoint, where=where)
-            fields = self.fields
-        except (CheckpointInvalid, msgspec.DecodeError) as error:
+            fields = msgspec.json.decode(self.envelope, type=_Envelope)
+        except CheckpointInvalid as error:
             return [str(error)]
+        except msgspec.DecodeError as error:
+            return [f"its entry is none of a ledger ({error})"]
         found = []
         if not note.is_signed_by(key):
             found.append("the checkpoint is not signed by this key")
@@ -94,9 +103,9 @@ class EntryProof(Record, frozen=True):
             root=checkpoint.root,
         ):
             found.append("the entry is not in the ledger that the checkpoint describes")
-        if fields.get("seq") != self.index + 1:
-            found.append(f"the entry calls itself number {fields.get('seq')}, and the proof is for {self.index + 1}")
-        if self.payload is not None and sha256((self.salt or b"") + self.payload).hexdigest() != fields["datadigest"]:
+        if fields.seq != self.index + 1:
+            found.append(f"the entry calls itself number {fields.seq}, and the proof is for {self.index + 1}")
+        if self.payload is not None and sha256((self.salt or b"") + self.payload).hexdigest() != fields.datadigest:
             found.append("the payload is not the one that the entry was written with")
         return found
 
@@ -136,7 +145,7 @@ class EntryProof(Record, frozen=True):
             raise ProofInvalid(where=where, problem="its line 'extra', which has the entry, is missing")
         rest = lines[2:]
         index = rest[0].removeprefix("index ") if rest and rest[0].startswith("index ") else ""
-        if not (index.isascii() and index.isdecimal()):
+        if not (index.isascii() and index.isdecimal() and len(index) <= _MOST_DIGITS):
             raise ProofInvalid(where=where, problem="its line 'index' is missing")
         try:
             entry = msgspec.json.decode(notes.decoded(extra), type=_Extra)
@@ -225,9 +234,9 @@ def prove_entry(checkpoints: Checkpoints, event: Event) -> EntryProof:
         row = connection.execute(query).one()
         hashes = tree.prove_inclusion(connection, index=event.seq - 1, size=newest.size)
     return EntryProof(
-        envelope=bytes(row.envelope),
-        payload=None if row.body is None else bytes(row.body),
-        salt=None if row.salt is None else bytes(row.salt),
+        envelope=tree.as_bytes(row.envelope),
+        payload=None if row.body is None else tree.as_bytes(row.body),
+        salt=None if row.salt is None else tree.as_bytes(row.salt),
         index=event.seq - 1,
         hashes=tuple(hashes),
         checkpoint=newest.note,
@@ -284,7 +293,11 @@ class ConsistencyProof(Record, frozen=True):
         head, separator, checkpoint = content.partition("\n\n")
         first, *rest = head.split("\n")
         size = first.removeprefix(_OLD)
-        if not separator or not first.startswith(_OLD) or not (size.isascii() and size.isdecimal()):
+        if (
+            not separator
+            or not first.startswith(_OLD)
+            or not (size.isascii() and size.isdecimal() and len(size) <= _MOST_DIGITS)
+        ):
             raise ProofInvalid(where=where, problem="it begins with no line such as 'old 1200'")
         return cls(size=int(size), hashes=_hashes(rest, where=where), checkpoint=checkpoint)
 

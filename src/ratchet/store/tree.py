@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from ratchet.errors import LedgerCut, LedgerGap
+from ratchet.errors import LedgerCut, LedgerDiffers, LedgerGap
 from ratchet.records import Record
 from ratchet.store import merkle
 from ratchet.store.database import Database
@@ -38,8 +38,14 @@ class State(Record, frozen=True):
     leaves: bytes
 
     @property
+    def is_whole(self) -> bool:
+        """Tell whether it has as many hashes as a tree of its size; else somebody has changed the row."""
+        subtrees, waiting = self.size.bit_count(), self.size % TILE_LEAVES
+        return (len(self.frontier), len(self.leaves)) == (subtrees * HASH_BYTES, waiting * HASH_BYTES)
+
+    @property
     def root(self) -> bytes:
-        """Return the tree's root."""
+        """Return the tree's root; only where it is whole."""
         return self.grown().root()
 
     def grown(self) -> Frontier:
@@ -55,7 +61,12 @@ def split(hashes: bytes) -> list[bytes]:
 def load(connection: Connection) -> State | None:
     """Return how far the tree has grown, or ``None`` where its row was taken away."""
     row = connection.execute(_LOAD).first()
-    return None if row is None else State(size=row.size, frontier=bytes(row.frontier), leaves=bytes(row.leaves))
+    return None if row is None else State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
+
+
+def as_bytes(value: object) -> bytes:
+    """Return bytes as they were kept; SQLite lets anybody write text where bytes were."""
+    return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]  # what drivers give
 
 
 def extend(transaction: Connection, leaves: Sequence[bytes], *, first: int) -> None:
@@ -68,7 +79,7 @@ def extend(transaction: Connection, leaves: Sequence[bytes], *, first: int) -> N
         first: Number of the first of these entries.
     """
     state = load(transaction)
-    if state is None or state.size != first - 1:
+    if state is None or state.size != first - 1 or not state.is_whole:
         return
     frontier = state.grown()
     frontier.extend(leaves)
@@ -95,6 +106,7 @@ def catch_up(database: Database, *, report: Callable[[int], None] = lambda _size
     Raises:
         LedgerGap: A number is missing in the ledger.
         LedgerCut: The tree has more leaves than the ledger entries.
+        LedgerDiffers: Somebody has changed the tree's row.
     """
     is_behind = True
     while is_behind:
@@ -110,6 +122,7 @@ def up_to_date(transaction: Connection) -> State:
     Raises:
         LedgerGap: A number is missing in the ledger.
         LedgerCut: The tree has more leaves than the ledger entries.
+        LedgerDiffers: Somebody has changed the tree's row.
     """
     while _step(transaction) < last_seq(transaction):
         pass
@@ -131,6 +144,8 @@ def _step(transaction: Connection) -> int:
         transaction.execute(ledger_tree.insert(), {"id": _ONLY_ROW, "size": 0, "frontier": b"", "leaves": b""})
         state = empty
     last = last_seq(transaction)
+    if not state.is_whole:
+        raise LedgerDiffers(where="its own tree", size=state.size)
     if state.size > last:
         raise LedgerCut(where="its own tree", expected=state.size, found=last)
     query = select(ledger.c.seq, ledger.c.envelope).where(ledger.c.seq > state.size).order_by(ledger.c.seq)
@@ -158,7 +173,7 @@ def subtree_root(connection: Connection, start: int, end: int) -> bytes:
     if whole:
         query = select(ledger_tile.c.root).where(ledger_tile.c.number >= whole.start, ledger_tile.c.number < whole.stop)
         for root in connection.execute(query.order_by(ledger_tile.c.number)).scalars():
-            frontier.push(bytes(root), level=TILE_LEVEL)
+            frontier.push(as_bytes(root), level=TILE_LEVEL)
     position = start + frontier.size
     if position < end:
         first = position // TILE_LEAVES
@@ -196,17 +211,34 @@ def leaves_between(connection: Connection, start: int, end: int) -> bytes:
     """
     number = start // TILE_LEAVES
     query = select(ledger_tile.c.leaves).where(ledger_tile.c.number >= number, ledger_tile.c.number * TILE_LEAVES < end)
-    found = [bytes(tile) for tile in connection.execute(query.order_by(ledger_tile.c.number)).scalars()]
+    found = [as_bytes(tile) for tile in connection.execute(query.order_by(ledger_tile.c.number)).scalars()]
     state = load(connection)
     if state is not None and state.size // TILE_LEAVES == number + len(found):
         found.append(state.leaves)
     return b"".join(found)[: (end - start) * HASH_BYTES]
 
 
+def tile_roots(connection: Connection, start: int, end: int) -> list[bytes]:
+    """Return the roots that are kept of the tiles whose leaves all lie in ``[start, end)``.
+
+    Args:
+        start: A multiple of ``TILE_LEAVES``.
+        end: Where the last leaf is out.
+    """
+    numbers = ledger_tile.c.number
+    query = select(ledger_tile.c.root).where(numbers >= start // TILE_LEAVES, numbers < end // TILE_LEAVES)
+    return [as_bytes(root) for root in connection.execute(query.order_by(numbers)).scalars()]
+
+
+def count_tiles(connection: Connection) -> int:
+    """Return how many tiles are kept."""
+    return int(connection.execute(select(func.count()).select_from(ledger_tile)).scalar_one())
+
+
 def _leaves_of_tile(connection: Connection, number: int) -> list[bytes]:
     query = select(ledger_tile.c.leaves).where(ledger_tile.c.number == number)
     kept = connection.execute(query).scalar()
     if kept is not None:
-        return split(bytes(kept))
+        return split(as_bytes(kept))
     state = load(connection)
     return split(state.leaves) if state is not None and state.size // TILE_LEAVES == number else []

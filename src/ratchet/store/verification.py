@@ -166,6 +166,7 @@ def verify(
     if database is not None:
         known.findings += _twice(database)
         known.findings += _own_tree(database, known)
+        known.findings += _without_entry(database)
     trusted, remarks = _trusted(known, key)
     remarks += _not_in_tree(database, known) if database is not None else []
     signed = _check_checkpoints(known, trusted)
@@ -223,13 +224,26 @@ def _twice(database: Database) -> list[Finding]:
     return [Finding(seq=row.seq, id=row.id, what="an entry before it has its source and id") for row in rows]
 
 
+def _without_entry(database: Database) -> list[Finding]:
+    """Return payloads beyond all entries that there ever were: nothing could be appended in their place."""
+    query = text("SELECT seq FROM payload WHERE seq > :last ORDER BY seq LIMIT 100")
+    with database.read() as connection:
+        state = tree.load(connection)
+        last = max(tree.last_seq(connection), state.size if state else 0)
+        found = connection.execute(query, {"last": last}).scalars().all()
+    return [Finding(seq=seq, id="", what="a payload stands there, and no entry") for seq in found]
+
+
 def _own_tree(database: Database, known: _Ledger) -> list[Finding]:
     """Compare with the tree that the database keeps: somebody who did not think of it has left it as it was."""
     with database.read() as connection:
         state = tree.load(connection)
         last = tree.last_seq(connection)
+        tiles = tree.count_tiles(connection)
     if state is None:
         return [Finding(seq=0, id="", what="the row of the ledger's tree was taken away")]
+    if not state.is_whole or tiles != state.size // tree.TILE_LEAVES:
+        return [Finding(seq=0, id="", what="the tree that the ledger keeps does not fit together: it was changed")]
     if state.size > last:
         which = f"entry {last + 1} is" if state.size == last + 1 else f"entries {last + 1} to {state.size} are"
         return [Finding(seq=last + 1, id="", what=f"{which} missing: the tree of the ledger had {state.size} leaves")]
@@ -327,7 +341,11 @@ def _changed_between(sound: int, size: int, since: str) -> str:
 def _check_held(known: _Ledger, trusted: Sequence[PublicKey], origin: str) -> dict[str, int]:
     """Compare the checkpoints that are kept elsewhere; return the largest that fits, by place."""
     fitting: dict[str, int] = {}
+    ours = {one.where for one, checkpoint, _ in known.held if checkpoint.origin == origin}
     for one, checkpoint, note in sorted(known.held, key=lambda held: held[1].size):
+        if checkpoint.origin != origin and one.where in ours:
+            # Several ledgers may have one anchor; a place that knows only others was named by mistake.
+            continue
         if checkpoint.origin != origin:
             what = f"{one.where} has a checkpoint of {checkpoint.origin}, and this is {origin}"
         elif not any(note.is_signed_by(key) for key in trusted):
@@ -357,6 +375,9 @@ def _entries(first: int, last: int) -> str:
 def _settle_hasty(known: _Ledger, signed: int) -> None:
     """Tell entries that were changed from kept hashes that were: what a signature covers and fits is as it was."""
     for one in known.hasty:
+        if not one.id:
+            known.findings.append(one)
+            continue
         what = "the hash that was kept of it was changed; the entry itself is as it was signed"
         known.findings.append(msgspec.structs.replace(one, what=what) if one.seq <= signed else one)
 

@@ -128,10 +128,36 @@ def test_consistency_with_another_history_is_refused(call: Call, kept: Path, pro
         (["consistency", "nothing"], "No checkpoint"),
         (["prove", "999"], "No event named '999'"),
         (["verify-proof", "ratchet.toml"], "no key yet"),
+        (["prove", "1" + 30 * "0"], "No event named"),
+        (["prove", "1", "--output", "nowhere/proof"], "No such file"),
+        (["export", "--output", "nowhere/export"], "No such file"),
+        (["verify", "--checkpoint", "picture"], "picture is no text"),
+        (["verify", "--key", "picture"], "picture is no text"),
+        (["verify-proof", "picture", "--key", "picture"], "picture is no text"),
+        (["consistency", "picture"], "No checkpoint"),
     ],
 )
 def test_what_cannot_be_done_is_said(call: Call, arguments: list[str], said: str) -> None:
-    """A wrong name, a missing checkpoint and a missing key are one line each."""
+    """A wrong name, a missing checkpoint, a missing key and a file of another kind are one line each."""
+    Path("picture").write_bytes(b"\x89PNG\xff\xfe")
     answer = call("ledger", *arguments)
     assert answer.code in (1, 2)
     assert said in answer.err
+    assert "fault of Ratchet" not in answer.err
+
+
+def test_a_spoilt_key_keeps_nobody_from_verifying(call: Call, project: Path, kept: Path) -> None:
+    """It is found, and all else is compared with the key that the ledger names, or with the one that is given."""
+    (project / ".ratchet" / "keys" / "ledger.pem").write_text("spoilt")
+    answer = call("ledger", "verify")
+    assert (answer.code, "no usable Ed25519 key" in answer.out) == (1, True)
+    assert "1 inside the ledger fit" in answer.out
+    assert call("ledger", "verify", "--key", str(kept / "ledger.pub")).code == 0
+
+
+def test_a_spoilt_payload_keeps_nobody_from_verifying(call: Call, project: Path, kept: Path) -> None:
+    """Also where it is that of the checkpoint by which the ledger knows its name."""
+    which = "seq = (SELECT max(seq) FROM ledger WHERE type = 'ledger.checkpoint')"
+    change(project, f"UPDATE payload SET body = 'spoilt' WHERE {which}")
+    answer = call("ledger", "verify", "--key", str(kept / "ledger.pub"))
+    assert (answer.code, "its payload is not the one" in answer.out) == (1, True)

@@ -108,3 +108,29 @@ def test_targets_are_read_from_settings(tmp_path: Path) -> None:
     for target in ("far", "s3:bucket", "file:"):
         with pytest.raises(AnchorFailed, match="file:PATH or git:REPOSITORY"):
             anchors.parse_anchors([target], project=tmp_path)
+
+
+NOTE = "ratchet/shop\n12\nroot\n\n\N{EM DASH} ratchet/shop c2lnbmF0dXJl\n"
+
+
+def test_a_note_whose_writing_broke_off_is_left_out_and_overwritten(tmp_path: Path) -> None:
+    """Killed, or out of room, at any byte: the notes before it are read, and the next one stands whole."""
+    path = tmp_path / "anchor"
+    anchor = FileAnchor(path)
+    second = NOTE.replace("12", "13")
+    for length in range(len(f"\n{second}".encode())):
+        path.write_bytes(NOTE.encode() + f"\n{second}".encode()[:length])
+        assert anchor.read() == [NOTE]
+        anchor.write(second)
+        assert anchor.read() == [NOTE, second]
+    for length in range(len(NOTE.encode())):
+        path.write_bytes(NOTE.encode()[:length])
+        assert anchor.read() == []
+
+
+@pytest.mark.parametrize("content", [f"{NOTE}scribble", f"{NOTE}\nratchet/shop\n1\n2\n3\n4\n"])
+def test_what_no_writing_left_behind_is_refused(tmp_path: Path, content: str) -> None:
+    """Only the beginning of a note at the very end can have broken off."""
+    (tmp_path / "anchor").write_text(content)
+    with pytest.raises(CheckpointInvalid, match="begins no signed note"):
+        FileAnchor(tmp_path / "anchor").read()
