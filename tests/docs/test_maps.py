@@ -4,6 +4,7 @@ from datetime import date
 
 from ratchet.measure.maps import plans, process_maps, svg
 from ratchet.measure.maps.degrees import DEGREES, ROLES
+from ratchet.measure.maps.difference_svg import draw_difference
 from ratchet.measure.maps.templates import ABOUT
 from tests.docs import pages
 
@@ -25,6 +26,12 @@ def test_the_picture_is_the_one_that_is_drawn() -> None:
     """Drawn anew from the example, it is the file on the page: ratchet assess map ... --out process-map.svg."""
     drawn = svg.draw(process_maps.load(EXAMPLE / "flights-current.toml"))
     assert (pages.DOCS / "images" / "process-map.svg").read_text() == drawn
+
+
+def test_the_picture_of_the_changes_is_that_of_the_example() -> None:
+    """Drawn anew from both maps of the example: ratchet assess diff ... --out process-map-changes.svg."""
+    current, target = (process_maps.load(EXAMPLE / f"flights-{kind}.toml") for kind in ("current", "target"))
+    assert (pages.DOCS / "images" / "process-map-changes.svg").read_text() == draw_difference(current, target)
 
 
 def test_the_page_names_all_there_is() -> None:

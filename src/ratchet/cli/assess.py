@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from ratchet.cli.groups import Group
+from ratchet.cli.outputs import make_folder, write_output
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -113,21 +114,6 @@ def _source(session: Session) -> "Iterator[_Source]":
         yield _Source(workspace)
 
 
-def _write(path: Path, text: str, *, inputs: "tuple[str, ...]") -> None:
-    from ratchet.store.artifacts import write_durably
-
-    if any(Path(one).exists() and path.exists() and path.samefile(one) for one in inputs):
-        raise Refused(f"{path} is the map itself. Choose another name for what is written.")
-    if not path.parent.is_dir():
-        raise Refused(
-            f"There is no folder {path.parent} to write {path.name} into. Make it first: mkdir -p {path.parent}"
-        )
-    try:
-        write_durably(path, text.encode())
-    except OSError as error:
-        raise Refused(f"Cannot write {path}: {error.strerror}.") from error
-
-
 # ---- init
 
 
@@ -152,7 +138,6 @@ def init_command(session: Session, *, into: Path, template: str, map_id: str) ->
     """
     from ratchet.cli import console
     from ratchet.measure.maps import process_maps, templates
-    from ratchet.store.artifacts import write_durably
 
     texts = {
         into / "current.toml": templates.template_text(template, kind="current", map_id=map_id),
@@ -162,9 +147,9 @@ def init_command(session: Session, *, into: Path, template: str, map_id: str) ->
     for path in texts:
         if path.exists():
             raise Refused(f"{path} exists already and is left as it is. Choose another folder: ratchet assess init DIR")
-    into.mkdir(parents=True, exist_ok=True)
+    make_folder(into)
     for path, text in texts.items():
-        write_durably(path, text.encode())
+        write_output(path, text.encode())
     current = into / "current.toml"
     if session.as_json:
         files = [{"file": str(path), "map": one.reference, "digest": one.digest} for path, one in maps.items()]
@@ -217,15 +202,14 @@ def map_command(session: Session, *, file: str, outs: tuple[Path, ...], propose_
     from ratchet.measure.maps.follows import propose_edges as propose
     from ratchet.measure.maps.measured import disagreements
 
-    for path in outs:
-        if path.suffix not in _WRITERS:
-            raise click.UsageError(f"{path} has an unknown ending. Known: {', '.join(_WRITERS)}.")
+    _require_ending(outs, tuple(_WRITERS))
     with _source(session) as source:
         process_map = source.map(file)
         moment = _moment(source, as_of)
         measured = source.measured(process_map, moment)
         for path in outs:
-            _write(path, _WRITERS[path.suffix](source, process_map, measured, moment), inputs=(file,))
+            text = _WRITERS[path.suffix.lower()](source, process_map, measured, moment)
+            write_output(path, text.encode(), inputs=(file,))
         proposals: list[Proposal] = []
         if propose_edges:
             if source.workspace is None:
@@ -257,8 +241,9 @@ def _moment(source: _Source, as_of: str) -> "datetime | None":
 
     if not as_of:
         return None
-    zone = source.workspace.config.project.time_zone if source.workspace is not None else "UTC"
-    return parse_moment(as_of, zone=zone)
+    if source.workspace is None:
+        raise Refused("There is no workspace here, and so no ledger to look back into with --as-of.")
+    return parse_moment(as_of, zone=source.workspace.config.project.time_zone)
 
 
 def _as_svg(_source: _Source, process_map: "ProcessMap", measured: Any, _moment: Any) -> str:
@@ -378,35 +363,68 @@ def _print_proposals(process_map: "ProcessMap", proposals: "list[Proposal]") -> 
     "diff",
     short_help="Compare two maps, process by process.",
     epilog=examples(
-        "ratchet assess diff current.toml target.toml", "ratchet assess diff current.toml target.toml --out gap.md"
+        "ratchet assess diff current.toml target.toml",
+        "ratchet assess diff current.toml target.toml --out gap.html --out gap.svg",
     ),
 )
 @click.argument("before", metavar="CURRENT")
 @click.argument("after", metavar="TARGET")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT + ".md.")
+@click.option(
+    "--out",
+    "outs",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=_OUT + ".svg, .html (both draw the changes) or .md.",
+)
 @with_session
-def diff_command(session: Session, *, before: str, after: str, out: Path | None) -> None:
-    """Compare two maps, process by process, and say what to mind about the second."""
+def diff_command(session: Session, *, before: str, after: str, outs: tuple[Path, ...]) -> None:
+    """Compare two maps, process by process, and say what to mind about the second.
+
+    A picture shows each process with its degree today and the one to come.
+    """
     from ratchet.cli import console
+    from ratchet.measure.maps.differences import compare
+
+    _require_ending(outs, tuple(_DIFFERENCE_WRITERS))
+    with _source(session) as source:
+        maps = source.map(before), source.map(after)
+    difference = compare(*maps)
+    for path in outs:
+        write_output(path, _DIFFERENCE_WRITERS[path.suffix.lower()](*maps).encode(), inputs=(before, after))
+    if session.as_json:
+        console.print_json(msgspec.to_builtins(difference) | {"written": [str(path) for path in outs]})
+        return
+    _print_difference(difference)
+    for path in outs:
+        console.note(f"Written: {path}")
+
+
+def _require_ending(outs: tuple[Path, ...], known: tuple[str, ...]) -> None:
+    for path in outs:
+        if path.suffix.lower() not in known:
+            raise click.UsageError(f"{path} has an unknown ending. Known: {', '.join(known)}.")
+
+
+def _difference_as_svg(before: "ProcessMap", after: "ProcessMap") -> str:
+    from ratchet.measure.maps.difference_svg import draw_difference
+
+    return draw_difference(before, after)
+
+
+def _difference_as_html(before: "ProcessMap", after: "ProcessMap") -> str:
+    from ratchet.measure.maps.pages import difference_to_html
+
+    return difference_to_html(before, after)
+
+
+def _difference_as_markdown(before: "ProcessMap", after: "ProcessMap") -> str:
     from ratchet.measure.maps.differences import compare
     from ratchet.measure.maps.markdown import difference_to_markdown
 
-    _require_markdown(out)
-    with _source(session) as source:
-        difference = compare(source.map(before), source.map(after))
-    if out is not None:
-        _write(out, difference_to_markdown(difference), inputs=(before, after))
-    if session.as_json:
-        console.print_json(msgspec.to_builtins(difference) | {"written": [str(out)] if out else []})
-        return
-    _print_difference(difference)
-    if out is not None:
-        console.note(f"Written: {out}")
+    return difference_to_markdown(compare(before, after))
 
 
-def _require_markdown(out: Path | None) -> None:
-    if out is not None and out.suffix != ".md":
-        raise click.UsageError(f"{out} has an unknown ending. Known: .md.")
+_DIFFERENCE_WRITERS = {".svg": _difference_as_svg, ".html": _difference_as_html, ".md": _difference_as_markdown}
 
 
 def _print_difference(difference: "Difference") -> None:
@@ -468,12 +486,12 @@ def plan_command(session: Session, *, before: str, after: str, steps_file: str, 
     from ratchet.cli import console
     from ratchet.measure.maps.markdown import plan_to_markdown
 
-    _require_markdown(out)
+    _require_ending((out,) if out else (), (".md",))
     with _source(session) as source:
         plan = _plan(source, before, after, steps_file)
     if out is not None:
         inputs = (before, after, *([steps_file] if steps_file else []))
-        _write(out, plan_to_markdown(plan), inputs=inputs)
+        write_output(out, plan_to_markdown(plan).encode(), inputs=inputs)
     if session.as_json:
         more = {"by_status": plan.count_by_status(), "written": [str(out)] if out else []}
         console.print_json(msgspec.to_builtins(plan) | more)

@@ -91,6 +91,8 @@ def test_each_ending_writes_its_form(call: Call, folder: Path) -> None:
         begins, True
     )
     assert json.loads((folder / "a.json").read_text())["events"] == []
+    assert call("assess", "map", CURRENT, "--out", "B.SVG").code == 0
+    assert (folder / "B.SVG").read_text() == (folder / "a.svg").read_text()
     assert call("assess", "map", "a.toml", "--json").out == call("assess", "map", CURRENT, "--json").out
 
 
@@ -106,6 +108,10 @@ def test_what_cannot_be_written_is_refused(call: Call) -> None:
     itself = call("assess", "map", CURRENT, "--out", f"./{CURRENT}")
     assert (itself.code, "is the map itself" in itself.err) == (1, True)
     assert Path(CURRENT).read_text() == before
+    below = call("assess", "init", f"{CURRENT}/sub")
+    assert (below.code, "Cannot make the folder" in below.err) == (1, True)
+    past = call("assess", "map", CURRENT, "--as-of", "2024-01-01")
+    assert (past.code, "no ledger to look back into" in past.err) == (1, True)
 
 
 @pytest.mark.usefixtures("folder")
@@ -180,6 +186,11 @@ def test_a_difference_counts_steps_and_finds_what_stays_manual(call: Call) -> No
     assert "ml-process-current@1 is 4 steps short of ml-process-target@1." in answer.out
     assert "- 'Bring in source data' (ingest) is exceptionally manual in the target." in answer.out
     assert Path("gap.md").read_text().startswith("# From ml-process-current@1")
+    drawn = call("assess", "diff", CURRENT, TARGET, "--out", "gap.html", "--out", "gap.svg")
+    assert drawn.err.endswith("Written: gap.html\nWritten: gap.svg\n")
+    assert all("what changes" in Path(name).read_text() for name in ("gap.html", "gap.svg"))
+    ending = call("assess", "diff", CURRENT, TARGET, "--out", "gap.bpmn")
+    assert (ending.code, "Known: .svg, .html, .md." in ending.err) == (2, True)
     values = json.loads(call("assess", "diff", CURRENT, TARGET, "--json").out)
     assert (values["steps_short"], values["matrix"]["absent"]["automated"]) == (4, 1)
     assert [one["kind"] for one in values["findings"]] == ["stays manual"]

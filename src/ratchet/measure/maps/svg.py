@@ -4,7 +4,8 @@ Invariant: whatever a colour says, a letter or a border says too; all text is es
 no request to anywhere, so that the strictest content policy holds.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 from ratchet.measure.maps.degrees import DEGREES, ROLES, DegreeLook, is_known
@@ -25,7 +26,7 @@ _NARROWEST = 600.0
 _NAME_SIZE, _CHIP_SIZE, _LEGEND_SIZE, _HEADER_SIZE = 13.0, 9.5, 11.5, 12.0
 _ROLES_SHOWN = 3
 _RADIUS = 7.0
-_LEGEND_COLUMN, _ROLE_COLUMN = 360.0, 170.0
+LEGEND_COLUMN, _ROLE_COLUMN = 360.0, 170.0
 _SWATCH = 30.0
 _LINE_HEIGHT = 16.0
 
@@ -38,37 +39,77 @@ def draw(process_map: ProcessMap, measured: dict[str, Measured] | None = None, *
         measured: What the ledger says about its nodes; drawn as a second, small square where it is given.
         has_title: Whether the name stands above it; not where it stands there already.
     """
-    geometry = place(process_map)
     seen = measured or {}
-    wide_enough = text_width(process_map.title, size=_TITLE_SIZE * BOLD)
-    width = max(geometry.width, _NARROWEST, wide_enough) + 2 * _MARGIN
-    title, title_height = _title(process_map, width=width - 2 * _MARGIN) if has_title else ("", _MARGIN)
-    legend, legend_height = _legend(process_map, width=width - 2 * _MARGIN, is_measured=measured is not None)
-    legend_top = title_height + geometry.height + 30
+    kinds = {"current": "as it is", "target": "as it shall be", "candidate": "as a platform would make it"}
+    summary = degree_summary(process_map)
+    return compose(
+        process_map,
+        title=process_map.title,
+        about=f"{process_map.reference} ({kinds[process_map.kind]}) \u00b7 {summary}",
+        summary=summary,
+        node=lambda node, box: _node(node, box, seen.get(node.id)),
+        legend=(
+            (list(degree_entries()), LEGEND_COLUMN),
+            (list(_sign_entries(process_map, is_measured=measured is not None)), LEGEND_COLUMN),
+            (list(_role_entries(process_map)), _ROLE_COLUMN),
+        ),
+        has_title=has_title,
+    )
+
+
+def compose(
+    process_map: ProcessMap,
+    *,
+    title: str,
+    about: str,
+    summary: str,
+    node: Callable[[Node, Box], str],
+    legend: "Sequence[tuple[list[Entry], float]]",
+    has_title: bool = True,
+) -> str:
+    """Return a picture of lanes, boxes and lines above its legend.
+
+    Args:
+        process_map: Whose processes stand where.
+        title: Stands above it.
+        about: Stands below the title.
+        summary: What there is to see, for those who do not see it.
+        node: Draws one process in its box.
+        legend: Groups of entries, each with the width of its columns at least.
+        has_title: Whether title and what it is about are drawn.
+    """
+    geometry = place(process_map)
+    width = max(geometry.width, _NARROWEST, text_width(title, size=_TITLE_SIZE * BOLD)) + 2 * _MARGIN
+    inside = width - 2 * _MARGIN
+    heading, top = _title(title, about, width=inside) if has_title else ("", _MARGIN)
+    drawn, legend_height = _legend(legend, width=inside)
+    legend_top = top + geometry.height + 30
     height = legend_top + legend_height + _MARGIN
     parts = [
         _definitions(),
         f'<rect width="{width:.0f}" height="{height:.0f}" fill="{PAPER}"/>',
-        title,
-        f'<g transform="translate({_MARGIN:g} {title_height:g})">',
+        heading,
+        f'<g transform="translate({_MARGIN:g} {top:g})">',
         *(_lane(lane, number) for number, lane in enumerate(geometry.lanes)),
         *(_line(line) for line in _data_first(geometry)),
-        *(_node(node, geometry.boxes[node.id], seen.get(node.id)) for node in process_map.nodes),
+        *(node(one, geometry.boxes[one.id]) for one in process_map.nodes),
         *(_label(line) for line in geometry.lines if line.label_at),
         "</g>",
-        f'<g transform="translate({_MARGIN:g} {legend_top:g})">{legend}</g>',
+        f'<g transform="translate({_MARGIN:g} {legend_top:g})">{drawn}</g>',
     ]
-    return _drawing(process_map, parts, width=width, height=height)
-
-
-def _drawing(process_map: ProcessMap, parts: Iterable[str], *, width: float, height: float) -> str:
-    summary = degree_summary(process_map)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="{escape(FONT)}" fill="{INK}" role="img" '
-        f'aria-labelledby="map-title map-summary"><title id="map-title">{escape(process_map.title)}</title>'
+        f'aria-labelledby="map-title map-summary"><title id="map-title">{escape(title)}</title>'
         f'<desc id="map-summary">{escape(summary)}</desc>\n{chr(10).join(parts)}\n</svg>\n'
     )
+
+
+def picture_width(picture: str) -> int:
+    """Return how wide a picture is by itself, in pixels."""
+    found = re.search(r'<svg [^>]*?width="(\d+)"', picture)
+    assert found is not None, "a picture begins with its size"
+    return int(found[1])
 
 
 def degree_summary(process_map: ProcessMap) -> str:
@@ -95,14 +136,10 @@ def _definitions() -> str:
     return f"<defs>{hatch}{arrows}</defs>"
 
 
-def _title(process_map: ProcessMap, *, width: float) -> tuple[str, float]:
+def _title(title: str, about: str, *, width: float) -> tuple[str, float]:
     """Return the heading and its height."""
-    kinds = {"current": "as it is", "target": "as it shall be", "candidate": "as a platform would make it"}
-    about = f"{process_map.reference} ({kinds[process_map.kind]}) \u00b7 {degree_summary(process_map)}"
     lines = wrap(about, width=width, size=_LEGEND_SIZE)
-    heading = (
-        f'<text x="{_MARGIN:g}" y="28" font-size="{_TITLE_SIZE:g}" font-weight="650">{escape(process_map.title)}</text>'
-    )
+    heading = f'<text x="{_MARGIN:g}" y="28" font-size="{_TITLE_SIZE:g}" font-weight="650">{escape(title)}</text>'
     texts = "".join(
         f'<text x="{_MARGIN:g}" y="{47 + place * _LINE_HEIGHT:g}" font-size="{_LEGEND_SIZE}" fill="{SOFT}">'
         f"{escape(line)}</text>"
@@ -121,12 +158,13 @@ def _lane(lane: Lane, number: int) -> str:
         for place, line in enumerate(lines)
     )
     return (
-        f"<g>{_rect(box, fill=_LANE_FILLS[number % 2])}"
-        f"{_rect(Box(x=0, y=box.y, width=HEADER_WIDTH, height=box.height), fill=_HEADER_FILLS[number % 2])}{texts}</g>"
+        f"<g>{rect(box, fill=_LANE_FILLS[number % 2])}"
+        f"{rect(Box(x=0, y=box.y, width=HEADER_WIDTH, height=box.height), fill=_HEADER_FILLS[number % 2])}{texts}</g>"
     )
 
 
-def _rect(box: Box, *, fill: str, more: str = "") -> str:
+def rect(box: Box, *, fill: str, more: str = "") -> str:
+    """Return a rectangle with some more attributes."""
     return (
         f'<rect x="{box.x:.1f}" y="{box.y:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" fill="{fill}"{more}/>'
     )
@@ -138,19 +176,24 @@ def _rect(box: Box, *, fill: str, more: str = "") -> str:
 def _node(node: Node, box: Box, measured: Measured | None) -> str:
     look = DEGREES[node.degree]
     shows_measured = measured is not None and node.bound_to is not None
-    parts = [f"<title>{escape(_tooltip(node, measured))}</title>", _area(look, box)]
-    lines = wrap(node.name, width=BOX_WIDTH - 24, size=_NAME_SIZE * BOLD, lines=2)
-    for number, line in enumerate(lines):
-        y = box.y + 22 + number * _LINE_HEIGHT
-        parts.append(
-            f'<text x="{box.x + 12:.1f}" y="{y:.1f}" font-size="{_NAME_SIZE}" font-weight="600">{escape(line)}</text>'
-        )
+    parts = [f"<title>{escape(_tooltip(node, measured))}</title>", area(look, box)]
+    parts.append(name_in(node, box))
     sign_y = box.bottom - 18
-    parts.append(_sign(look, box.x + 21, sign_y))
+    parts.append(sign(look, box.x + 21, sign_y))
     if measured is not None and shows_measured:
         parts.append(_measured_sign(node, measured, box.x + 36, sign_y))
     parts += _chips(node.roles, right=box.right - 10, y=sign_y)
     return f"<g>{''.join(parts)}</g>"
+
+
+def name_in(node: Node, box: Box) -> str:
+    """Return the name of a process at the top of its box."""
+    lines = wrap(node.name, width=BOX_WIDTH - 24, size=_NAME_SIZE * BOLD, lines=2)
+    return "".join(
+        f'<text x="{box.x + 12:.1f}" y="{box.y + 22 + number * _LINE_HEIGHT:.1f}" font-size="{_NAME_SIZE}" '
+        f'font-weight="600">{escape(line)}</text>'
+        for number, line in enumerate(lines)
+    )
 
 
 def _tooltip(node: Node, measured: Measured | None) -> str:
@@ -162,13 +205,14 @@ def _tooltip(node: Node, measured: Measured | None) -> str:
     return "\n".join(lines)
 
 
-def _area(look: DegreeLook, box: Box, *, radius: float = 9) -> str:
+def area(look: DegreeLook, box: Box, *, radius: float = 9, border: float = 1.4) -> str:
+    """Return a box as its degree has it: filled, hatched, or with a dashed border."""
     fill = "url(#unmeasured)" if look.name == "unmeasured" else look.fill
     dashes = ' stroke-dasharray="6 4"' if look.name == "absent" else ""
-    return _rect(box, fill=fill, more=f' rx="{radius:g}" stroke="{look.ink}" stroke-width="1.4"{dashes}')
+    return rect(box, fill=fill, more=f' rx="{radius:g}" stroke="{look.ink}" stroke-width="{border:g}"{dashes}')
 
 
-def _sign(look: DegreeLook, x: float, y: float) -> str:
+def sign(look: DegreeLook, x: float, y: float) -> str:
     """Return a degree's letter in a disc."""
     return (
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9.5" fill="{look.ink}"/>'
@@ -191,7 +235,7 @@ def _measured_sign(node: Node, measured: Measured, x: float, y: float) -> str:
         else ""
     )
     return (
-        f"{_rect(square, fill=fill, more=border)}"
+        f"{rect(square, fill=fill, more=border)}"
         f'<text x="{x + 9:.1f}" y="{y + 4:.1f}" font-size="11" font-weight="700" fill="{INK}" '
         f'text-anchor="middle">{look.letter}</text>{unequal}'
     )
@@ -209,7 +253,7 @@ def _chips(roles: tuple[str, ...], *, right: float, y: float) -> list[str]:
         x -= width
         chip = Box(x=x, y=y - 8, width=width, height=16)
         parts.append(
-            _rect(chip, fill=PAPER, more=f' rx="4" stroke="{SOFT}" stroke-width="0.8"')
+            rect(chip, fill=PAPER, more=f' rx="4" stroke="{SOFT}" stroke-width="0.8"')
             + f'<text x="{x + width / 2:.1f}" y="{y + 3.5:.1f}" font-size="{_CHIP_SIZE}" font-weight="600" '
             f'text-anchor="middle">{text}</text>'
         )
@@ -281,22 +325,21 @@ def _label(line: Line) -> str:
 # ---- legend
 
 
-def _legend(process_map: ProcessMap, *, width: float, is_measured: bool) -> tuple[str, float]:
-    """Return the legend and its height: degrees in words, then signs and lines, then the roles that occur."""
+Entry = tuple[Callable[[float, float], str], str]
+
+
+def _legend(groups: "Sequence[tuple[list[Entry], float]]", *, width: float) -> tuple[str, float]:
+    """Return the legend and its height: one group of entries below the other."""
     parts = [f'<path d="M0,-8 H{width:.0f}" stroke="{_BORDER}"/>']
     y = 14.0
-    for entries, narrowest in (
-        (_degree_entries(), _LEGEND_COLUMN),
-        (_sign_entries(process_map, is_measured=is_measured), _LEGEND_COLUMN),
-        (_role_entries(process_map), _ROLE_COLUMN),
-    ):
-        drawn, height = _columns_of(list(entries), top=y, width=width, narrowest=narrowest)
+    for entries, narrowest in groups:
+        drawn, height = _columns_of(entries, top=y, width=width, narrowest=narrowest)
         parts.append(drawn)
         y += height + 6
     return "".join(parts), y
 
 
-def _columns_of(entries: "list[_Entry]", *, top: float, width: float, narrowest: float) -> tuple[str, float]:
+def _columns_of(entries: list[Entry], *, top: float, width: float, narrowest: float) -> tuple[str, float]:
     """Return entries of the legend in columns of one width, and how high they are together."""
     columns = max(1, int(width // narrowest))
     column_width = width / columns
@@ -318,9 +361,6 @@ def _columns_of(entries: "list[_Entry]", *, top: float, width: float, narrowest:
     return "".join(parts), y + deepest - top
 
 
-_Entry = tuple[Callable[[float, float], str], str]
-
-
 def _with_bold_head(line: str, place: int) -> str:
     head, colon, rest = line.partition(":")
     if place or not colon:
@@ -328,7 +368,8 @@ def _with_bold_head(line: str, place: int) -> str:
     return f'<tspan font-weight="650" fill="{INK}">{escape(head)}</tspan>:{escape(rest)}'
 
 
-def _degree_entries() -> Iterator[_Entry]:
+def degree_entries() -> Iterator[Entry]:
+    """Give the entries of the legend that say in words what each degree means."""
     for look in DEGREES.values():
 
         def sample(x: float, y: float, look: DegreeLook = look) -> str:
@@ -337,15 +378,20 @@ def _degree_entries() -> Iterator[_Entry]:
                 f'<text x="{x + 16:.1f}" y="{y + 4:.1f}" font-size="11.5" font-weight="700" fill="{look.ink}" '
                 f'text-anchor="middle">{look.letter}</text>'
             )
-            return _area(look, swatch, radius=5) + letter
+            return area(look, swatch, radius=5) + letter
 
         yield sample, f"{look.name}: {look.sentence}"
 
 
-def _sign_entries(process_map: ProcessMap, *, is_measured: bool) -> Iterator[_Entry]:
+def _sign_entries(process_map: ProcessMap, *, is_measured: bool) -> Iterator[Entry]:
     yield _sample_sign, "in the disc: the degree as people declare it."
     if is_measured:
         yield _sample_square, "in the square: the degree as the ledger shows it; \u2260 where the two differ."
+    yield from line_entries(process_map)
+
+
+def line_entries(process_map: ProcessMap) -> Iterator[Entry]:
+    """Give the entries of the legend that say what each kind of line on a map means."""
     kinds = {("data" if edge.kind == "data" else "loop" if edge.loop else "control") for edge in process_map.edges}
     texts = {
         "control": (_CONTROL, "", "solid line: what follows."),
@@ -368,19 +414,19 @@ def _sign_entries(process_map: ProcessMap, *, is_measured: bool) -> Iterator[_En
 
 
 def _sample_sign(x: float, y: float) -> str:
-    return _sign(DEGREES["automated"], x + 16, y)
+    return sign(DEGREES["automated"], x + 16, y)
 
 
 def _sample_square(x: float, y: float) -> str:
     look = DEGREES["automated"]
     square = Box(x=x + 7, y=y - 9, width=18, height=18)
     return (
-        _rect(square, fill=look.fill, more=f' rx="3" stroke="{look.ink}" stroke-width="1.2"')
+        rect(square, fill=look.fill, more=f' rx="3" stroke="{look.ink}" stroke-width="1.2"')
         + f'<text x="{x + 16:.1f}" y="{y + 4:.1f}" font-size="11" font-weight="700" text-anchor="middle">A</text>'
     )
 
 
-def _role_entries(process_map: ProcessMap) -> Iterator[_Entry]:
+def _role_entries(process_map: ProcessMap) -> Iterator[Entry]:
     used = {role for node in process_map.nodes for role in node.roles}
     for role, letters in ROLES.items():
         if role in used:
@@ -388,7 +434,7 @@ def _role_entries(process_map: ProcessMap) -> Iterator[_Entry]:
             def sample(x: float, y: float, letters: str = letters) -> str:
                 chip = Box(x=x + 5, y=y - 8, width=22, height=16)
                 return (
-                    _rect(chip, fill=PAPER, more=f' rx="4" stroke="{SOFT}" stroke-width="0.8"')
+                    rect(chip, fill=PAPER, more=f' rx="4" stroke="{SOFT}" stroke-width="0.8"')
                     + f'<text x="{x + 16:.1f}" y="{y + 3.5:.1f}" font-size="{_CHIP_SIZE}" font-weight="600" '
                     f'text-anchor="middle">{letters}</text>'
                 )

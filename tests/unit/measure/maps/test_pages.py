@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ratchet.measure.maps.pages import to_html
+from ratchet.measure.maps.pages import difference_to_html, to_html
 from tests.maps import node, process_map
 from tests.unit.measure.maps.drawn import MAP, NASTY, SEEN
 
@@ -88,3 +88,27 @@ def test_the_printed_page_is_turned_where_the_map_is_wide() -> None:
     assert "size: A4 portrait" in to_html(high)
     very_high = process_map(*(node(f"n{n}", f"Phase {n}") for n in range(30)))
     assert "break-inside: avoid; }\n  .picture svg" not in to_html(very_high)
+
+
+def test_a_picture_is_as_wide_as_the_page_and_scrolls_no_way_but_sideways() -> None:
+    """Down to a share of its size; a map of hundreds of processes is wider than any page."""
+    small = to_html(MAP)
+    many = to_html(process_map(*(node(f"n{number}") for number in range(200))))
+    for page in (small, many):
+        assert "max-height: 92vh" not in page
+        assert ".picture svg { display: block; width: 100%; height: auto;" in page
+    assert ".hint { display: none" in small
+    assert ".hint { display: block" in many
+
+
+def test_two_maps_are_one_page_of_what_changes() -> None:
+    """Complete in words, with whatever is in the names escaped."""
+    before = process_map(node("train", degree="absent", benefit="Less work.", name=NASTY), node("old"))
+    after = process_map(node("train", degree="non-repeatable", name=NASTY), node("new"), kind="target")
+    page = Reader(difference_to_html(before, after))
+    words = " ".join(page.words.split())
+    assert not {"script", "link", "img", "iframe", "form"} & page.tags
+    assert f"{NASTY} Design \u2013 absent N non-repeatable +2" in words.replace("Build", "Design")
+    assert "old" in words
+    assert words.count("taken off") >= 2
+    assert "To mind" in words
