@@ -52,7 +52,8 @@ def values_of(text: str) -> dict[str, Any]:
         raise NotToml(problem, line=0) from error
     except ValueError as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        raise NotToml(str(error), line=int(found[1]) if found else 0) from error
+        problem = str(error) if isinstance(error, tomllib.TOMLDecodeError) else "a number has too many digits"
+        raise NotToml(problem, line=int(found[1]) if found else 0) from error
 
 
 # ---- where values stand
@@ -386,6 +387,9 @@ class Table:
         if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
             self.refuse(key, f"is {shown(value)}.", f'Write a list of texts: {key} = ["..."]')
         for index, one in enumerate(value):
+            if len(one) > MAX_TEXT:
+                problem = f"has {len(one):,} characters in one text; at most {MAX_TEXT:,} are kept."
+                self.refuse(key, problem, "Shorten it.", index=index)
             if problem := unprintable(one):
                 self.refuse(key, problem, "Take it out.", index=index)
         return tuple(one.strip() for one in value)

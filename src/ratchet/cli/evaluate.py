@@ -13,6 +13,7 @@ import click
 from ratchet.cli.answering import answer_file, answer_in_terminal, answer_one, print_gone, print_missing, respondent_of
 from ratchet.cli.bookkeeping import DEFAULT_FOLDER, known_of, note_recorded, path_of, project_around, record
 from ratchet.cli.groups import Group
+from ratchet.cli.outputs import make_folder, write_output
 from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def init_command(
     answers: str,
 ) -> None:
     """Write a folder with an evaluation: its definition, questionnaires and a file for answers."""
-    from ratchet.measure.evaluations import folders
+    from ratchet.measure.evaluations import folders, processes
     from ratchet.measure.evaluations.questionnaires import SHIPPED
     from ratchet.store.artifacts import write_durably
 
@@ -93,8 +94,13 @@ def init_command(
     if len(set(chosen)) < len(chosen):
         raise click.UsageError("--groups names one twice.")
     asked, sources = folders.sources_of(chosen)
-    maps = {"target_map": target_map, "current_map": current_map}
+    maps = {
+        key: path.read_bytes()
+        for key, path in (("target_map", target_map), ("current_map", current_map))
+        if path is not None and processes.parse(path.read_bytes(), where=str(path))
+    }
     target = Path(folder_name)
+    make_folder(target.parent)
     folders.create(
         target,
         title=title,
@@ -102,7 +108,7 @@ def init_command(
         candidates=_candidates(candidates),
         asked=asked,
         sources=sources,
-        maps={key: path.read_bytes() for key, path in maps.items() if path is not None},
+        maps=maps,
         answers_file=f"answers.{answers}",
         write=write_durably,
     )
@@ -259,7 +265,6 @@ def sheet_command(session: Session, *, place: str, respondent: str, candidate: s
     """Write a respondent's questions as a sheet (CSV), to be filled in and read with `answer --file`."""
     from ratchet.cli import console
     from ratchet.measure.evaluations import candidates, evaluation, sheets
-    from ratchet.store.artifacts import write_durably
 
     found = evaluation.read(path_of(place))
     one = respondent_of(found, "", respondent)
@@ -268,7 +273,7 @@ def sheet_command(session: Session, *, place: str, respondent: str, candidate: s
     if out is None:
         click.echo(content.decode("utf-8-sig"), nl=False)
         return
-    write_durably(out, content)
+    write_output(out, content)
     if session.as_json:
         console.print_json({"file": str(out), "respondent": one.name})
     else:
@@ -337,14 +342,13 @@ def compare_command(session: Session, *, place: str, outs: tuple[Path, ...]) -> 
     from ratchet.cli import console
     from ratchet.measure.evaluations import evaluation
     from ratchet.measure.evaluations.comparison import compare
-    from ratchet.store.artifacts import write_durably
 
     for out in outs:
         if out.suffix.lower() not in _FORMS:
             raise click.UsageError(f"'{out}' is none of: {', '.join(_FORMS)}.")
     found = compare(evaluation.read(path_of(place)))
     for out in outs:
-        write_durably(out, _exported(found, out.suffix.lower()))
+        write_output(out, _exported(found, out.suffix.lower()))
     if session.as_json:
         console.print_json({**_as_json(found), "files": [str(out) for out in outs]})
     elif outs:

@@ -186,3 +186,40 @@ def test_answers_never_count_towards_a_level(call: Call, project: Path) -> None:
     assert [level["is_met"] for level in after["levels"]] == [level["is_met"] for level in before["levels"]]
     assert (project / "evaluation").is_dir()
     assert after["profile"].keys() == before["profile"].keys()
+
+
+def test_what_cannot_be_read_again_is_never_written(call: Call, begun: Path) -> None:
+    """A conclusion and an answer with a character that cannot be shown; the folder stays as it was."""
+    for broken in (
+        ("conclude", "--choice", "Alpha", "--reason", "clear\x1b[2J"),
+        ("conclude", "--choice", "Alpha", "--reason", "x" * 10_001),
+        ("answer", *SECRETS, "red", "--text", "\x1b[31m"),
+    ):
+        before = {path.name: path.read_bytes() for path in begun.iterdir() if path.is_file()}
+        refused = call("evaluate", *broken)
+        assert (refused.code, refused.out) == (1, "")
+        assert {path.name: path.read_bytes() for path in begun.iterdir() if path.is_file()} == before
+    assert call("evaluate", "compare").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("compare", "--out", "none/a.html"), "There is no folder none to write a.html into"),
+        (("sheet", "--respondent", "legal-counsel-1", "--out", "none/a.csv"), "mkdir -p none"),
+        (("init", "broken.toml/new"), "Cannot make the folder broken.toml"),
+        (("init", "new", "--target-map", "broken.toml"), "broken.toml:2: is not TOML"),
+        (("init", "new", "--title", "a\nb"), "new/evaluation.toml:5: 'title' goes over several lines"),
+        (("init", "new", "--candidates", "=own"), "'' is empty."),
+    ],
+)
+def test_files_that_cannot_be_read_or_written_are_told(
+    call: Call, begun: Path, arguments: tuple[str, ...], says: str
+) -> None:
+    """In one line that names what the user named, and with nothing left behind."""
+    (begun.parent / "broken.toml").write_text("a = 1\nb = \n")
+    refused = call("evaluate", *arguments)
+    assert refused.code in (1, 2)
+    assert says in " ".join(refused.err.split())
+    assert "fault of Ratchet" not in refused.err
+    assert sorted(path.name for path in begun.parent.iterdir()) == ["broken.toml", "evaluation"]

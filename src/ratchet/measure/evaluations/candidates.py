@@ -80,7 +80,9 @@ def _candidate(table: Table) -> Candidate:
 
 def refused_name(name: str) -> str:
     """Return why a name cannot be a candidate's; ``""`` where it can."""
-    if not name.strip() or len(name) > _MAX_NAME or any(letter in name for letter in "\n\r,"):
+    if not name.strip():
+        return "is empty."
+    if len(name) > _MAX_NAME or any(letter in name for letter in "\n\r,"):
         return f"is {name[:_MAX_NAME]!r}."
     return "would stand for no choice at all." if name.lower() == NO_CHOICE else ""
 

@@ -28,6 +28,7 @@ CONCLUSION = "conclusion.toml"
 _TOP = ("evaluation", "candidate", "respondent")
 _EVALUATION = ("id", "title", "period", "groups", "target_map", "current_map")
 _RESPONDENT = ("name", "groups")
+_LONGEST_PATH = 200
 # A day has begun somewhere 14 hours before it does at Greenwich, and is over everywhere 12 hours after.
 _FIRST_ZONE, _LAST_ZONE = timedelta(hours=14), timedelta(hours=-12)
 
@@ -175,7 +176,7 @@ class _Reading:
         by_group = {one.group: one for one in asked}
         return Evaluation(
             id=_identity(head),
-            title=head.text("title"),
+            title=head.line("title"),
             period=_period(head),
             candidates=found,
             respondents=respondents,
@@ -220,7 +221,7 @@ class _Reading:
         return read
 
     def map_of(self, table: Table, key: str) -> Processes | None:
-        name = table.text(key, default="")
+        name = table.line(key, default="", longest=_LONGEST_PATH)
         if not name:
             return None
         if not (self.folder / name).is_file():

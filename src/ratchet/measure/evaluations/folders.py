@@ -17,6 +17,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from ratchet import clock
+from ratchet.errors import ConfigInvalid
 from ratchet.measure.evaluations import answers, comparison, conclusions, evaluation, questionnaires
 from ratchet.measure.evaluations.answers import Answer
 from ratchet.measure.evaluations.candidates import NO_CHOICE, Candidate, find
@@ -106,7 +107,8 @@ class Folder:
         Raises:
             EvaluationConcluded: There is one already.
             UnknownName: No candidate has that name.
-            ChoiceDisqualified: A red answer to a must rules it out. In each case nothing was written.
+            ChoiceDisqualified: A red answer to a must rules it out.
+            ConfigInvalid: A reason or a name cannot be shown, or is too long. In each case nothing was written.
         """
         with self._alone():
             found = self.read()
@@ -129,7 +131,10 @@ class Folder:
                 missing=tuple(one.respondent for one in numbers.missing),
                 disqualified=tuple(one.candidate.name for one in numbers.candidates if one.is_disqualified),
             )
-            self._write(self.path / evaluation.CONCLUSION, conclusions.to_toml(made))
+            content = conclusions.to_toml(made)
+            # It is written once: a conclusion that could not be read again would close the folder for good.
+            conclusions.parse(content, where="the conclusion")
+            self._write(self.path / evaluation.CONCLUSION, content)
             return self.read(), made
 
     @contextmanager
@@ -225,6 +230,7 @@ def create(
 
     Raises:
         EvaluationExists: There is something at the target.
+        ConfigInvalid: What is asked for makes no evaluation.
     """
     if target.exists():
         raise EvaluationExists(folder=str(target))
@@ -252,6 +258,10 @@ def create(
             write(temporary / file, content)
         evaluation.read(temporary)
         temporary.rename(target)
+    except ConfigInvalid as error:
+        rmtree(temporary, ignore_errors=True)
+        place = error.where.replace(str(temporary), str(target))
+        raise ConfigInvalid(place, error.problem, error.remedy) from error
     except BaseException:
         rmtree(temporary, ignore_errors=True)
         raise
