@@ -29,15 +29,19 @@ def budget_command(session: Session) -> None:
     """
     from ratchet.cli import console
     from ratchet.measure.kpis.budgets import METHOD
+    from ratchet.measuring import Measuring
 
     with session.workspace() as workspace:
         standings = workspace.spending.standings()
         currency = workspace.config.prices.currency
+        has_prices = bool(workspace.config.prices.item)
+        known = set(Measuring(workspace).pipelines())
     if session.as_json:
         budgets = [msgspec.to_builtins(one) | {"state": _state(one)} for one in standings]
         console.print_json({"currency": currency, "forecast_method": METHOD, "budgets": budgets})
     elif standings:
         _print(standings, currency)
+        _print_doubts(standings, has_prices=has_prices, known=known)
     else:
         console.say("No budgets. Add one to ratchet.toml:\n")
         console.say('[[budget]]\nscope = "pipeline"\nname = "PIPELINE"\namount_month = 100.0\nthen = "warn"')
@@ -72,6 +76,25 @@ def _print(standings: "list[Standing]", currency: str) -> None:
         console.say("")
     for one in passed:
         console.say(Text(f"{one.scope} {one.name} was passed by: ratchet events {one.crossed_by}", style="dim"))
+
+
+def _print_doubts(standings: "list[Standing]", *, has_prices: bool, known: set[str]) -> None:
+    """Say why nothing may be spent although work was done."""
+    from ratchet.cli import console
+
+    doubts = [
+        f"No pipeline is named {one.name} yet, so nothing counts towards its budget."
+        for one in standings
+        if one.scope == "pipeline" and one.name not in known
+    ]
+    if not has_prices:
+        doubts.append(
+            "ratchet.toml has no [[prices.item]]: what runs use costs nothing here. What has no price: ratchet kpi cost"
+        )
+    if doubts:
+        console.say("")
+    for doubt in doubts:
+        console.say(doubt)
 
 
 def _bar(standing: "Standing") -> "Text":

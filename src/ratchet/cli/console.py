@@ -66,10 +66,15 @@ def say(part: "RenderableType", *, is_whole: bool = False) -> None:
     """Print a line, or something that rich can draw, on stdout.
 
     Args:
-        part: What to print.
+        part: What to print; where an indented line is wrapped, the rest of it is indented as far.
         is_whole: Leave long lines as they are: they are to be copied.
     """
     console = stdout()
+    if isinstance(part, str) and part.startswith(" ") and "\n" not in part and not is_whole:
+        from rich.padding import Padding
+
+        line = part.lstrip(" ")
+        part = Padding(line, (0, 0, 0, len(part) - len(line)), expand=False)
     if console.is_terminal:
         console.print(part, soft_wrap=is_whole)
         return

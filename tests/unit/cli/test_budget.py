@@ -42,6 +42,25 @@ def spent(project: Path) -> Path:
     return project
 
 
+def test_a_budget_that_nothing_counts_towards_is_told_of(project: Path, call: Call) -> None:
+    """Zero is no good news where there is no such pipeline, or no price."""
+    path = project / "ratchet.toml"
+    budget = '\n[[budget]]\nscope = "pipeline"\nname = "retruns"\namount_month = 100.0\n'
+    path.write_text(path.read_text() + budget)
+    answer = call("budget")
+    assert answer.code == 0
+    words = " ".join(answer.out.split())
+    assert "No pipeline is named retruns yet" in words
+    assert "has no [[prices.item]]" in words
+
+
+@pytest.mark.usefixtures("spent")
+def test_a_budget_with_prices_raises_no_doubts(call: Call) -> None:
+    """Where a pipeline is known and something has a price, nothing is said beside the table."""
+    answer = call("budget")
+    assert "[[prices.item]]" not in answer.out
+
+
 @pytest.mark.usefixtures("spent")
 def test_budgets_are_a_table_with_bars(call: Call) -> None:
     """Spent, forecast and limit; the state stands there as a word, and what passed a budget can be looked at."""

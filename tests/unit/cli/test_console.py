@@ -99,3 +99,15 @@ def test_progress_is_silent_where_nobody_watches(capsys: pytest.CaptureFixture[s
         shown.show("still working")
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+def test_an_indented_line_is_wrapped_as_far_in(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second line of what stands under something else does not fall out of it."""
+    monkeypatch.setenv("COLUMNS", "20")
+    console.stdout.cache_clear()
+    console.say("  rule 'train' has never fired yet")
+    console.say("  rule 'train' has never fired yet", is_whole=True)
+    console.stdout.cache_clear()
+    assert capsys.readouterr().out == "  rule 'train' has\n  never fired yet\n  rule 'train' has never fired yet\n"
