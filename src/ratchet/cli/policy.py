@@ -131,6 +131,8 @@ def try_command(session: Session, *, file: Path, beside: str) -> None:
 
     with session.workspace() as workspace:
         tried, present = policies.load(file), workspace.policy(beside)
+        # A copy of a shipped policy that has kept its name is told apart by its file.
+        name_tried = tried.name if tried.name != present.name else file.name
         measuring = Measuring(workspace)
         now = {one.pipeline: one for one in measuring.standings(present)}
         then = {one.pipeline: one for one in measuring.standings(tried)}
@@ -139,17 +141,17 @@ def try_command(session: Session, *, file: Path, beside: str) -> None:
                 {
                     "pipeline": name,
                     present.name: one.label,
-                    tried.name: then[name].label,
+                    name_tried: then[name].label,
                     "blocked": blocked_text(then[name]),
                 }
                 for name, one in now.items()
             ]
-            console.print_json({"beside": present.name, "tried": tried.name, "pipelines": values})
+            console.print_json({"beside": present.name, "tried": name_tried, "pipelines": values})
             return
         if not now:
             console.say("No pipelines yet: run one, and it is known. ratchet run PIPELINE")
             return
-        made = console.table("PIPELINE", present.name.upper(), tried.name.upper(), "WHAT BLOCKS THE NEXT THERE")
+        made = console.table("PIPELINE", present.name.upper(), name_tried.upper(), "WHAT BLOCKS THE NEXT THERE")
         for name, one in now.items():
             made.add_row(name, level_text(one, present), level_text(then[name], tried), blocked_text(then[name]))
         console.say(made)

@@ -75,6 +75,15 @@ def test_trying_shows_both_levels_and_changes_nothing(call: Call, project: Path,
     assert (project / "ratchet.toml").read_text() == before
 
 
+def test_a_copy_that_kept_its_name_is_told_apart(call: Call, project: Path) -> None:
+    """A policy of the same name as the present one is called by its file, so that neither level is lost."""
+    path = project / "strict-copy.toml"
+    path.write_text(call("policy", "show", "strict").out)
+    assert "STRICT-COPY.TOML" in call("policy", "try", str(path), "--beside", "strict").out
+    (row,) = json.loads(call("policy", "try", str(path), "--json", "--beside", "strict").out)["pipelines"]
+    assert row["strict"] == row["strict-copy.toml"]
+
+
 def test_a_published_policy_is_in_force(call: Call, own: Path) -> None:
     """Afterwards levels can be asked for by it, and the ledger has its digest."""
     answer = call("policy", "publish", str(own))
