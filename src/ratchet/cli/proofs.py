@@ -106,7 +106,13 @@ def _read_held(paths: tuple[Path, ...]) -> "list[Held]":
     from ratchet.store.anchors import split_notes
     from ratchet.store.verification import Held
 
-    return [Held(where=str(path), note=note) for path in paths for note in split_notes(_text(path), where=str(path))]
+    kept = []
+    for path in paths:
+        found = split_notes(_text(path), where=str(path))
+        if not found:
+            raise Refused(f"{path} holds no checkpoint, so there is nothing to compare with. Name the file you kept.")
+        kept += [Held(where=str(path), note=note) for note in found]
+    return kept
 
 
 def _text(path: Path) -> str:

@@ -56,7 +56,10 @@ class Server:
     """
 
     def __init__(self, address: str) -> None:
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             remedy = "Write it as http://127.0.0.1:5000: the address of a tracking server."
             raise SourceUnreachable(address=address, problem="it is no address of a server", remedy=remedy)

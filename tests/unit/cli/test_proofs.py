@@ -132,6 +132,7 @@ def test_consistency_with_another_history_is_refused(call: Call, kept: Path, pro
         (["prove", "1", "--output", "nowhere/proof"], "No such file"),
         (["export", "--output", "nowhere/export"], "No such file"),
         (["verify", "--checkpoint", "picture"], "picture is no text"),
+        (["verify", "--checkpoint", "empty"], "holds no checkpoint"),
         (["verify", "--key", "picture"], "picture is no text"),
         (["verify-proof", "picture", "--key", "picture"], "picture is no text"),
         (["consistency", "picture"], "No checkpoint"),
@@ -139,6 +140,7 @@ def test_consistency_with_another_history_is_refused(call: Call, kept: Path, pro
 )
 def test_what_cannot_be_done_is_said(call: Call, arguments: list[str], said: str) -> None:
     """A wrong name, a missing checkpoint, a missing key and a file of another kind are one line each."""
+    Path("empty").touch()
     Path("picture").write_bytes(b"\x89PNG\xff\xfe")
     answer = call("ledger", *arguments)
     assert answer.code in (1, 2)

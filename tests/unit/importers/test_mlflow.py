@@ -255,7 +255,9 @@ def test_a_server_that_is_down(desk: Desk) -> None:
         server.get("experiments/search")
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://host/x", "localhost:5000", "", "http://"])
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "ftp://host/x", "localhost:5000", "", "http://", "http://[::1"]
+)
 def test_an_address_that_is_none(address: str) -> None:
     """Only servers are asked."""
     with pytest.raises(SourceUnreachable, match="no address of a server"):
