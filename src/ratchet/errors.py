@@ -232,8 +232,8 @@ class CheckpointInvalid(RatchetError):
     where: str
     problem: str
     template: ClassVar[str] = (
-        "{where} is no valid checkpoint: {problem}. Give it whole and as it was printed; a file that was damaged may be "
-        "moved away, because the ledger keeps its checkpoints, too."
+        "{where} is no valid checkpoint: {problem}. Give it whole and as it was printed; a file that was damaged may "
+        "be moved away, because the ledger keeps its checkpoints, too."
     )
 
 
