@@ -144,9 +144,9 @@ class Desk:
         history.fold(self.ledger.read())
         return history
 
-    def level(self, pipeline: str) -> LevelReport:
-        """Return the level of a pipeline."""
-        return measure_level(self.history(), pipeline, policies.shipped("standard"))
+    def level(self, pipeline: str, *, as_of: datetime | None = None) -> LevelReport:
+        """Return the level of a pipeline, now or at a moment."""
+        return measure_level(self.history(), pipeline, policies.shipped("standard"), as_of=as_of)
 
 
 @contextmanager
