@@ -270,7 +270,9 @@ def put(content: bytes, changed: Sequence[Answer], *, where: str, names: Names) 
     if where.lower().endswith(".csv"):
         kept = [replaced.pop(answer.key, answer) for answer in present]
         return to_csv([*kept, *replaced.values()])
-    return _put_toml(content, present, replaced, where=where)
+    made = _put_toml(content, present, replaced, where=where)
+    is_of_windows = 2 * content.count(b"\r\n") > content.count(b"\n")
+    return made.replace(b"\n", b"\r\n") if is_of_windows else made
 
 
 def _put_toml(content: bytes, present: list[Answer], replaced: dict[Key, Answer], *, where: str) -> bytes:

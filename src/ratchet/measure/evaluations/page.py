@@ -12,6 +12,7 @@ from markupsafe import Markup
 from ratchet.measure.evaluations import drawing, wording
 from ratchet.measure.evaluations.comparison import Comparison
 from ratchet.measure.evaluations.sentiments import Sentiment
+from ratchet.measure.maps.svg import picture_width
 
 _TEMPLATE = "page.html"
 
@@ -22,6 +23,7 @@ def to_html(comparison: Comparison) -> str:
     environment.filters["dots"] = _dots
     source = resources.files("ratchet.measure.evaluations").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     found = comparison.evaluation
+    picture = drawing.to_svg(comparison)
     return environment.from_string(source).render(
         comparison=comparison,
         evaluation=found,
@@ -31,7 +33,8 @@ def to_html(comparison: Comparison) -> str:
         remarks=wording.remarks(comparison),
         sentiments=list(Sentiment),
         # Of our own making, and escaped there.
-        picture=Markup(drawing.to_svg(comparison)),  # noqa: S704, all text in it is escaped where it is drawn
+        picture=Markup(picture),  # noqa: S704, all text in it is escaped where it is drawn
+        width=picture_width(picture),
         degrees=drawing.legend_words(),
         given={
             (asked.group, item.id): [one for one in found.given if (one.group, one.item) == (asked.group, item.id)]

@@ -107,9 +107,9 @@ def compose(
 
 def picture_width(picture: str) -> int:
     """Return how wide a picture is by itself, in pixels."""
-    found = re.search(r'<svg [^>]*?width="(\d+)"', picture)
+    found = re.search(r'<svg [^>]*?\bwidth="([\d.]+)"', picture)
     assert found is not None, "a picture begins with its size"
-    return int(found[1])
+    return round(float(found[1]))
 
 
 def degree_summary(process_map: ProcessMap) -> str:

@@ -201,6 +201,17 @@ def test_a_comment_above_the_next_answer_stays_with_it() -> None:
     assert 'text = "longer"\n\n# about the next\n[[answer]]' in after
 
 
+def test_a_file_keeps_its_line_ends() -> None:
+    """Those of Windows stay, also around what is new; what stands there reads as before."""
+    before = ANSWERS.replace("\n", "\r\n").encode()
+    after = put(before, [answer(item="new", text="a\nb")], where="a.toml", names=NAMES)
+    assert after.count(b"\r\n") == after.count(b"\n")
+    assert after.startswith(before.rstrip())
+    was = [one.values() for one in read(before, where="a.toml", names=NAMES)]
+    now = [one.values() for one in read(after, where="a.toml", names=NAMES)]
+    assert now == [*was, answer(item="new", text="a\nb").values()]
+
+
 def test_a_file_without_blocks_can_be_changed() -> None:
     """Answers that stand in one list are read, and written as blocks."""
     names = b'candidate = "Alpha", group = "builders", item = "gate", respondent = "builder-1"'

@@ -105,3 +105,11 @@ def test_what_is_gone_and_what_was_concluded_is_said(place: Path, change: Change
     assert "it &lt;is&gt; better" in text
     assert "no longer those of the conclusion" in text
     assert "builders/local, Alpha, builder-1" in text
+
+
+def test_the_picture_is_as_wide_as_the_page(compared: Comparison) -> None:
+    """It is scaled, within the sizes at which it can be read."""
+    made = to_html(compared)
+    assert ".box svg { display: block; width: 100%; height: auto;" in made
+    low, high = map(int, re.findall(r"m(?:in|ax)-width: (\d+)px; ", made.partition(".box svg {")[2].partition("}")[0]))
+    assert 1.7 < high / low < 1.9
