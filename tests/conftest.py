@@ -1,6 +1,7 @@
 """What all tests share: the environment of the processes that they start, and databases to work on."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def _importable_from_processes() -> Iterator[None]:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
         patch.delenv("RATCHET_CLOCK", raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible_processes() -> None:
+    """Let Ctrl-C reach the processes that tests start, also where a shell put the tests into the background.
+
+    Such a shell lets its jobs ignore the signal, and whoever they start inherits that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
