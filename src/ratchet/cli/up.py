@@ -48,15 +48,24 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
             workspace.start()
             listener = listen(host, port)
             shown.show("reading the project")
+            # What changes after this look is taken in by a beat, however long the start takes.
+            files = ProjectFiles(workspace.project)
+            workspace.reload()
             workspace.sync()
             shown.show("waiting for the endpoint")
             endpoint = workspace.endpoint_address()
-        _serve(session, workspace, listener, endpoint=endpoint, names=(*names, host))
+        _serve(session, workspace, listener, files=files, endpoint=endpoint, names=(*names, host))
         note("Stopping; what is under way goes on at the next start.")
 
 
 def _serve(
-    session: Session, workspace: "Workspace", listener: socket.socket, *, endpoint: str, names: tuple[str, ...]
+    session: Session,
+    workspace: "Workspace",
+    listener: socket.socket,
+    *,
+    files: "ProjectFiles",
+    endpoint: str,
+    names: tuple[str, ...],
 ) -> None:
     from ratchet.web.app import create_app
     from ratchet.web.auth import LOOPBACK, login_link
@@ -65,7 +74,7 @@ def _serve(
     app = create_app(workspace, hosts=(*LOOPBACK, *names))
     server = make_server(app)
     stop = threading.Event()
-    beat = threading.Thread(target=_beat, args=(workspace, stop), name="heartbeat")
+    beat = threading.Thread(target=_beat, args=(workspace, files, stop), name="heartbeat")
     address = address_of(listener)
     with _stopped_by_signals(server):
         beat.start()
@@ -123,11 +132,10 @@ def _announce(session: Session, workspace: "Workspace", *, address: str, login: 
 # ---- what is done each second
 
 
-def _beat(workspace: "Workspace", stop: threading.Event) -> None:
+def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) -> None:
     from ratchet.errors import RatchetError
     from ratchet.workspace import HEARTBEAT_SECONDS
 
-    files = ProjectFiles(workspace.project)
     complaint = ""
     while not stop.is_set():
         try:
