@@ -6,10 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.servers import PostgresMissing, PostgresServer
 
 ROOT = Path(__file__).parent.parent
+# What somebody's shell may hold that colours output, names another repository, or changes how processes start.
+MEDDLING = (
+    *("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "PYTHONWARNINGS", "PYTHONOPTIMIZE"),
+    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "RATCHET_CLOCK", "RATCHET_FAULT", "RATCHET_TOKEN"),
+    *("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+)
+# No proxy stands between the tests and the servers that they start.
+OURS = "127.0.0.1,localhost"
+
+# No example is too slow: no test asserts how long anything takes.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,7 +30,10 @@ def _importable_from_processes() -> Iterator[None]:
     """Let the processes that tests start import the package and the tests, wherever they start."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "src"), str(ROOT)]))
-        patch.delenv("RATCHET_CLOCK", raising=False)
+        for name in MEDDLING:
+            patch.delenv(name, raising=False)
+        for name in ("NO_PROXY", "no_proxy"):
+            patch.setenv(name, ",".join(filter(None, [os.environ.get(name), OURS])))
         yield
 
 

@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ import psycopg
 from ratchet import clock
 
 ROLE = "ratchet"
-START_SECONDS = 30
+START_SECONDS = 120
+STOP_SECONDS = 60
 # Nothing of a test's database has to outlive a power failure.
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200")
 
@@ -67,7 +69,7 @@ class PostgresServer:
         assert self._process is not None, "only a started server ends"
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -103,7 +105,9 @@ class PostgresServer:
             try:
                 return self._execute("SELECT 1")
             except psycopg.OperationalError:
-                if clock.monotonic() > deadline:
+                assert self._process is not None, "only a started server is waited for"
+                if clock.monotonic() > deadline or self._process.poll() is not None:
+                    sys.stderr.write((self._folder / "server.log").read_text())
                     raise
                 clock.sleep(0.05)
 

@@ -48,10 +48,11 @@ def dies_between_steps(child: Child, spec: Spec) -> Any:
 
 
 def hangs(child: Child, spec: Spec) -> Any:
-    """Tell the process ids and wait for ever, in a step or between two."""
+    """Tell the process ids and wait for ever, in a step or between two; a file says that the waiting has begun."""
     (Path(spec["folder"]) / "pids").write_text(f"{os.getpid()} {os.getppid()}\n")
 
     def wait() -> None:
+        (Path(spec["folder"]) / "hanging").touch()
         while True:
             clock.sleep(0.05)
 
@@ -59,12 +60,13 @@ def hangs(child: Child, spec: Spec) -> Any:
 
 
 def grows(child: Child, spec: Spec) -> Any:
-    """Take memory without end."""
+    """Take more memory than a test allows, and keep it: a parent that is slow to look must not cost the machine all."""
     taken: list[bytearray] = []
 
     def grow() -> None:
         while True:
-            taken.append(bytearray(os.urandom(1 << 20) * 20))
+            if len(taken) < 25:
+                taken.append(bytearray(os.urandom(1 << 20) * 20))
             clock.sleep(0.02)
 
     return child.step({"name": "growing"}, grow)

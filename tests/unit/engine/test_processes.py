@@ -12,7 +12,7 @@ import pytest
 from ratchet.engine import processes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.errors import WorkspaceInUse
-from tests.waiting import is_alive, until
+from tests.waiting import is_alive, next_line, until
 
 HOLD = """
 import sys
@@ -61,9 +61,8 @@ def test_second_executor_is_refused(lock: Path) -> None:
 
 def test_killed_holder_leaves_no_lock(lock: Path) -> None:
     """A holder that is killed holds nothing any more, and its pid was in the message."""
-    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True)
+    next_line(holder.stdout, "the lock to be held", containing="held")
     assert is_locked(lock)
     with pytest.raises(WorkspaceInUse, match=f"kill {holder.pid}"):
         WorkspaceLock(lock)
@@ -75,9 +74,8 @@ def test_killed_holder_leaves_no_lock(lock: Path) -> None:
 def test_lock_is_not_inherited(lock: Path) -> None:
     """A process started by the holder does not keep the lock when the holder lets go."""
     held = WorkspaceLock(lock)
-    child = subprocess.Popen([sys.executable, "-c", STUBBORN], close_fds=False, stdout=subprocess.PIPE)
-    assert child.stdout is not None
-    assert child.stdout.readline() == b"ready\n"
+    child = subprocess.Popen([sys.executable, "-c", STUBBORN], close_fds=False, stdout=subprocess.PIPE, text=True)
+    next_line(child.stdout, "the child to be ready", containing="ready")
     held.release()
     assert not is_locked(lock)
     child.kill()
@@ -121,8 +119,8 @@ def test_dead_process_is_started_again(supervisor: Supervisor, tmp_path: Path) -
     until(supervisor.pids, "the first start")
     first = supervisor.pids()["p"]
     os.kill(first, signal.SIGKILL)
-    until(lambda: supervisor.pids().get("p", first) != first, "the second start")
-    assert watched.starts == 2
+    until(lambda: watched.starts == 2, "the second start")
+    assert supervisor.pids()["p"] != first
     assert watched.pause == 2 * processes._FIRST_PAUSE_SECONDS
 
 
