@@ -175,6 +175,7 @@ def _as_json(measuring: "Measuring", report: "LevelReport", policy: "Policy") ->
     values: dict[str, Any] = msgspec.to_builtins(report)
     more = {
         "label": report.label,
+        "is_insufficient": report.is_insufficient,
         "rubber_stamp_share": report.rubber_stamp_share,
         "three_levels": msgspec.to_builtins(measuring.three_levels(report, policy)),
         "next_step": msgspec.to_builtins(measuring.step(report, policy)),
@@ -199,9 +200,13 @@ def _print_overview(standings: "list[Standing]", policy: "Policy") -> None:
 
 
 def level_text(standing: "Standing", policy: "Policy") -> "RenderableType":
-    """Return a level in the colour that its policy gives it."""
+    """Return a level in the colour that its policy gives it, or that there is too little evidence for one."""
     from rich.text import Text
 
+    from ratchet.cli.level_details import TOO_LITTLE
+
+    if standing.is_insufficient:
+        return Text(TOO_LITTLE, style="dim")
     return Text(f"{standing.label} {standing.name}", style=policy.level(standing.level).colour)
 
 
@@ -223,7 +228,9 @@ def _print_report(measuring: "Measuring", report: "LevelReport", policy: "Policy
     from ratchet.cli import console, level_details
 
     top = report.levels[-1].level.id
-    console.say(Text(f"{report.pipeline}: level {report.label} of {top}, {report.name}", style="bold"))
+    found = f"level {report.label} of {top}, {report.name}"
+    found = f"{level_details.TOO_LITTLE} for a level" if report.is_insufficient else found
+    console.say(Text(f"{report.pipeline}: {found}", style="bold"))
     console.say(Text(f"policy '{report.policy}', {report.at:%Y-%m-%d %H:%M} UTC", style="dim"))
     if report.suffix:
         console.say(Text("g: more than half of the deployments waited for a required approval.", style="dim"))
@@ -233,7 +240,8 @@ def _print_report(measuring: "Measuring", report: "LevelReport", policy: "Policy
     _print_stages(report)
     console.say("")
     _print_blocking(measuring, report)
-    level_details.print_three_levels(measuring.three_levels(report, policy), is_whole=is_explained)
+    three = measuring.three_levels(report, policy)
+    level_details.print_three_levels(three, is_whole=is_explained, is_insufficient=report.is_insufficient)
     step = measuring.step(report, policy)
     if step is not None:
         console.say(f"\nNext step: {step.sentence}")

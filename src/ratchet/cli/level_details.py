@@ -16,17 +16,19 @@ if TYPE_CHECKING:
     from ratchet.measure.policies import Policy
     from ratchet.measuring import Measuring
 
+TOO_LITTLE = "too little evidence"
 _SHOWN_FINDINGS = 2
 
 
-def print_three_levels(found: "ThreeLevels", *, is_whole: bool) -> None:
+def print_three_levels(found: "ThreeLevels", *, is_whole: bool, is_insufficient: bool) -> None:
     """Print configured, measured and declared level, and why they differ."""
     from rich.text import Text
 
     from ratchet.cli import console
 
     declared = f"{found.declared.level} (on {found.declared.at:%Y-%m-%d})" if found.declared else "nothing"
-    console.say(f"\nconfigured {found.configured}, measured {found.measured}, declared {declared}")
+    measured = TOO_LITTLE if is_insufficient else found.measured
+    console.say(f"\nconfigured: {found.configured}, measured: {measured}, declared: {declared}")
     shown = found.findings if is_whole else found.findings[:_SHOWN_FINDINGS]
     for finding in shown:
         console.say(Text(f"  {finding.sentence}", style="yellow"))
@@ -95,7 +97,8 @@ def show_sensitivity(
     made = console.table("PIPELINE", "ASKED FOR", "LEVEL", "WHAT BLOCKS THE NEXT", whole=("ASKED FOR", "LEVEL"))
     for name, levels in found.items():
         for number, one in enumerate(levels):
-            made.add_row("" if number else name, f"{one.theta:.0%}", one.label, one.explanation or "nothing")
+            level = TOO_LITTLE if one.is_insufficient else one.label
+            made.add_row("" if number else name, f"{one.theta:.0%}", level, one.explanation or "nothing")
     console.say(made)
 
 

@@ -142,6 +142,7 @@ def try_command(session: Session, *, file: Path, beside: str) -> None:
                     "pipeline": name,
                     present.name: one.label,
                     name_tried: then[name].label,
+                    "is_insufficient": {present.name: one.is_insufficient, name_tried: then[name].is_insufficient},
                     "blocked": blocked_text(then[name]),
                 }
                 for name, one in now.items()

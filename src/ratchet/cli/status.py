@@ -10,6 +10,9 @@ import click
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ratchet.measure.freshness import Freshness
     from ratchet.workspace import Workspace
 
 
@@ -42,32 +45,64 @@ def _read(workspace: "Workspace", policy: str) -> dict[str, Any]:
         "pending_jobs": workspace.runs.pending(),
         "endpoint_address": f"http://{holder.host}:{holder.port}" if holder else "",
         "policy": policy,
-        "pipelines": [_pipeline(workspace, name, policy) for name in workspace.pipelines()],
+        "pipelines": _pipelines(workspace, policy),
     }
 
 
-def _pipeline(workspace: "Workspace", name: str, policy: str) -> dict[str, Any]:
-    from ratchet.loop import registry
+def _pipelines(workspace: "Workspace", policy: str) -> list[dict[str, Any]]:
+    """Return all pipelines, those of the project first, then those of which only events are known."""
     from ratchet.measure.freshness import freshness
+    from ratchet.measuring import Measuring
 
-    report = workspace.level(name, policy=policy)
-    model = str(workspace.pipelines()[name]["model"])
+    measuring, declared = Measuring(workspace), workspace.pipelines()
+    standings = {one.pipeline: one for one in measuring.standings(workspace.policy(policy))}
+    found = []
+    for name in measuring.pipelines():
+        standing = standings[name]
+        ages = freshness(measuring.history(name), name)
+        here = declared.get(name)
+        found.append(
+            {
+                "pipeline": name,
+                "runs_here": here is not None,
+                "level": standing.label,
+                "level_name": standing.name,
+                "is_insufficient": standing.is_insufficient,
+                "data_age_days": ages.data_age_days,
+                "train_age_days": ages.train_age_days,
+                **(_here(workspace, name, str(here["model"])) if here else _elsewhere(workspace, name, ages)),
+                "alerts": [{"id": one.id, "at": one.at, **one.data} for one in workspace.alerts(name)],
+            }
+        )
+    return found
+
+
+def _here(workspace: "Workspace", name: str, model: str) -> dict[str, Any]:
+    """Return what the registry says of a pipeline of this project."""
+    from ratchet.loop import registry
+
     live = workspace.live(model)
-    ages = freshness(workspace.history(), name)
     last = next(iter(registry.runs(workspace.database, pipeline=name, limit=1)), None)
     return {
-        "pipeline": name,
-        "level": report.label,
-        "level_name": report.name,
         "model": model,
         "live_version": live.model_version if live else "",
-        "data_age_days": ages.data_age_days,
-        "train_age_days": ages.train_age_days,
         "last_run": last.id if last else "",
         "last_run_status": last.status if last else "",
         "last_run_gate": last.gate if last else "",
         "last_run_at": last.queued_at if last else None,
-        "alerts": [{"id": one.id, "at": one.at, **one.data} for one in workspace.alerts(name)],
+    }
+
+
+def _elsewhere(workspace: "Workspace", name: str, ages: "Freshness") -> dict[str, Any]:
+    """Return what events say of a pipeline that runs in another system."""
+    last = next(workspace.ledger.read(types=["run.finished"], pipeline=name, newest_first=True, limit=1), None)
+    return {
+        "model": "",
+        "live_version": ", ".join(dict.fromkeys(one.version for one in ages.versions)),
+        "last_run": str(last.data.get("run_id") or last.subject) if last else "",
+        "last_run_status": str(last.data.get("outcome") or "") if last else "",
+        "last_run_gate": "",
+        "last_run_at": last.at if last else None,
     }
 
 
@@ -95,22 +130,34 @@ def _print(found: dict[str, Any]) -> None:
 def _print_pipelines(pipelines: list[dict[str, Any]]) -> None:
     from ratchet.cli import console
 
-    made = console.table(
-        "PIPELINE", "LEVEL", "LIVE", "DATA AGE", "TRAINED", "LAST RUN", right=("DATA AGE", "TRAINED"), whole=("LEVEL",)
-    )
+    made = console.table("PIPELINE", "LEVEL", "LIVE", "DATA AGE", "TRAINED", "LAST RUN", right=("DATA AGE", "TRAINED"))
     for one in pipelines:
         outcome = one["last_run_gate"] or one["last_run_status"]
         last = f"{outcome}, {console.ago(one['last_run_at'])}" if outcome else "none yet"
         live = one["live_version"]
         made.add_row(
-            one["pipeline"],
-            one["level"],
+            _name(one),
+            _level(one),
             live.removeprefix(one["pipeline"]).removeprefix("@") or "-",
             _days(one["data_age_days"]),
             _days(one["train_age_days"]),
             last,
         )
     console.say(made)
+
+
+def _name(one: dict[str, Any]) -> "RenderableType":
+    from rich.text import Text
+
+    return Text.assemble(one["pipeline"], ("" if one["runs_here"] else "\nruns elsewhere", "dim"))
+
+
+def _level(one: dict[str, Any]) -> "RenderableType":
+    from rich.text import Text
+
+    from ratchet.cli.level_details import TOO_LITTLE
+
+    return Text(TOO_LITTLE, style="dim") if one["is_insufficient"] else Text(one["level"])
 
 
 def _days(age: float | None) -> str:

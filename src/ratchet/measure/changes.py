@@ -3,14 +3,15 @@
 Invariant: repeating a change adds nothing, whoever repeats it: the earliest of the same work is the one that counts.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
-from ratchet.measure.history import Snapshot, order, stage_of
+from ratchet.measure.history import Snapshot, moment_of, order, stage_of
 from ratchet.measure.stages import STAGES, CustomStage
 from ratchet.measure.traffic import Shift, shifts
 from ratchet.records import ActorClass, Event, Record, actor_class, digest_of
 
-__all__ = ["STAGES", "Change", "changes"]
+__all__ = ["STAGES", "Change", "changes", "left_out"]
 
 
 class Change(Record, frozen=True):
@@ -45,6 +46,58 @@ def changes(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> list
     if isinstance(stage, CustomStage):
         return _custom(snapshot, pipeline, stage)
     return _READERS[stage](snapshot, pipeline)
+
+
+def left_out(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> dict[str, int]:
+    """Return in words what was recorded and is no change of a stage within the window, and how often."""
+    found = changes(snapshot, pipeline, stage)
+    old = sum(moment_of(change.event) < snapshot.since for change in found)
+    reasons = {f"of more than {snapshot.window.days} days ago": old} if old else {}
+    return reasons | _no_change(snapshot, pipeline, stage, found)
+
+
+def _no_change(snapshot: Snapshot, pipeline: str, stage: str | CustomStage, found: list[Change]) -> dict[str, int]:
+    """Return what looks like a change of a stage and is none."""
+    if isinstance(stage, CustomStage) or stage not in _LEFT_OUT:
+        return {}
+    type_, reason_of = _LEFT_OUT[stage]
+    why = reason_of(snapshot, pipeline)
+    counted = {(change.event.source, change.event.id) for change in found}
+    seen = [
+        event
+        for event in snapshot.events(type_, pipeline)
+        if moment_of(event) >= snapshot.since and (event.source, event.id) not in counted
+    ]
+    return Counter(why(event) for event in seen)
+
+
+def _why_no_training(snapshot: Snapshot, pipeline: str) -> Callable[[Event], str]:
+    at_gate = {gate.data.get("run_id") for gate in snapshot.events("gate.evaluated", pipeline)}
+
+    def reason(event: Event) -> str:
+        if event.data.get("outcome") != "success":
+            return "that did not end well"
+        if not event.data.get("candidate"):
+            return "without a candidate"
+        return "that repeated earlier work" if _run_id(event) in at_gate else "whose candidate no gate judged"
+
+    return reason
+
+
+def _always(words: str) -> Callable[[Snapshot, str], Callable[[Event], str]]:
+    return lambda _snapshot, _pipeline: lambda _event: words
+
+
+# For each stage the type of its events, and what is said of those that are no change.
+_LEFT_OUT: dict[str, tuple[str, Callable[[Snapshot, str], Callable[[Event], str]]]] = {
+    "data": ("dataset.version.published", _always("made by the loop itself")),
+    "train": ("run.finished", _why_no_training),
+    "evaluate": ("gate.evaluated", _always("without a verdict after a suite of checks")),
+    "deploy": ("traffic.shifted", _always("that made no other version live in production")),
+    "sample": ("sample.taken", _always("without a row")),
+    "label": ("feedback.joined", _always("without a row")),
+    "dataset": ("dataset.generated", _always("without a row")),
+}
 
 
 def _custom(snapshot: Snapshot, pipeline: str, stage: CustomStage) -> list[Change]:

@@ -4,7 +4,8 @@ Invariant: too little evidence is "insufficient", never a share of 0, and each v
 """
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from itertools import pairwise
 from statistics import median
@@ -12,14 +13,14 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from ratchet.measure.changes import Change, changes
+from ratchet.measure.changes import Change, changes, left_out
 from ratchet.measure.closures import Closure, closures, own_rules_at_work
 from ratchet.measure.freshness import read_freshness
 from ratchet.measure.history import Snapshot, moment_of, order
-from ratchet.measure.initiators import EVIDENCE, weakest_grade
+from ratchet.measure.initiators import EVIDENCE, Mode, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
 from ratchet.measure.practices import CLAIMS, PRACTICES, Practices
-from ratchet.measure.stages import things
+from ratchet.measure.stages import counts_when, things
 from ratchet.measure.transitions import Transition, read
 from ratchet.records import Event, Evidence, Record
 
@@ -28,6 +29,16 @@ SATISFIED: tuple[Status, ...] = ("met", "n/a")
 _ONE_SIDED_90 = 1.2815515655446004
 QUIET_FACTOR = 3
 QUIET_AT_LEAST = timedelta(days=30)
+_WHY_NOT: dict[Mode, str] = {
+    "auto": "started by automation",
+    "gated": "that waited for a required approval",
+    "assisted": "started by a person",
+    "semi": "with a person's hand in it on the way",
+    "overridden": "overruled by a person",
+    "manual": "made by hand",
+    "unknown": "started by nobody who is known",
+}
+_WHY_NOT_OF = ("init", "exec")
 
 
 class CriterionResult(Record, frozen=True):
@@ -254,7 +265,13 @@ def _judge_share(
         counted=tuple(transition.event_id for transition in counted),
         failing=tuple(failing),
         evidence=weakest_grade(transition.evidence for transition in counted),
-        sentence=_sentence(criterion, stage, k=k, n=n, days=evidence.snapshot.window.days),
+        sentence=" ".join(
+            [
+                _sentence(criterion, stage, k=k, n=n, days=evidence.snapshot.window.days),
+                *_why_not_counted(criterion, evidence.policy, [t for t, _ in verdicts if t.event_id not in ids]),
+                *(_why_so_few(evidence, stage, n) if status == "insufficient" else ()),
+            ]
+        ),
     )
 
 
@@ -291,6 +308,30 @@ def _sentence(criterion: Criterion, stage: str, *, k: int, n: int, days: int) ->
     return (
         f"{k} of the last {n} {_called(criterion, stage, 2)} {claim} ({k / n:.0%}); {criterion.theta:.0%} is asked for."
     )
+
+
+def _why_not_counted(criterion: Criterion, policy: Policy, failing: list[Transition]) -> list[str]:
+    """Say of the transitions that do not count what each was; nothing where the claim says it already."""
+    weakest_allowed = EVIDENCE.index(policy.evidence_min)
+    modes = counting_modes(criterion, policy) if criterion.measure in _WHY_NOT_OF else tuple(_WHY_NOT)
+    reasons = Counter(
+        _WHY_NOT[one.mode] if one.mode not in modes else f"known only as {one.evidence}"
+        for one in failing
+        if one.mode not in modes or EVIDENCE.index(one.evidence) > weakest_allowed
+    )
+    return [f"Not counted: {_listed(reasons)}."] if reasons else []
+
+
+def _why_so_few(evidence: PipelineEvidence, stage: str, n: int) -> list[str]:
+    """Say what makes a change of this stage, where there is none, and what was seen that is none."""
+    policy_stage = evidence.policy.stage(stage)
+    reasons = left_out(evidence.snapshot, evidence.pipeline, policy_stage)
+    said = [counts_when(stage)] if not n and isinstance(policy_stage, str) else []
+    return [*said, f"Left out: {_listed(reasons)}."] if reasons else said
+
+
+def _listed(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {reason}" for reason, number in reasons.items())
 
 
 def _rule_id(event: Event) -> str:

@@ -165,7 +165,7 @@ def _not_at_work(evidence: PipelineEvidence, report: LevelReport, configured: in
     ]
     found: dict[str, Finding] = {}
     for judged in unmet:
-        for finding in _of_criterion(evidence, judged, f"configured {configured}, measured {report.level}: "):
+        for finding in _of_criterion(evidence, judged, f"configured {configured}, {_measured(report)}: "):
             found.setdefault(finding.sentence, finding)
     return list(found.values())
 
@@ -229,12 +229,16 @@ def _not_configured(evidence: PipelineEvidence, report: LevelReport, configured:
 def _not_as_declared(report: LevelReport, declared: Declared | None) -> list[Finding]:
     if declared is None or declared.level == report.level:
         return []
-    head = f"declared {declared.level}, measured {report.level}: "
+    head = f"declared {declared.level}, {_measured(report)}: "
     if declared.level < report.level:
         sentence = f"{head}more is automated than was claimed"
     else:
         sentence = f"{head}{report.explanation[:1].lower()}{report.explanation[1:].removesuffix('.')}"
     return [Finding(sentence=sentence, events=(declared.event_id,))]
+
+
+def _measured(report: LevelReport) -> str:
+    return "too little evidence" if report.is_insufficient else f"measured {report.level}"
 
 
 def _rule_id(event: Event) -> str:

@@ -4,11 +4,12 @@ Invariant: a level is reached only if it and every level below it are met; nobod
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
 from ratchet.measure.closures import Closure
 from ratchet.measure.completeness import completeness
-from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence, judge
+from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence, Status, judge
 from ratchet.measure.history import History
 from ratchet.measure.initiators import MODES, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
@@ -105,6 +106,17 @@ class LevelReport(Record, frozen=True):
     def label(self) -> str:
         """Return the level as it is shown, such as ``2g``."""
         return f"{self.level}{self.suffix}"
+
+    @property
+    def is_insufficient(self) -> bool:
+        """Tell whether nothing but a want of evidence keeps it at level 0: that is no finding, and not shown as one."""
+        return is_insufficient(self.level, [result.status for result in self.blocking])
+
+
+def is_insufficient(level: int, blocking: Iterable[Status]) -> bool:
+    """Tell whether a pipeline is at level 0 for want of evidence alone: nothing that was seen speaks against more."""
+    found = list(blocking)
+    return level == 0 and bool(found) and all(status == "insufficient" for status in found)
 
 
 def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: datetime | None = None) -> LevelReport:

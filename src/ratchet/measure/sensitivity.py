@@ -23,12 +23,14 @@ class AtTheta(Record, frozen=True):
         theta: The share that each criterion asks for.
         level: The level.
         label: As it is shown.
+        is_insufficient: Whether nothing but a want of evidence keeps it at level 0.
         explanation: Why the next one is not reached; ``""`` at the top.
     """
 
     theta: float
     level: int
     label: str
+    is_insufficient: bool
     explanation: str
 
 
@@ -38,7 +40,13 @@ def sensitivity(
     """Return the level of a pipeline with a lower, the usual and a higher threshold."""
     reports = [(theta, measure_level(history, pipeline, at_theta(policy, theta), as_of=as_of)) for theta in THETAS]
     return tuple(
-        AtTheta(theta=theta, level=report.level, label=report.label, explanation=report.explanation)
+        AtTheta(
+            theta=theta,
+            level=report.level,
+            label=report.label,
+            is_insufficient=report.is_insufficient,
+            explanation=report.explanation,
+        )
         for theta, report in reports
     )
 

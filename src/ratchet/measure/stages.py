@@ -41,6 +41,20 @@ _THINGS = {
 }
 
 
+_COUNTS_WHEN = {
+    "data": "it was published, and not made by the loop itself",
+    "train": "its run ended well and a gate judged its candidate",
+    "experiment": "it was concluded",
+    "evaluate": "a gate said pass or fail after a suite of checks",
+    "deploy": "it made a version live that was not live before",
+    "monitor": "monitors looked at a window of traffic",
+    "sample": "rows came of it",
+    "label": "rows came in by it",
+    "dataset": "it has rows",
+    "pipeline-ci": "it is recorded as released",
+}
+
+
 class BrokenWhere(Exception):
     """A condition of a stage cannot be parsed, or names something that it does not know."""
 
@@ -69,6 +83,12 @@ def things(stage: str, number: int = 2) -> str:
     """Return what so many changes of a stage are called."""
     one, several = _THINGS.get(stage, (f"change in stage '{stage}'", f"changes in stage '{stage}'"))
     return one if number == 1 else several
+
+
+def counts_when(stage: str) -> str:
+    """Return in a sentence what makes a change of a stage that all pipelines have."""
+    one = things(stage, 1)
+    return f"{'An' if one[0] in 'aeiou' else 'A'} {one} counts when {_COUNTS_WHEN[stage]}."
 
 
 def check_where(text: str) -> None:

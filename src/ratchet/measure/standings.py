@@ -4,7 +4,7 @@ Invariant: a standing says what the full report of the same moment says; where w
 that, there is none, and the caller measures that pipeline from its events.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
@@ -14,7 +14,7 @@ import msgspec
 
 from ratchet.measure.criteria import QUIET_AT_LEAST, QUIET_FACTOR, SATISFIED, Status, counting_modes, status_of_share
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
-from ratchet.measure.levels import GATED_SHARE, LevelReport
+from ratchet.measure.levels import GATED_SHARE, LevelReport, is_insufficient
 from ratchet.measure.policies import Criterion, Level, Policy
 from ratchet.measure.practices import PRACTICES
 from ratchet.measure.rulebook import has_slots
@@ -126,14 +126,8 @@ def standing_of(report: LevelReport) -> Standing:
         suffix=report.suffix,
         name=report.name,
         blocking=blocking,
-        is_insufficient=is_insufficient(report.level, [result.status for result in report.blocking]),
+        is_insufficient=report.is_insufficient,
     )
-
-
-def is_insufficient(level: int, blocking: Iterable[Status]) -> bool:
-    """Tell whether a pipeline is at level 0 for want of evidence alone: nothing that was seen speaks against more."""
-    found = list(blocking)
-    return level == 0 and bool(found) and all(status == "insufficient" for status in found)
 
 
 # ---- transitions as two letters

@@ -160,6 +160,7 @@ class Api:
             "name": name,
             "level": report.level,
             "label": report.label,
+            "is_insufficient": report.is_insufficient,
             "level_name": report.name,
             "explanation": report.explanation,
             "owner": declared.get("owner", ""),
@@ -173,7 +174,7 @@ class Api:
         if name not in known:
             raise UnknownName(kind="pipeline", name=name, known=", ".join(known[:20]) or "none yet")
         report = self._workspace.level(name, policy=request.query_params.get("policy", "standard"))
-        return reply({"label": report.label, **msgspec.to_builtins(report)})
+        return reply({"label": report.label, "is_insufficient": report.is_insufficient, **msgspec.to_builtins(report)})
 
     def list_kpis(self, request: Request) -> Response:
         """Return all KPIs, those that people ask for first at the top."""

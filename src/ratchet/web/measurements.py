@@ -117,7 +117,7 @@ class LevelPoint(Record, frozen=True):
 
 def lacks_evidence(report: LevelReport) -> bool:
     """Tell whether a level of 0 only says that too little has been seen."""
-    return report.level == 0 and any(result.status == "insufficient" for result in report.blocking)
+    return report.is_insufficient
 
 
 class Measurements:

@@ -39,9 +39,35 @@ def test_what_is_no_date_is_refused() -> None:
 def test_the_blocking_criterion_is_one_sentence_with_its_events(call: Call) -> None:
     """What blocks the next level stands there with the events that do not count."""
     shown = call("level").out
-    assert shown.startswith("returns: level 0 of 4, Not automated")
+    assert shown.startswith("returns: too little evidence for a level")
     assert "Level 1 (Training automated) is not reached: " in shown
+    assert "Not counted: 1 started by a person." in shown.replace("\n", " ")
     assert "run.finished" in shown.partition("These do not count:")[2]
+
+
+@pytest.mark.parametrize(("least", "head"), [(1, "level 0 of 1, None"), (2, "too little evidence for a level")])
+def test_level_0_is_a_finding_and_too_little_evidence_is_none(call: Call, project: Path, least: int, head: str) -> None:
+    """Text and JSON tell the two apart, for one pipeline, for all, and with other thresholds."""
+    policy = f"""policy = 'own'
+    [[level]]
+    id = 0
+    name = 'None'
+    all = []
+    [[level]]
+    id = 1
+    name = 'Trains'
+    all = [{{ stage = 'train', measure = 'init', n_min = {least} }}]
+    """
+    (project / "own.toml").write_text(policy)
+    toml = project / "ratchet.toml"
+    toml.write_text(toml.read_text().replace("[project]", '[project]\npolicies = ["own.toml"]', 1))
+    assert call("level", "returns", "--policy", "own").out.startswith(f"returns: {head}")
+    found = json.loads(call("level", "returns", "--policy", "own", "--json").out)
+    assert (found["label"], found["is_insufficient"]) == ("0", least > 1)
+    (line,) = json.loads(call("status", "--policy", "own", "--json").out)["pipelines"]
+    assert (line["level"], line["is_insufficient"]) == ("0", least > 1)
+    for words in (("status",), ("level", "--sensitivity")):
+        assert ("too little evidence" in call(*words, "--policy", "own").out) == (least > 1)
 
 
 @pytest.mark.usefixtures("project")

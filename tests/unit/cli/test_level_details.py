@@ -11,7 +11,7 @@ from tests.unit.cli.conftest import Call
 def test_three_levels_stand_side_by_side(call: Call) -> None:
     """Configured, measured and declared level, and the next step."""
     shown = call("level").out
-    assert "configured 0, measured 0, declared nothing" in shown
+    assert "configured: 0, measured: too little evidence, declared: nothing" in shown
     assert "Next step: 4 more trainings started by automation" in shown
     assert "\n  ratchet rules adopt train-weekly --pipeline returns\n" in shown
 
@@ -23,7 +23,7 @@ def test_a_claim_is_recorded_and_counts_for_nothing(call: Call) -> None:
     assert "It counts for nothing" in answer.out
     report = json.loads(call("level", "returns", "--json").out)
     assert (report["level"], report["three_levels"]["declared"]["level"]) == (0, 3)
-    assert report["three_levels"]["findings"][-1]["sentence"].startswith("declared 3, measured 0: level 1")
+    assert report["three_levels"]["findings"][-1]["sentence"].startswith("declared 3, too little evidence: level 1")
     assert "the review" in call("events", "--type", "assessment.recorded", "--json").out
 
 

@@ -1,10 +1,14 @@
 """The state of a workspace at a glance."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from ratchet import clock
+from ratchet.records import Event
+from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
 
 
@@ -13,8 +17,26 @@ def test_one_line_for_each_pipeline(call: Call, project: Path) -> None:
     answer = call("status")
     lines = [line for line in answer.out.splitlines() if line.startswith("returns ")]
     assert len(lines) == 1
-    assert lines[0].split()[:3] == ["returns", "0", "v1"]
+    assert lines[0].split()[:3] == ["returns", "too", "little"]
     assert "no; start it with: ratchet up" in answer.out
+
+
+def test_what_runs_elsewhere_has_its_line_too(call: Call, project: Path) -> None:
+    """A pipeline that is known by its events alone is listed as such, with its last run."""
+    at = clock.now() - timedelta(days=3)
+    kept = {"source": "//github.com/us", "evidence": "imported", "trigger": "schedule", "pipeline": "churn", "time": at}
+    pushed = Event(type="code.pushed", subject="us/churn", id="16", **kept)
+    data = {"outcome": "success"}
+    event = Event(type="run.finished", subject="17", id="17", causationid="16", data=data, **kept)
+    with Workspace(project) as workspace:
+        workspace.ledger.record(pushed, event)
+    shown = call("status").out
+    assert "churn" in shown
+    assert "success, 3 d ago" in shown
+    assert shown.count("runs elsewhere") == 1
+    here, there = json.loads(call("status", "--json").out)["pipelines"]
+    assert (here["pipeline"], here["runs_here"], here["last_run_gate"]) == ("returns", True, "pass")
+    assert (there["pipeline"], there["runs_here"], there["last_run"]) == ("churn", False, "17")
 
 
 @pytest.mark.usefixtures("project")

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from ratchet.measure.changes import changes
+from ratchet.measure.changes import changes, left_out
 from ratchet.measure.transitions import transitions
 from tests.ledgers import PIPELINE, LedgerBuilder
 
@@ -23,6 +23,27 @@ def test_only_candidates_that_went_to_a_gate_count() -> None:
     assert count(ledger, "train") == 0
     ledger.scheduled_training()
     assert count(ledger, "train") == 1
+
+
+def test_what_does_not_count_is_told_apart() -> None:
+    """Each run that is no training says why, and what is too old is named before it; what counts is not."""
+    ledger = LedgerBuilder()
+    ledger.scheduled_training()
+    ledger.wait(days=200)
+    ledger.train(ledger.command(), candidate=False)
+    ledger.train(ledger.command(), inputs=["same"])
+    ledger.train(ledger.tick(ledger.weekly()), inputs=["same"])
+    ledger.add("run.finished", "r1", {"run_id": "r1", "outcome": "success", "candidate": True})
+    ledger.add("run.finished", "r2", {"run_id": "r2", "outcome": "failed", "candidate": True})
+    snapshot = ledger.history().as_of(ledger.now).over(timedelta(days=180))
+    assert left_out(snapshot, PIPELINE, "train") == {
+        "of more than 180 days ago": 1,
+        "without a candidate": 1,
+        "that repeated earlier work": 1,
+        "whose candidate no gate judged": 1,
+        "that did not end well": 1,
+    }
+    assert left_out(snapshot, PIPELINE, "monitor") == {}
 
 
 def test_gate_is_looked_for_as_of_the_moment() -> None:

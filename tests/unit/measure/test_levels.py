@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ratchet.measure.gaps import configured_level
 from ratchet.measure.levels import LevelReport, measure_level
@@ -38,6 +39,50 @@ def test_two_trainings_are_insufficient() -> None:
         "Level 1 (Training automated) is not reached: "
         "Within 180 days there were 2 trainings, and at least 3 are needed to say anything."
     )
+
+
+def test_a_want_of_evidence_is_told_from_a_finding() -> None:
+    """Level 0 is a finding once enough was seen; with too little it is none."""
+    ledger = LedgerBuilder()
+    assert measure(ledger).is_insufficient
+    for _ in range(3):
+        ledger.train(ledger.command())
+    assert (measure(ledger).level, measure(ledger).is_insufficient) == (0, False)
+
+
+def test_no_training_says_what_counts_and_what_was_left_out() -> None:
+    """Whoever trained without a gate learns why it is no training."""
+    ledger = LedgerBuilder()
+    ledger.train(ledger.command(), candidate=False)
+    assert measure(ledger).explanation.endswith(
+        "there were 0 trainings, and at least 3 are needed to say anything. A training counts when its run ended well "
+        "and a gate judged its candidate. Left out: 1 without a candidate."
+    )
+
+
+def test_what_does_not_count_says_why() -> None:
+    """Of the trainings that do not count each kind is named, and those that count are not."""
+    ledger = LedgerBuilder()
+    ledger.scheduled_training(weeks=2)
+    for _ in range(3):
+        ledger.train(ledger.command())
+    ledger.train(ledger.command(actor=LAPTOP))
+    assert measure(ledger).explanation.endswith(
+        "2 of the last 6 trainings were started by automation (33%); 80% is asked for. "
+        "Not counted: 3 started by a person, 1 started by nobody who is known."
+    )
+
+
+def test_what_is_known_too_weakly_says_so() -> None:
+    """Automated trainings of another system do not count where the policy asks for our own record."""
+    ledger = LedgerBuilder()
+    weekly = ledger.weekly()
+    for _ in range(3):
+        slot = ledger.add("clock.ticked", weekly.subject, evidence="imported", trigger="schedule")
+        ledger.train(ledger.fire(weekly, slot))
+    assert measure(ledger).level == 1
+    report = measure(ledger, replace(STANDARD, evidence_min="native"))
+    assert report.explanation.endswith("Not counted: 3 known only as imported.")
 
 
 def test_three_trainings_are_level_1() -> None:

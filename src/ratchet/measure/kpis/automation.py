@@ -13,8 +13,8 @@ from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.deliveries import approvals
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
+from ratchet.measure.levels import is_insufficient
 from ratchet.measure.policies import Policy, shipped
-from ratchet.measure.standings import is_insufficient
 from ratchet.measure.transitions import Transition
 from ratchet.records import Record
 
