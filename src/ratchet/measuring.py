@@ -31,7 +31,7 @@ from ratchet.measure.projection import Fold, fold_name, standings
 from ratchet.measure.sensitivity import AtTheta, sensitivity
 from ratchet.measure.stages import CustomStage
 from ratchet.measure.standings import Standing, standing_of, to_us
-from ratchet.measure.steps import Step, cheapest_first, next_step
+from ratchet.measure.steps import Step, cheapest_first, next_step, runs_here
 from ratchet.records import Event
 from ratchet.store.artifacts import write_durably
 from ratchet.store.ledger import Ledger
@@ -216,7 +216,9 @@ class Measuring:
     def step(self, report: LevelReport, policy: Policy) -> Step | None:
         """Return the cheapest step of a pipeline towards its next level."""
         snapshot = self.history(report.pipeline).as_of(report.at)
-        return next_step(report, policy, enabled=snapshot.rules.enabled(report.pipeline), means=means())
+        name = report.pipeline
+        is_here = runs_here(snapshot, name)
+        return next_step(report, policy, enabled=snapshot.rules.enabled(name), means=means(), is_here=is_here)
 
     def steps(self, names: Sequence[str], policy: Policy) -> list[Step]:
         """Return the next steps of some pipelines, the cheapest first."""

@@ -1,13 +1,15 @@
 """The cheapest next step."""
 
 import pytest
+from msgspec.structs import replace
 
 from ratchet.measure.capability import Means
 from ratchet.measure.criteria import CriterionResult, Status
 from ratchet.measure.levels import measure_level
 from ratchet.measure.policies import Criterion, shipped
-from ratchet.measure.steps import Step, cheapest_first, lacking, next_step
-from tests.ledgers import PIPELINE, LedgerBuilder
+from ratchet.measure.rulebook import Rule
+from ratchet.measure.steps import Step, cheapest_first, lacking, next_step, runs_here
+from tests.ledgers import LAPTOP, PIPELINE, LedgerBuilder
 
 STANDARD = shipped("standard")
 MEANS = [
@@ -20,7 +22,16 @@ def step(ledger: LedgerBuilder) -> Step | None:
     """Return the next step at the ledger's present."""
     history = ledger.history()
     report = measure_level(history, PIPELINE, STANDARD, as_of=ledger.now)
-    return next_step(report, STANDARD, enabled=history.as_of(ledger.now).rules.enabled(PIPELINE), means=MEANS)
+    snapshot = history.as_of(ledger.now)
+    is_here = runs_here(snapshot, PIPELINE)
+    enabled = snapshot.rules.enabled(PIPELINE)
+    return next_step(report, STANDARD, enabled=enabled, means=MEANS, is_here=is_here)
+
+
+def elsewhere(ledger: LedgerBuilder) -> LedgerBuilder:
+    """Have another system's word for all of it."""
+    ledger.events = [replace(event, source="towers", evidence="attested") for event in ledger.events]
+    return ledger
 
 
 def test_a_shipped_rule_is_named() -> None:
@@ -64,6 +75,76 @@ def test_own_rules_have_no_preset() -> None:
     assert (found.measure, found.preset, found.sentence[:24]) == ("user_rules_fired", "", "Write a rule of your own")
     ledger.own_rule_at_work()
     assert step(ledger) is None
+
+
+def test_what_runs_elsewhere_is_not_told_to_adopt_rules() -> None:
+    """Rules that ship act only here; what runs in another system is to be changed, or told of, there."""
+    ledger = LedgerBuilder()
+    for _ in range(4):
+        ledger.train(ledger.command())
+        ledger.wait(days=7)
+    here = step(ledger)
+    assert here is not None
+    assert (here.preset, here.runs_here) == ("train-weekly", True)
+    found = step(elsewhere(ledger))
+    assert found is not None
+    assert (found.stage, found.preset, found.command, found.runs_here) == ("train", "", "", False)
+    assert found.sentence.endswith(
+        "trainings started by automation: it runs elsewhere; let a schedule or an event start them there."
+    )
+    assert "adopt" not in found.sentence
+
+
+def test_unknown_initiators_elsewhere_are_to_be_told() -> None:
+    """Where nobody knows who started what came from elsewhere, that is what lacks first."""
+    ledger = LedgerBuilder()
+    for _ in range(4):
+        ledger.train(ledger.command(actor=LAPTOP))
+    found = step(elsewhere(ledger))
+    assert found is not None
+    assert "nobody knows who started 4 of the trainings that are here" in found.sentence
+    assert found.sentence.endswith("let the source's mapping say who starts them.")
+
+
+def test_where_a_pipeline_runs() -> None:
+    """Declared or run here, or nothing known of it: here. Known by what another system sent alone: elsewhere."""
+    ledger = LedgerBuilder()
+    assert runs_here(ledger.history().as_of(ledger.now), PIPELINE)
+    ledger.add("code.pushed", source="towers", evidence="attested")
+    assert not runs_here(ledger.history().as_of(ledger.now), PIPELINE)
+    found = step(ledger)
+    assert found is not None
+    assert "none has come from there" in found.sentence
+    ledger.declare()
+    assert runs_here(ledger.history().as_of(ledger.now), PIPELINE)
+
+
+@pytest.mark.parametrize(
+    ("measure", "words"),
+    [
+        ("user_rules_fired", "Let a rule of your own do something where it runs"),
+        ("loop_closure", "let each event that is sent name its cause"),
+        ("tracked", "It runs elsewhere: do it there, or let that system send what shows it."),
+        ("exec", "it runs elsewhere; change that there"),
+        ("stale", "nothing came from there of late"),
+        ("rule", "the rule 'there' is on where it runs"),
+    ],
+)
+def test_each_kind_of_criterion_has_words_for_elsewhere(measure: str, words: str) -> None:
+    """Whatever lacks, the sentence says what to do in the other system, and names no command of ours."""
+    stage = "train" if measure in ("exec", "stale", "rule") else ""
+    status: Status = "stale" if measure == "stale" else "not met"
+    criterion = Criterion(measure="exec" if stage else measure, stage=stage, min=1)
+    blocking = CriterionResult(criterion=criterion, status=status, k=0, n=4)
+    ledger = LedgerBuilder()
+    report = measure_level(ledger.history(), PIPELINE, STANDARD, as_of=ledger.now)
+    levels = (replace(report.levels[0], results=(blocking,)),)
+    report = replace(report, blocking=(blocking,), levels=levels)
+    rules = [Rule(rule_id="there", pipeline=PIPELINE, leads_to=("train",))] if measure == "rule" else []
+    found = next_step(report, STANDARD, enabled=rules, means=MEANS, is_here=False)
+    assert found is not None
+    assert words in found.sentence
+    assert not found.command
 
 
 @pytest.mark.parametrize(

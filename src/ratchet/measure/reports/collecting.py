@@ -46,7 +46,7 @@ from ratchet.measure.reports.report import (
     SourceLine,
     StageLine,
 )
-from ratchet.measure.steps import next_step
+from ratchet.measure.steps import next_step, runs_here
 from ratchet.records import Event, digest_of
 
 MONTHS = 13
@@ -245,7 +245,8 @@ class _Collecting:
         self._closed += [one.live_event for one in report.closures]
         three = three_levels(question.view.history, report, policy)
         enabled = question.view.snapshot.rules.enabled(name)
-        step = next_step(report, policy, enabled=enabled, means=self._means)
+        is_here = runs_here(question.view.snapshot, name)
+        step = next_step(report, policy, enabled=enabled, means=self._means, is_here=is_here)
         is_unsaid = level_bucket(question, name, policy) == INSUFFICIENT
         stages = _stages(report, policy)
         line = PipelineLine(
