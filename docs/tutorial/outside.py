@@ -84,8 +84,8 @@ def post(address: str, body: dict[str, object], **headers: str) -> dict[str, obj
         sys.exit(f"{error.code} {error.read().decode()}")
 
 
-def ask(address: str, orders: list[dict[str, str]], *, name: str) -> None:
-    """Ask whether the orders will be sent back; the reply's prediction ids are NAME.0, NAME.1 and so on."""
+def ask(address: str, orders: list[dict[str, str]], *, name: str) -> list[str]:
+    """Ask whether the orders will be sent back, and return the ids of the predictions: outcomes name them."""
     tensors = [
         {
             "name": column,
@@ -95,19 +95,20 @@ def ask(address: str, orders: list[dict[str, str]], *, name: str) -> None:
         }
         for column, datatype in INPUTS.items()
     ]
-    post(f"{address}/v2/models/{ENDPOINT}/infer", {"id": name, "inputs": tensors})
+    reply = post(f"{address}/v2/models/{ENDPOINT}/infer", {"id": name, "inputs": tensors})
+    return next(one["data"] for one in reply["outputs"] if one["name"] == "prediction_id")
 
 
-def send_outcomes(orders: list[dict[str, str]], *, name: str) -> None:
+def send_outcomes(orders: list[dict[str, str]], predictions: list[str], *, name: str) -> None:
     """Tell what came of a day's orders; sent again under the same key, they count once."""
     known = ("order_id", "placed_at", "decided_at")
     outcomes = [
         {
-            "prediction_id": f"{name}.{row}",
+            "prediction_id": prediction,
             "value": int(one["returned"]),
             "fields": {column: one[column] for column in known},
         }
-        for row, one in enumerate(orders)
+        for prediction, one in zip(predictions, orders, strict=True)
     ]
     post(f"{API}/api/v1/feedback/{ENDPOINT}", {"outcomes": outcomes}, **{"Idempotency-Key": name})
 
@@ -124,11 +125,12 @@ def pass_days(count: int) -> None:
                 time.sleep(1.3)  # `ratchet up` looks at the clock each second
                 workspace.settle()
             name, before = f"day-{today:%Y-%m-%d}", f"day-{today - timedelta(days=1):%Y-%m-%d}"
-            ask(workspace.endpoint_address(), resample(ORDERS_A_DAY, name=name, day=today), name=name)
-            if Path(f".ratchet/{before}").exists():
+            asked = ask(workspace.endpoint_address(), resample(ORDERS_A_DAY, name=name, day=today), name=name)
+            kept = Path(f".ratchet/{before}.json")
+            if kept.exists():
                 yesterday = resample(ORDERS_A_DAY, name=before, day=today - timedelta(days=1))
-                send_outcomes(yesterday, name=before)
-            Path(f".ratchet/{name}").touch()
+                send_outcomes(yesterday, json.loads(kept.read_text()), name=before)
+            Path(f".ratchet/{name}.json").write_text(json.dumps(asked))
             print(f"{today:%a %Y-%m-%d}  level {workspace.level('returns').label}", flush=True)
 
 

@@ -213,8 +213,8 @@ def second_executor(site: Site) -> Refusal:
 def unknown_prediction(site: Site) -> Refusal:
     """Send what came of something that was never predicted, together with something that was."""
     answer = projects.ask(site.workspace, site.rows, token=site.token, request_id="known")
-    assert answer["id"] == "known"
-    outcomes = [Outcome(prediction_id=name, value=1) for name in ("known.0", "ghost.0")]
+    named = next(output["data"] for output in answer["outputs"] if output["name"] == "prediction_id")
+    outcomes = [Outcome(prediction_id=name, value=1) for name in (named[0], "ghost.0")]
     resources = site.workspace.resources
     found = refused(lambda: feedback.receive(resources, "churn", outcomes, sender=Actor(), key="ghosts"))
     assert feedback.batches(resources, "churn") == []

@@ -16,6 +16,7 @@ from ratchet import clock, faults
 from ratchet.loop import credentials, feedback, predictions, releases
 from ratchet.loop.feedback import Outcome
 from ratchet.loop.frames import write_parquet
+from ratchet.loop.serving.protocol import name_predictions
 from ratchet.workspace import Workspace
 from tests import projects
 
@@ -123,13 +124,16 @@ class Story:
 
     def _send_outcomes(self, day: int) -> None:
         left = projects.customers(ROWS, seed=100 + day)["left"]
+        ids = name_predictions(
+            endpoint=projects.PIPELINE, version="", caller=projects.SYSTEM, request_id=f"day-{day}", rows=len(left)
+        )
         outcomes = [
             Outcome(
-                prediction_id=f"day-{day}.{row}",
+                prediction_id=name,
                 value=int(value),
                 fields={"customer": f"d{day}-{row}", "seen_at": projects.START.isoformat()},
             )
-            for row, value in enumerate(left)
+            for row, (name, value) in enumerate(zip(ids, left, strict=True))
         ]
         credential = credentials.check(self._workspace.database, TOKEN)
         sender = credential.actor(credentials.pseudonym(self._workspace.resources, credential.name))

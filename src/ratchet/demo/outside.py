@@ -19,6 +19,7 @@ from ratchet import clock
 from ratchet.demo.flights import CATEGORICAL, FEATURES, NEW_YORK, Flights
 from ratchet.errors import NotSettled
 from ratchet.loop import credentials
+from ratchet.loop.serving.protocol import name_predictions
 from ratchet.workspace import Workspace
 
 SYSTEM = "airline"
@@ -109,8 +110,12 @@ class Airline:
         self._feedback.close()
 
     def _remember(self, hour: datetime) -> None:
-        for row, flight in enumerate(self._flights.asked_at(hour)["flight_id"]):
-            self._asked[str(flight)] = f"{_request_id(hour)}.{row}"
+        flights = [str(flight) for flight in self._flights.asked_at(hour)["flight_id"]]
+        # As the replies said, or will say: what was asked before a restart is known again without asking.
+        ids = name_predictions(
+            endpoint=self._endpoint, version="", caller=SYSTEM, request_id=_request_id(hour), rows=len(flights)
+        )
+        self._asked.update(zip(flights, ids, strict=True))
 
     def _make_token(self) -> str:
         path = self._workspace.folder / "keys" / f"{SYSTEM}.token"

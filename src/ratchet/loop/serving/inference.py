@@ -149,7 +149,13 @@ class Inference:
         protocol.check_outputs(request, output=schema.output, endpoint=endpoint.name)
         columns = protocol.read_columns(request, schema=schema, endpoint=endpoint.name)
         scores = model.predict(columns)
-        prediction_ids = [f"{progress.request_id}.{row}" for row in range(len(scores))]
+        prediction_ids = protocol.name_predictions(
+            endpoint=endpoint.name,
+            version=call.version,
+            caller=progress.caller,
+            request_id=progress.request_id,
+            rows=len(scores),
+        )
         progress.columns, progress.scores, progress.prediction_ids = columns, scores, prediction_ids
         reply = protocol.write_reply(
             protocol.InferenceReply(

@@ -26,6 +26,7 @@ from ratchet.errors import (
     UnknownName,
 )
 from ratchet.loop.serving.routes import ModelSchema
+from ratchet.records import derive_id
 
 BODY_LIMIT_BYTES = 8 << 20
 ROWS_LIMIT = 10_000
@@ -223,6 +224,24 @@ def build_outputs(
     ]
     names = {named.name for named in wanted}
     return [tensor for tensor in outputs if tensor.name in names] if wanted else outputs
+
+
+def name_predictions(*, endpoint: str, version: str, caller: str, request_id: str, rows: int) -> list[str]:
+    """Return the ids of a request's predictions: the same for a repetition, and never those of somebody else's.
+
+    Args:
+        endpoint: The served name.
+        version: The version that the address names, or empty.
+        caller: The name behind the token.
+        request_id: What the caller calls the request, or what we call it.
+        rows: How many predictions it asks for.
+
+    Returns:
+        One for each row, shape ``(rows,)``.
+    """
+    # As a list in JSON: no choice of one part can make it look like another.
+    name = derive_id("prediction", _ENCODER.encode([endpoint, version, caller, request_id]).decode())
+    return [f"{name}.{row}" for row in range(rows)]
 
 
 def write_reply(reply: InferenceReply) -> bytes:

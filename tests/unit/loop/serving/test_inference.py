@@ -10,7 +10,8 @@ import pytest
 
 from ratchet.errors import BodyTooLarge, RequestIdReused
 from ratchet.loop.serving.inference import Call, Inference, Repeats, Reply
-from ratchet.loop.serving.log import Frame, read_frames, spool_files
+from ratchet.loop.serving.log import Frame, PredictionLog, read_frames, spool_files
+from ratchet.loop.serving.protocol import name_predictions
 from ratchet.loop.serving.routes import Caller, ReleaseRoute, RouteTable
 from ratchet.loop.serving.switchboard import Switchboard
 
@@ -45,10 +46,12 @@ def test_the_frame_says_what_the_reply_says(inference: Inference, folder: Path, 
     """The log has the inputs, the scores, the ids, the caller and the release of a reply."""
     reply = inference.answer(_call(request_body(id="r1"), token="secret"))
     (frame,) = _frames(folder)
-    assert _outputs(reply) == {"probability": frame.scores, "prediction_id": ["r1.0", "r1.1"]}
+    assert _outputs(reply) == {"probability": frame.scores, "prediction_id": frame.prediction_ids}
     assert (frame.version, frame.traffic_id, frame.caller, frame.status) == ("delay@v1", "traffic-v1", "shop", 200)
     assert frame.columns == {"distance": [1.5, 1.5], "hour": [12, 12], "carrier": ["AA", "AA"]}
-    assert frame.prediction_ids == ["r1.0", "r1.1"]
+    assert frame.prediction_ids == name_predictions(
+        endpoint="delay", version="", caller="shop", request_id="r1", rows=2
+    )
     assert frame.latency_us > 0
     assert json.loads(reply.body)["model_version"] == "delay@v1"
 
@@ -83,10 +86,32 @@ def test_an_id_with_another_body_is_refused(inference: Inference, folder: Path, 
 
 @pytest.mark.usefixtures("served")
 def test_callers_never_see_each_others_replies(inference: Inference, folder: Path, request_body: Body) -> None:
-    """The same id and body of another caller is another request."""
+    """The same id and body of another caller is another request, and its predictions are others."""
     for token in ("secret", ""):
         assert inference.answer(_call(request_body(id="1"), token=token)).status == 200
-    assert [frame.caller for frame in _frames(folder)] == ["shop", "anonymous"]
+    frames = _frames(folder)
+    assert [frame.caller for frame in frames] == ["shop", "anonymous"]
+    assert len({name for frame in frames for name in frame.prediction_ids}) == 4
+
+
+@pytest.mark.usefixtures("served")
+def test_a_version_in_the_address_makes_another_request(inference: Inference, folder: Path, request_body: Body) -> None:
+    """What is not taken for a repetition has predictions of its own."""
+    for version in ("", "delay@v1"):
+        assert inference.answer(_call(request_body(id="1"), version=version)).status == 200
+    assert len({name for frame in _frames(folder) for name in frame.prediction_ids}) == 4
+
+
+@pytest.mark.usefixtures("served")
+def test_a_repeat_at_another_process_names_the_same_predictions(
+    switchboard: Switchboard, log: PredictionLog, request_body: Body
+) -> None:
+    """A process that was started again knows no replies; what it predicts anew counts once by its ids."""
+    ids = [
+        _outputs(Inference(switchboard=switchboard, log=log).answer(_call(request_body(id="1"))))["prediction_id"]
+        for _ in range(2)
+    ]
+    assert ids[0] == ids[1]
 
 
 @pytest.mark.usefixtures("served")

@@ -143,3 +143,19 @@ def test_every_status_is_an_error_status() -> None:
     """No error is sent as a success, known to the table or not."""
     assert all(status >= 400 for status in protocol.STATUSES.values())
     assert protocol.status_of(RatchetError()) == 500
+
+
+def test_no_two_requests_share_the_name_of_a_prediction() -> None:
+    """Where one part ends and the next begins makes a difference, whatever the parts hold."""
+    parts = [
+        ("a", "b", "c", "d"),
+        ("a", "b", "", "cd"),
+        ("a", "", "b", "cd"),
+        ("a", "b", "c\x1fd", ""),
+        ("a", "b", "c", ""),
+    ]
+    named = [
+        protocol.name_predictions(endpoint=one, version=two, caller=three, request_id=four, rows=2)
+        for one, two, three, four in [*parts, ("a", "b", "c", "\x1fd"), ('a","b', "", "c", "d")]
+    ]
+    assert len({name for names in named for name in names}) == 2 * len(named)
