@@ -430,11 +430,7 @@ _DIFFERENCE_WRITERS = {".svg": _difference_as_svg, ".html": _difference_as_html,
 def _print_difference(difference: "Difference") -> None:
     from ratchet.cli import console
 
-    steps = console.count(difference.steps_short, "step")
-    console.say(f"{difference.before} is {steps} short of {difference.after}.")
-    if difference.unknown:
-        so_many = "1 process has" if difference.unknown == 1 else f"{difference.unknown} processes have"
-        console.say(f"{so_many} no degree on one of the maps and cannot be counted.")
+    console.say(difference.distance)
     changed = [one for one in difference.changes if one.before != one.after]
     if changed:
         console.say("")
@@ -527,7 +523,7 @@ def _print_plan(plan: "Plan") -> None:
 
     from ratchet.cli import console
 
-    console.say(f"{plan.before} is {console.count(plan.steps_short, 'step')} short of {plan.after}.")
+    console.say(plan.distance)
     if not plan.steps:
         console.say("Nothing is left to do.")
         _print_findings(plan)
@@ -552,8 +548,15 @@ def _print_plan(plan: "Plan") -> None:
         )
     console.say(made)
     last = f", the last by {plan.last_date}" if plan.last_date else ""
-    console.say(f"\nIn all: {plan.effort_days:g} days, {plan.cost:,.0f} {plan.currency}{last}.")
-    if plan.without_owner:
+    if plan.effort_days or plan.cost or last:
+        console.say(f"\nIn all: {plan.effort_days:g} days, {plan.cost:,.0f} {plan.currency}{last}.")
+    else:
+        console.say(
+            "\nNobody has said yet what the steps take: write days, cost and date, and name the file: --steps FILE"
+        )
+    if len(plan.without_owner) == len(plan.steps) > 1:
+        console.say(f"None of the {len(plan.steps)} steps has an owner.")
+    elif plan.without_owner:
         console.say(f"Nobody owns: {', '.join(plan.without_owner)}.")
     if plan.idle:
         console.say(f"These need no step, nothing about them changes: {', '.join(plan.idle)}.")

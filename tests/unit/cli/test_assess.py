@@ -37,7 +37,7 @@ def test_a_first_map_and_its_target_are_written(call: Call) -> None:
     assert "28 processes, from the template ml-process" in answer.out
     assert f"ratchet assess map {CURRENT} --out assessment/current.html" in answer.out
     assert "28 unmeasured" in call("assess", "map", CURRENT).out
-    assert "is 0 steps short" in call("assess", "diff", CURRENT, TARGET).out
+    assert "28 processes have no degree" in call("assess", "diff", CURRENT, TARGET).out.replace("\n", " ")
     assert "(proposed)" in call("assess", "plan", CURRENT, TARGET).out
 
 
@@ -183,7 +183,7 @@ def test_a_difference_counts_steps_and_finds_what_stays_manual(call: Call) -> No
     edit(TARGET, 'degree = "automated"\nbound_to = { stage = "data" }', 'degree = "exceptionally manual"')
     answer = call("assess", "diff", CURRENT, TARGET, "--out", "gap.md")
     assert answer.code == 0
-    assert "ml-process-current@1 is 4 steps short of ml-process-target@1." in answer.out
+    assert answer.out.startswith("ml-process-current@1 is at least 4 steps short of ml-process-target@1: 27")
     assert "- 'Bring in source data' (ingest) is exceptionally manual in the target." in answer.out
     assert Path("gap.md").read_text().startswith("# From ml-process-current@1")
     drawn = call("assess", "diff", CURRENT, TARGET, "--out", "gap.html", "--out", "gap.svg")
@@ -194,6 +194,18 @@ def test_a_difference_counts_steps_and_finds_what_stays_manual(call: Call) -> No
     values = json.loads(call("assess", "diff", CURRENT, TARGET, "--json").out)
     assert (values["steps_short"], values["matrix"]["absent"]["automated"]) == (4, 1)
     assert [one["kind"] for one in values["findings"]] == ["stays manual"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_map_without_degrees_is_no_step_short_of_nothing(call: Call) -> None:
+    """Where nobody has said how anything is done, the way to the target is unknown and not 0 steps."""
+    call("assess", "init")
+    for command in ("diff", "plan"):
+        shown = call("assess", command, CURRENT, TARGET, "--out", "way.md").out.replace("\n", " ")
+        assert "How far ml-process-current@1 is from ml-process-target@1 is not known: 28 processes have" in shown
+        assert "0 steps" not in shown + Path("way.md").read_text()
+    assert "None of the 28 steps has an owner." in shown
+    assert "In all" not in shown
 
 
 @pytest.mark.usefixtures("folder")
@@ -211,7 +223,7 @@ def test_a_plan_leads_to_a_target(call: Call) -> None:
         "effort_days = 3\ncost = 1500\nby = 2020-01-31\n"
     )
     shown = call("assess", "plan", CURRENT, TARGET, "--steps", "steps.toml", "--out", "plan.md")
-    first = shown.out.splitlines()[3]
+    first = next(line for line in shown.out.splitlines() if line.strip().startswith("1 "))
     assert first.split() == ["1", "Schedule", "it", "team-1", "3", "1,500", "2020-01-31", "overdue"]
     assert "In all: 3 days, 1,500 EUR, the last by 2020-01-31." in shown.out
     assert "| 1 | Schedule it | team-1 | 3 | 1,500 | 2020-01-31 |" in Path("plan.md").read_text()

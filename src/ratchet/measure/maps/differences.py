@@ -68,6 +68,29 @@ class Difference(Record, frozen=True):
     removed_edges: tuple[Edge, ...]
     findings: tuple[Finding, ...]
 
+    @property
+    def distance(self) -> str:
+        """Return in a sentence how far the first map is from the second."""
+        return distance(self.before, self.after, steps_short=self.steps_short, unknown=self.unknown)
+
+
+def distance(before: str, after: str, *, steps_short: int, unknown: int) -> str:
+    """Return in a sentence how far one map is from another: no number stands for what nobody knows.
+
+    Args:
+        before: Reference of the first map.
+        after: Reference of the second.
+        steps_short: Degrees that are missing, over all processes that both know.
+        unknown: How many processes have no degree on one of the maps.
+    """
+    steps = f"{steps_short} {'step' if steps_short == 1 else 'steps'}"
+    if not unknown:
+        return f"{before} is {steps} short of {after}."
+    without = f"{unknown} {'process has' if unknown == 1 else 'processes have'} no degree on one of the maps"
+    if not steps_short:
+        return f"How far {before} is from {after} is not known: {without}."
+    return f"{before} is at least {steps} short of {after}: {without} and cannot be counted."
+
 
 def compare(before: ProcessMap, after: ProcessMap) -> Difference:
     """Return what changes from one map to another."""

@@ -68,7 +68,7 @@ def difference_to_markdown(difference: Difference) -> str:
     changed = [one for one in difference.changes if one.before != one.after]
     parts = [
         f"# From {difference.before} to {difference.after}",
-        f"{difference.steps_short} steps short of the second map; {difference.unknown} processes cannot be compared.",
+        difference.distance,
         _table(("From \\ to", *columns), matrix),
         _table(
             ("Process", "Phase", "From", "To", "Steps"),
@@ -99,7 +99,7 @@ def plan_to_markdown(plan: Plan) -> str:
     ]
     headers = ("#", "Step", "Owner", "Days", plan.currency, "By", "Gain", "Progress")
     sums = (
-        f"{plan.steps_short} steps short of the target. {len(plan.steps)} steps of work, {plan.effort_days:g} days, "
+        f"{plan.distance} {len(plan.steps)} steps of work, {plan.effort_days:g} days, "
         f"{plan.cost:,.0f} {plan.currency}{f', the last by {plan.last_date}' if plan.last_date else ''}."
     )
     parts = [f"# From {plan.before} to {plan.after}", sums, _table(headers, rows) if rows else "Nothing is left to do."]

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ratchet.errors import ConfigInvalid
 from ratchet.measure.maps.degrees import is_known, rank
-from ratchet.measure.maps.differences import NOT_ON_MAP, Difference, Finding, NodeChange, compare
+from ratchet.measure.maps.differences import NOT_ON_MAP, Difference, Finding, NodeChange, compare, distance
 from ratchet.measure.maps.layout import control_order
 from ratchet.measure.maps.measured import Measured
 from ratchet.measure.maps.process_maps import ProcessMap
@@ -107,6 +107,7 @@ class Plan(Record, frozen=True):
         currency: Of all costs.
         steps: From the first to the last.
         steps_short: Degrees that are missing in all.
+        unknown: How many processes cannot be compared because one of their degrees is unmeasured.
         effort_days: Sum over the steps.
         cost: Sum over the steps.
         last_date: The latest date; ``None`` where none is set.
@@ -120,12 +121,18 @@ class Plan(Record, frozen=True):
     currency: str
     steps: tuple[PlannedStep, ...]
     steps_short: int
+    unknown: int
     effort_days: float
     cost: float
     last_date: date | None
     without_owner: tuple[str, ...]
     idle: tuple[str, ...]
     findings: tuple[Finding, ...]
+
+    @property
+    def distance(self) -> str:
+        """Return in a sentence how far the current map is from the target."""
+        return distance(self.before, self.after, steps_short=self.steps_short, unknown=self.unknown)
 
     def count_by_status(self) -> dict[str, int]:
         """Return how many steps have each status."""
@@ -378,6 +385,7 @@ def _summed(difference: Difference, currency: str, steps: tuple[PlannedStep, ...
         currency=currency,
         steps=steps,
         steps_short=difference.steps_short,
+        unknown=difference.unknown,
         effort_days=sum(one.step.effort_days for one in steps),
         cost=sum(one.step.cost for one in steps),
         last_date=max(dates, default=None),

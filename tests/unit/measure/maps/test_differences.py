@@ -40,6 +40,8 @@ def test_each_process_has_its_steps() -> None:
         ("e", "absent", NOT_ON_MAP, 0),
     ]
     assert (found.steps_short, found.unknown) == (1 + 3 + 3, 1)
+    assert "at least 7 steps short of" in found.distance
+    assert found.distance.endswith(": 1 process has no degree on one of the maps and cannot be counted.")
 
 
 def test_the_matrix_counts_each_process_once() -> None:

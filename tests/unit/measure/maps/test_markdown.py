@@ -48,5 +48,5 @@ def test_a_plan_is_a_table_with_its_sums() -> None:
     text = plan_to_markdown(plan())
     (steps,) = tables(text)
     assert [row[1] for row in steps[2:]][2] == "Begin 'Do watch' (proposed)"
-    assert text.startswith("# From flights-current@1 to flights-target@1\n\n8 steps short of the target.")
+    assert text.startswith("# From flights-current@1 to flights-target@1\n\nflights-current@1 is 8 steps short of")
     assert "Nothing is left to do." in plan_to_markdown(make_plan(AFTER, AFTER, today=date(2026, 1, 1)))
