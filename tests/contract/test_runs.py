@@ -14,7 +14,7 @@ from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
 from ratchet.store import migrations
 from ratchet.store.database import Database
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 Job = Callable[[JobContext, dict[str, Any]], Any]
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
@@ -144,18 +144,36 @@ class RunContract:
 
         host.launch(watch, name="run")
         host.enqueue("running", {"name": "running"}, name="run")
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE_SECONDS), "the job has not begun"
         host.enqueue("waiting", {"name": "waiting"}, name="run")
         host.runs.cancel("waiting")
         host.runs.cancel("running")
-        assert told.wait(30)
+        assert told.wait(PATIENCE_SECONDS), "the job was not told"
         assert host.wait("running")[0] == host.wait("waiting")[0] == "CANCELLED"
         assert host.runs.pending() == []
+
+    def test_what_this_process_enqueues_starts_at_once(self, host: Host) -> None:
+        """A job does not wait for the next look at the queue, which is an hour away here."""
+        host.runs.poll_seconds = 3600.0
+        host.launch(lambda _context, spec: spec["number"])
+        for number in range(3):
+            host.enqueue(str(number), {"number": number})
+            assert host.wait(str(number)) == ("SUCCESS", number)
+
+    def test_a_write_that_did_not_happen_starts_nothing(self, host: Host) -> None:
+        """A job that was enqueued in a transaction that was rolled back is not carried out."""
+        host.launch(lambda _context, spec: spec["number"])
+        with pytest.raises(ZeroDivisionError), host.database.write() as transaction:
+            host.runs.enqueue(transaction, "act", "never", {"number": 1})
+            1 // 0  # noqa: B018, breaks the write off
+        host.enqueue("after", {"number": 2})
+        assert host.wait("after") == ("SUCCESS", 2)
+        assert host.runs.outcome("never") == ("UNKNOWN", None)
 
     def test_pending_names_what_waits_and_what_runs(self, host: Host) -> None:
         """A job is pending from the commit of its transaction until it is done."""
         goes_on = threading.Event()
-        host.launch(lambda *_: goes_on.wait(30), name="run")
+        host.launch(lambda *_: goes_on.wait(PATIENCE_SECONDS), name="run")
         host.enqueue("first", name="run")
         host.enqueue("second", name="run")
         assert sorted(host.runs.pending()) == ["first", "second"]
@@ -184,7 +202,7 @@ class RunContract:
     def test_prune_forgets_finished_jobs_only(self, host: Host) -> None:
         """Old finished jobs are forgotten; what waits or runs stays, however old."""
         goes_on = threading.Event()
-        host.launch(lambda _context, spec: goes_on.wait(30) if spec["waits"] else None, name="run")
+        host.launch(lambda _context, spec: goes_on.wait(PATIENCE_SECONDS) if spec["waits"] else None, name="run")
         host.enqueue("done", {"waits": False}, name="run")
         host.wait("done")
         host.enqueue("running", {"waits": True}, name="run")

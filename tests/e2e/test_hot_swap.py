@@ -35,6 +35,7 @@ from ratchet.loop.serving.routes import (
 )
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
+from tests.waiting import PATIENCE_SECONDS, until
 
 SCHEMA = ModelSchema(
     inputs=(
@@ -44,7 +45,8 @@ SCHEMA = ModelSchema(
     output="probability",
 )
 CONNECTIONS = 8
-START_SECONDS = 60
+# Answers that are waited for between one swap and the next, so that there are some of which only one was possible.
+BETWEEN = 50
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Caller:
     """One connection that is kept."""
 
     def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         self._sent_at = 0.0
 
     def ask(self, *, rows: int = 1, request_id: str = "") -> Answer:
@@ -131,7 +133,7 @@ class Site:
         """Start an endpoint process and wait until it follows the present routes."""
         process = subprocess.Popen(self.command(), env=environment())
         self._processes.append(process)
-        routes.wait_acknowledged(self.folder, self.generation, timeout_seconds=START_SECONDS)
+        routes.wait_acknowledged(self.folder, self.generation, timeout_seconds=PATIENCE_SECONDS)
         return process
 
     def write(self, version: str) -> None:
@@ -151,7 +153,7 @@ class Site:
 
     def acknowledged(self) -> routes.Acknowledgement:
         """Wait until the last routes are followed."""
-        return routes.wait_acknowledged(self.folder, self.generation, timeout_seconds=START_SECONDS)
+        return routes.wait_acknowledged(self.folder, self.generation, timeout_seconds=PATIENCE_SECONDS)
 
     def model_path(self, version: str) -> Path:
         """Return the artifact of a version."""
@@ -199,39 +201,56 @@ class Period:
     replaced_at: float = float("inf")
 
 
-def _ask_many(site: Site, *, count: int, answers: list[Answer]) -> None:
-    caller = Caller(site.port)
-    for _ in range(count):
-        answers.append(caller.ask())
-    caller.close()
+class Load:
+    """Requests over all connections, one after the other on each, until it is told to stop."""
+
+    def __init__(self, port: int) -> None:
+        self.answers: list[Answer] = []
+        self._port = port
+        self._enough = threading.Event()
+        self._pool = ThreadPoolExecutor(CONNECTIONS)
+        self._callers = [self._pool.submit(self._ask) for _ in range(CONNECTIONS)]
+
+    def until(self, count: int) -> None:
+        """Wait until there are so many answers."""
+        until(lambda: len(self.answers) >= count or any(each.done() for each in self._callers), f"{count} answers")
+        assert not any(each.done() and each.exception() for each in self._callers), "a caller failed"
+
+    def stop(self) -> None:
+        """Let each caller finish what it has begun."""
+        self._enough.set()
+        self._pool.shutdown()
+
+    def _ask(self) -> None:
+        caller = Caller(self._port)
+        while not self._enough.is_set():
+            self.answers.append(caller.ask())
+        caller.close()
 
 
 def _swap_under_load(site: Site, *, requests: int, swaps: int) -> tuple[list[Answer], list[Period]]:
     """Send requests over all connections while the versions alternate, evenly spread over the requests."""
-    answers: list[Answer] = []
     periods = [Period(version="v1", written_at=clock.monotonic())]
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        share = requests // CONNECTIONS
-        callers = [pool.submit(_ask_many, site, count=share, answers=answers) for _ in range(CONNECTIONS)]
+    load = Load(site.port)
+    try:
         for number in range(1, swaps + 1):
-            while len(answers) < number * requests // (swaps + 1):
-                assert not any(each.done() and each.exception() for each in callers)
-                clock.sleep(0.001)
+            load.until(max(number * requests // (swaps + 1), len(load.answers) + BETWEEN))
             period = Period(version="v2" if number % 2 else "v1", written_at=clock.monotonic())
             site.write(period.version)
             assert site.acknowledged().refused == {}
             periods[-1].replaced_at = clock.monotonic()
             periods.append(period)
-        for each in callers:
-            each.result()
-    return answers, periods
+        load.until(max(requests, len(load.answers) + BETWEEN))
+    finally:
+        load.stop()
+    return load.answers, periods
 
 
 def test_twenty_swaps_during_ten_thousand_requests(site: Site) -> None:
     """No reply but 200, and each names a version that was live between send and receive and gives its score."""
     site.start()
     answers, periods = _swap_under_load(site, requests=10_000, swaps=20)
-    assert len(answers) == 10_000
+    assert len(answers) >= 10_000
     assert {answer.status for answer in answers} == {200}
     certain = 0
     for answer in answers:
@@ -243,7 +262,7 @@ def test_twenty_swaps_during_ten_thousand_requests(site: Site) -> None:
         assert answer.version in allowed
         assert (answer.score > 0.5) == (answer.version == "v1")
         certain += len(allowed) == 1
-    assert certain > len(answers) // 2, "most requests must have had one possible version, or this proves nothing"
+    assert certain >= 20 * (BETWEEN - CONNECTIONS), "without requests that had one possible version this proves nothing"
     frames = site.frames()
     assert len(frames) == len({frame.request_id for frame in frames}) == len(answers)
 
@@ -266,8 +285,7 @@ def test_no_answered_prediction_is_lost_at_kill_nine(site: Site) -> None:
     threads = [threading.Thread(target=ask_until_it_dies, args=(number,)) for number in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
-    while len(answered) < 1_000:
-        clock.sleep(0.001)
+    until(lambda: len(answered) >= 1_000 or process.poll() is not None, "a thousand answers")
     process.kill()
     process.wait()
     for thread in threads:
@@ -318,9 +336,9 @@ def test_a_full_disk_gives_503_and_never_an_unlogged_answer(site: Site) -> None:
     assert "Make room" in answer.body["error"]
     assert [frame.request_id for frame in site.frames() if frame.status == 200] == answered
     request_rotation(site.folder)
-    deadline = clock.monotonic() + START_SECONDS
-    while (answer := caller.ask()).status != 200:
-        assert clock.monotonic() < deadline
+    until(lambda: caller.ask().status == 200, "room in the next file")
+    answer = caller.ask()
+    assert answer.status == 200
     assert answer.body["id"] in {frame.request_id for frame in site.frames() if frame.status == 200}
     caller.close()
 
@@ -337,7 +355,7 @@ def test_sigterm_finishes_what_was_begun(site: Site) -> None:
     assert callers[0].is_alive()
     process.send_signal(signal.SIGTERM)
     answers = [caller.receive() for caller in callers[1:]]
-    assert process.wait(timeout=START_SECONDS) == 0
+    assert process.wait(timeout=PATIENCE_SECONDS) == 0
     assert [answer.status for answer in answers] == [200] * CONNECTIONS
     assert {answer.body["id"] for answer in answers} == {frame.request_id for frame in site.frames()}
     assert not list((site.folder / routes.ACKNOWLEDGEMENTS_FOLDER).iterdir())
@@ -370,7 +388,4 @@ def test_the_endpoint_dies_with_its_parent(site: Site) -> None:
     parent.wait()
     assert parent.stdin is not None
     parent.stdin.close()
-    deadline = clock.monotonic() + START_SECONDS
-    while claim.holder(site.folder) is not None:
-        assert clock.monotonic() < deadline
-        clock.sleep(0.01)
+    until(lambda: claim.holder(site.folder) is None, "the end of the endpoint")

@@ -4,8 +4,7 @@ import threading
 
 from ratchet import clock
 from ratchet.web.background import Background
-
-SOON = 10.0
+from tests.waiting import PATIENCE_SECONDS
 
 
 def _until(seconds: float) -> float:
@@ -15,7 +14,7 @@ def _until(seconds: float) -> float:
 def test_a_quick_value_is_there_at_once() -> None:
     """Whoever is patient gets the value itself."""
     background = Background("test")
-    answer = background.ask("a", 1, lambda: "x", until=_until(SOON))
+    answer = background.ask("a", 1, lambda: "x", until=_until(PATIENCE_SECONDS))
     assert (answer.value, answer.is_current, answer.problem) == ("x", True, "")
 
 
@@ -24,7 +23,7 @@ def test_a_state_is_computed_once() -> None:
     background = Background("test")
     calls: list[int] = []
     for state in (1, 1, 2, 2):
-        background.ask("a", state, lambda: calls.append(1), until=_until(SOON))
+        background.ask("a", state, lambda: calls.append(1), until=_until(PATIENCE_SECONDS))
     assert len(calls) == 2
 
 
@@ -36,30 +35,30 @@ def test_nobody_waits_for_a_slow_value() -> None:
 
     def compute() -> int:
         calls.append(1)
-        gate.wait(SOON)
+        gate.wait(PATIENCE_SECONDS)
         return len(calls)
 
     assert background.ask("a", 1, compute, until=0.0).value is None
     assert background.ask("a", 1, compute, until=0.0).value is None
     gate.set()
-    assert background.ask("a", 1, compute, until=_until(SOON)).value == 1
+    assert background.ask("a", 1, compute, until=_until(PATIENCE_SECONDS)).value == 1
     gate.clear()
     stale = background.ask("a", 2, compute, until=0.0)
     assert (stale.value, stale.is_current) == (1, False)
     gate.set()
-    assert background.ask("a", 2, compute, until=_until(SOON)).value == 2
+    assert background.ask("a", 2, compute, until=_until(PATIENCE_SECONDS)).value == 2
 
 
 def test_a_failure_is_told_and_tried_again() -> None:
     """What went wrong is said, the value before stays, and the next state tries again."""
     background = Background("test")
-    background.ask("a", 1, lambda: "good", until=_until(SOON))
+    background.ask("a", 1, lambda: "good", until=_until(PATIENCE_SECONDS))
 
     def fail() -> str:
         message = "no more"
         raise ValueError(message)
 
-    answer = background.ask("a", 2, fail, until=_until(SOON))
+    answer = background.ask("a", 2, fail, until=_until(PATIENCE_SECONDS))
     assert (answer.value, answer.problem) == ("good", "ValueError: no more")
-    assert background.ask("a", 3, lambda: "better", until=_until(SOON)).problem == ""
+    assert background.ask("a", 3, lambda: "better", until=_until(PATIENCE_SECONDS)).problem == ""
     background.close()

@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from ratchet.errors import PortTaken, WebPagesFailed
 from ratchet.web.server import address_of, listen, serving
+from tests.waiting import PATIENCE_SECONDS
 
 
 def test_a_taken_port_is_refused_by_name() -> None:
@@ -37,7 +38,7 @@ def test_an_application_is_served_while_the_context_lasts() -> None:
     port = listener.getsockname()[1]
     assert address_of(listener) == f"http://127.0.0.1:{port}"
     with serving(app, listener):
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         client.request("GET", "/")
         assert client.getresponse().read() == b"here"
         client.close()

@@ -147,6 +147,7 @@ def _die_with_parent(expected: int) -> None:
 
 if __name__ == "__main__":
     status = main()
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.flush()
     # A model that still computes would keep the interpreter waiting for its thread; nothing is left to finish.
     os._exit(status)

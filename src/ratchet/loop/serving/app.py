@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -222,9 +223,10 @@ class EndpointApp:
 
 
 def report(line: str) -> None:
-    """Say something to whoever watches the process's standard error."""
-    sys.stderr.write(f"ratchet endpoint {os.getpid()}: {line}\n")
-    sys.stderr.flush()
+    """Say something to whoever watches the process's standard error; a full disk may keep it, and ends nothing."""
+    with suppress(OSError):
+        sys.stderr.write(f"ratchet endpoint {os.getpid()}: {line}\n")
+        sys.stderr.flush()
 
 
 class _CallerGoneError(Exception):

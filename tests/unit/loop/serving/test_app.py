@@ -1,8 +1,10 @@
 """The addresses of the protocol over a real socket: every reply is JSON, every refusal says what to do."""
 
 import http.client
+import io
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,12 +13,12 @@ from typing import Any
 import pytest
 import uvicorn
 
-from ratchet import clock
 from ratchet.loop.serving import claim, routes
-from ratchet.loop.serving.app import EndpointApp
+from ratchet.loop.serving.app import EndpointApp, report
 from ratchet.loop.serving.log import PredictionLog, read_frames, request_rotation, spool_files
 from ratchet.loop.serving.routes import Caller, ReleaseRoute, RouteTable
 from ratchet.store.artifacts import Artifacts
+from tests.waiting import PATIENCE_SECONDS, until
 
 from .test_switchboard import SECRET_SHA256
 
@@ -50,7 +52,7 @@ def ask(port: int) -> Ask:
     def send(
         path: str, body: dict[str, Any] | bytes | None = None, *, method: str = "", **headers: str
     ) -> tuple[int, dict[str, Any]]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
         try:
             content = json.dumps(body).encode() if isinstance(body, dict) else body
             names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -71,7 +73,7 @@ def served(
     """Serve v1 to anybody, acknowledged."""
     del port
     route(release("v1"), tokens={SECRET_SHA256: Caller(name="shop", team="sales")})
-    return routes.wait_acknowledged(folder, 1, timeout_seconds=30)
+    return routes.wait_acknowledged(folder, 1, timeout_seconds=PATIENCE_SECONDS)
 
 
 @pytest.mark.usefixtures("served")
@@ -126,7 +128,7 @@ def test_refusals(ask: Ask, path: str, body: dict[str, Any] | bytes | None, meth
 @pytest.mark.usefixtures("served")
 def test_a_body_without_a_length_is_limited_too(ask: Ask, port: int) -> None:
     """A body that is sent in chunks is refused as soon as it is over the limit."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     connection.request("POST", INFER, iter([b" " * (1 << 20)] * 9))
     reply = connection.getresponse()
     assert reply.status == 413
@@ -161,7 +163,7 @@ def test_tokens(
 ) -> None:
     """Where a token is wanted, neither predictions nor metadata are given without a known one."""
     route(release("v1"), tokens={SECRET_SHA256: Caller(name="shop", team="sales")}, callers="token")
-    routes.wait_acknowledged(folder, 1, timeout_seconds=30)
+    routes.wait_acknowledged(folder, 1, timeout_seconds=PATIENCE_SECONDS)
     assert ask(INFER, request_body())[0] == 401
     assert ask(INFER, request_body(), Authorization="Bearer guess")[0] == 401
     assert ask("/v2/models/delay")[0] == 401
@@ -174,7 +176,7 @@ def test_an_endpoint_without_live_releases(
 ) -> None:
     """Shadow releases alone do not answer: 503 until something is live."""
     route(release("v1", role="shadow", share=0.0))
-    routes.wait_acknowledged(folder, 1, timeout_seconds=30)
+    routes.wait_acknowledged(folder, 1, timeout_seconds=PATIENCE_SECONDS)
     assert ask(INFER, request_body())[0] == 503
     assert ask("/v2/models/delay/ready")[0] == 503
 
@@ -189,12 +191,25 @@ def test_the_acknowledgement_says_what_is_served(served: routes.Acknowledgement,
 def test_damaged_routes_are_reported_and_change_nothing(ask: Ask, folder: Path, request_body: Body) -> None:
     """A route file that cannot be read shows in the acknowledgement while the old routes go on."""
     (folder / routes.ROUTES_FILE).write_bytes(b"{")
-    deadline = clock.monotonic() + 20
-    while not (acknowledged := routes.wait_acknowledged(folder, 1, timeout_seconds=20)).refused:
-        assert clock.monotonic() < deadline
-        clock.sleep(0.01)
-    assert list(acknowledged.refused) == [routes.ROUTES_FILE]
+
+    def refused() -> list[str]:
+        return list(routes.wait_acknowledged(folder, 1, timeout_seconds=PATIENCE_SECONDS).refused)
+
+    until(refused, "the refusal")
+    assert refused() == [routes.ROUTES_FILE]
     assert ask(INFER, request_body())[0] == 200
+
+
+def test_a_report_that_nobody_can_take_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk of the log is full, the tasks that say so go on."""
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        stream = io.TextIOWrapper(full, write_through=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", stream)
+            report("a line")
+        with pytest.raises(OSError, match="No space"):
+            stream.write("a line\n")
+        stream.detach()
 
 
 @pytest.mark.usefixtures("served")
@@ -202,10 +217,7 @@ def test_the_log_rotates_while_requests_are_answered(ask: Ask, folder: Path, req
     """After a request for rotation the first file is closed and whole, and new frames go to the next."""
     ask(INFER, request_body(id="before"))
     request_rotation(folder)
-    deadline = clock.monotonic() + 20
-    while len(spool_files(folder)) < 2:
-        assert clock.monotonic() < deadline
-        clock.sleep(0.01)
+    until(lambda: len(spool_files(folder)) == 2, "the next file")
     ask(INFER, request_body(id="after"))
     files = spool_files(folder)
     assert [file.is_closed for file in files] == [True, False]
