@@ -61,7 +61,8 @@ def actor_class(authtype: str, claims: dict[str, Any]) -> ActorClass:
     return "unknown"
 
 
-class Event(Record, frozen=True):
+# Whatever JSON gives has no way back to what holds it, so the collector of cycles need not look at a million of them.
+class Event(Record, frozen=True, gc=False):
     """One entry of the ledger: what happened, to what, when, by whom, because of what.
 
     Attributes:

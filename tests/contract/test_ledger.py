@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from sqlalchemy import Connection, select, text
+from sqlalchemy import event as notices
 from sqlalchemy.exc import DBAPIError
 
 from ratchet import origin
@@ -326,6 +327,24 @@ class LedgerContract:
         expected = list(range(7, 2, -1)) if newest_first else list(range(3, 8))
         found = [event.seq for event in ledger.read(after=2, limit=limit, newest_first=newest_first)]
         assert found == expected[:limit]
+
+    def test_a_page_passes_no_row_of_an_earlier_one(
+        self, ledger: Ledger, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Each page names one place to begin at, so what a page costs does not grow with those before it."""
+        monkeypatch.setattr(ledger_module, "_PAGE", 3)
+        ledger.record(*(emitted(number) for number in range(1, 8)))
+        asked: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            asked.append(statement)
+
+        notices.listen(database.engine, "before_cursor_execute", note)
+        assert len(list(ledger.read(after=1))) == 6
+        notices.remove(database.engine, "before_cursor_execute", note)
+        pages = [statement for statement in asked if "LIMIT" in statement]
+        assert len(pages) == 3
+        assert all(page.count("ledger.seq >") == 1 for page in pages)
 
     def test_following_sees_what_is_appended_meanwhile(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
         """A reader that goes on from the last number it saw misses nothing and sees nothing twice."""

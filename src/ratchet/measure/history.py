@@ -38,6 +38,7 @@ class History:
         self._of_pipeline: dict[str, list[Event]] = {}
         self._of_source: dict[str, list[Event]] = {}
         self._earliest: dict[str | None, list[Event]] = {}
+        self._earliest_at: dict[str | None, datetime] = {}
         self._imported: list[Event] = []
         self._seqs: list[int] = []
         self._recorded: list[datetime] = []
@@ -78,10 +79,12 @@ class History:
             self._of_source.setdefault(event.source, []).append(event)
         if event.evidence == "imported":
             self._imported.append(event)
+        moment = moment_of(event)
         for whose in (None, event.pipeline):
-            first = self._earliest.setdefault(whose, [])
-            if not first or moment_of(event) < moment_of(first[-1]):
-                first.append(event)
+            before = self._earliest_at.get(whose)
+            if before is None or moment < before:
+                self._earliest_at[whose] = moment
+                self._earliest.setdefault(whose, []).append(event)
         if event.type in KEPT:
             self._of_rule.setdefault(rule_key(event), []).append(event)
             self._rules_of.setdefault(event.pipeline, {}).setdefault(rule_key(event))

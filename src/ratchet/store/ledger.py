@@ -7,11 +7,14 @@ the Merkle tree are written together.
 
 import hashlib
 import secrets
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 from sqlalchemy import Connection, select
 
 from ratchet import clock, origin
@@ -27,6 +30,8 @@ SALT_BYTES = 16
 _PAGE = 1000
 _ENCODER = msgspec.json.Encoder()
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
+_EVENT = msgspec.json.Decoder(Event)
+_SHARED_NAMES = ("source", "specversion", "authtype", "authid", "pipeline", "team", "trigger")
 
 
 class Reaction(Protocol):
@@ -130,14 +135,12 @@ class Ledger:
         """
         query = _query(types=types, pipeline=pipeline, subject=subject, source=source)
         order = ledger.c.seq.desc() if newest_first else ledger.c.seq
-        position: int | None = None
         left = limit
         while left is None or left > 0:
+            # One bound on each side: of two on one side SQLite may begin at the further one, and pass all rows again.
             page = query.where(ledger.c.seq > after)
             if before is not None:
                 page = page.where(ledger.c.seq < before)
-            if position is not None:
-                page = page.where(ledger.c.seq < position if newest_first else ledger.c.seq > position)
             size = _PAGE if left is None else min(_PAGE, left)
             with self._database.read() as connection:
                 rows = connection.execute(page.order_by(order).limit(size)).all()
@@ -145,7 +148,10 @@ class Ledger:
                 yield _decode(row.seq, row.envelope, row.body)
             if len(rows) < size:
                 return
-            position = rows[-1].seq
+            if newest_first:
+                before = rows[-1].seq
+            else:
+                after = rows[-1].seq
             left = None if left is None else left - len(rows)
 
     def get(self, event_id: str, *, source: str = NATIVE_SOURCE) -> Event | None:
@@ -299,13 +305,21 @@ def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:
 
 
 def _decode(seq: int, envelope: bytes, body: bytes | None) -> Event:
-    fields = _OBJECT.decode(envelope)
-    fields.pop("datadigest")
-    fields["type"] = event_type(fields["type"]).name
+    event = _EVENT.decode(envelope)
+    # Nobody else has it yet. What the envelope lacks is put into it, and names that a million events share are shared.
+    force_setattr(event, "type", _short_name(event.type))
+    force_setattr(event, "seq", seq)
+    for name in _SHARED_NAMES:
+        force_setattr(event, name, sys.intern(getattr(event, name)))
     # An erased payload leaves its envelope: the event stays in every count, without its content.
-    fields["data"] = _OBJECT.decode(body) if body is not None else {}
-    fields["seq"] = seq
-    return msgspec.convert(fields, Event)
+    if body is not None:
+        force_setattr(event, "data", _OBJECT.decode(body))
+    return event
+
+
+@cache
+def _short_name(wire: str) -> str:
+    return event_type(wire).name
 
 
 def _is_same(connection: Connection, present: Event, event: Event) -> bool:
