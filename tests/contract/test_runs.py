@@ -1,5 +1,6 @@
 """What durable execution promises, on SQLite and on PostgreSQL."""
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -163,9 +164,9 @@ class RunContract:
     def test_a_write_that_did_not_happen_starts_nothing(self, host: Host) -> None:
         """A job that was enqueued in a transaction that was rolled back is not carried out."""
         host.launch(lambda _context, spec: spec["number"])
-        with pytest.raises(ZeroDivisionError), host.database.write() as transaction:
+        with contextlib.suppress(InterruptedError), host.database.write() as transaction:
             host.runs.enqueue(transaction, "act", "never", {"number": 1})
-            1 // 0  # noqa: B018, breaks the write off
+            raise InterruptedError
         host.enqueue("after", {"number": 2})
         assert host.wait("after") == ("SUCCESS", 2)
         assert host.runs.outcome("never") == ("UNKNOWN", None)

@@ -26,7 +26,6 @@ from ratchet.web.server import address_of, listen, serving
 from ratchet.workspace import CLOCK_FILE, Workspace
 
 DEFAULT_FOLDER = "ratchet-demo"
-_POLL_SECONDS = 0.02
 
 
 class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +67,7 @@ def run_demo(
     flights = Flights(prepare(folder / ".ratchet" / "demo"))
     write_project(folder, seed=seed, database=database)
     clock.simulate(folder / ".ratchet" / CLOCK_FILE, start=START)
-    with Workspace(folder, poll_seconds=_POLL_SECONDS) as workspace, _stopping_on_signal():
+    with Workspace(folder) as workspace, _stopping_on_signal():
         workspace.start(die_together=True)
         workspace.sync(actor=workspace.person("you"))
         with (

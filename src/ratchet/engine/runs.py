@@ -7,6 +7,7 @@ machinery could take its place.
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -99,7 +100,7 @@ class DurableRuns:
         self.poll_seconds = poll_seconds
         self._functions: dict[str, Callable[[JobContext, Spec], Any]] = {}
         self._made_client: DBOSClient | None = None
-        self._is_launched = False
+        self._lines: dict[str, Line] = {}
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
 
@@ -132,6 +133,8 @@ class DurableRuns:
             app_version=INTERPRETER,
         )
         self._client().enqueue_in_transaction(transaction, options, spec)
+        if line := self._lines.get(options["queue_name"]):
+            self._database.after_commit(line.look_now)
 
     def launch(self) -> None:
         """Start to carry out jobs, those that a crash broke off first."""
@@ -148,24 +151,31 @@ class DurableRuns:
             log_level="ERROR",
         )
         DBOS(config=config)
+        # DBOS counts a job that it took as running only once its thread does: a second look may take one too many.
+        slots = {queue.name: threading.Semaphore(queue.concurrency) for queue in (REACTIONS, RUNS)}
         for name, function in self._functions.items():
-            DBOS.workflow(name=name, max_recovery_attempts=MAX_RECOVERIES)(self._workflow(function))
+            workflow = self._workflow(function, slots[JOBS[name].name])
+            DBOS.workflow(name=name, max_recovery_attempts=MAX_RECOVERIES)(workflow)
+        # Its own threads look at a queue now and then; ours do so too, and at once when this process has enqueued.
+        DBOS.listen_queues([])
         DBOS.launch()
         for queue in (REACTIONS, RUNS):
-            DBOS.register_queue(
+            registered = DBOS.register_queue(
                 queue.name,
                 worker_concurrency=queue.concurrency,
                 polling_interval_sec=self.poll_seconds,
                 on_conflict="always_update",
             )
-        self._is_launched = True
+            self._lines[queue.name] = Line(registered)
 
     def close(self) -> None:
         """Stop carrying out jobs; what is under way goes on after the next launch."""
-        if self._is_launched:
+        if self._lines:
             from dbos import DBOS
 
-            self._is_launched = False
+            for line in self._lines.values():
+                line.close()
+            self._lines = {}
             DBOS.destroy(destroy_registry=True)
         if self._made_client is not None:
             self._made_client.destroy()
@@ -226,11 +236,65 @@ class DurableRuns:
             )
         return self._made_client
 
-    def _workflow(self, function: Callable[[JobContext, Spec], Any]) -> JobFunction:
+    def _workflow(self, function: Callable[[JobContext, Spec], Any], slots: threading.Semaphore) -> JobFunction:
         def carry_out(spec: Spec) -> Any:
-            return function(_DurableContext(self._database, self._steps_table, self._status_table), spec)
+            with slots:
+                return function(_DurableContext(self._database, self._steps_table, self._status_table), spec)
 
         return carry_out
+
+
+class Line:
+    """A thread that takes jobs from one queue: now and then, and at once when it is told that one waits.
+
+    DBOS's own thread does the taking, held by an event of ours in place of the one that only ends it: 4 ms from the
+    commit to the job instead of a polling interval, without asking the database more often.
+
+    Args:
+        queue: As DBOS knows it.
+    """
+
+    def __init__(self, queue: Any) -> None:
+        from dbos._dbos import _get_dbos_instance
+        from dbos._queue import queue_worker_thread
+
+        self._bell = _Bell()
+        arguments = (self._bell, _get_dbos_instance(), queue)
+        self._thread = threading.Thread(
+            target=queue_worker_thread, args=arguments, name=f"queue-{queue.name}", daemon=True
+        )
+        self._thread.start()
+
+    def look_now(self) -> None:
+        """Tell that a job waits."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Take no further job."""
+        self._bell.set()
+        self._thread.join()
+
+
+class _Bell(threading.Event):
+    """The event that ends a line's thread, whose waiting can be cut short without ending it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """Let the current or the next waiting return at once."""
+        self._rung.set()
+
+    def set(self) -> None:
+        super().set()
+        self._rung.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set or rung, or the time is over; returns whether it is set."""
+        self._rung.wait(timeout)
+        self._rung.clear()
+        return self.is_set()
 
 
 class _DurableContext:

@@ -6,7 +6,7 @@ called inside it.
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,7 +30,8 @@ SQLITE_SETTINGS = (
 )
 _POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=60000"
 
-_writing: ContextVar[bool] = ContextVar("writing", default=False)
+# What is to be done after the write that is open in this flow of control; None where none is.
+_writing: ContextVar[list[Callable[[], None]] | None] = ContextVar("writing", default=None)
 
 
 class Database:
@@ -54,7 +55,8 @@ class Database:
             NestedWrite: A write is open already in this flow of control.
         """
         refuse_inside_write("A second write")
-        token = _writing.set(True)
+        afterwards: list[Callable[[], None]] = []
+        token = _writing.set(afterwards)
         try:
             with self.engine.begin() as connection:
                 if self.is_sqlite:
@@ -67,6 +69,14 @@ class Database:
             faults.point("write.after_commit")
         finally:
             _writing.reset(token)
+        for call in afterwards:
+            call()
+
+    def after_commit(self, call: Callable[[], None]) -> None:
+        """Have something done once the open write has happened; never when it did not."""
+        afterwards = _writing.get()
+        assert afterwards is not None, "only inside a write"
+        afterwards.append(call)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -85,7 +95,7 @@ def refuse_inside_write(what: str) -> None:
     Raises:
         NestedWrite: A write transaction is open.
     """
-    if _writing.get():
+    if _writing.get() is not None:
         raise NestedWrite(what=what)
 
 
