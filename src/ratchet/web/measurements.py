@@ -1,22 +1,26 @@
-"""What pages show of the measure: a line for each pipeline, and levels over time.
+"""What pages show of the measure: where all pipelines stand, a line for each that is shown, and levels over time.
 
 Invariant: a number that the ledger does not hold is ``None`` and shown as such, never 0; a level of a month that is
 over is computed once.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ratchet import clock
 from ratchet.measure.criteria import CriterionResult
-from ratchet.measure.freshness import Freshness, human_actions, read_freshness
+from ratchet.measure.freshness import Freshness, read_freshness
 from ratchet.measure.history import History, Snapshot, moment_of
-from ratchet.measure.initiators import acting_class
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
+from ratchet.measure.standings import Standing
+from ratchet.measure.steps import Step, next_step, runs_here
+from ratchet.measuring import Measuring, means
 from ratchet.records import Record
+from ratchet.web.tallies import Tallies
 
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
@@ -48,19 +52,23 @@ class PipelineLine(Record, frozen=True):
     """A pipeline in the list.
 
     Attributes:
+        step: The cheapest step towards its next level; ``None`` at the top.
         predictions: Rows answered so far; ``None`` where no usage was ever recorded.
         human_actions: What people commanded, by month.
         alerts: Alerts that are raised now; ``None`` where nothing was ever monitored.
+        runs_here: Whether Ratchet carries it out; else all that is known of it are events of another system.
     """
 
     name: str
     owner: str
     report: LevelReport
+    step: Step | None
     stages: tuple[StageMark, ...]
     freshness: Freshness
     predictions: int | None
     human_actions: dict[str, int]
     alerts: int | None
+    runs_here: bool
 
     @property
     def actions_this_month(self) -> int:
@@ -69,41 +77,36 @@ class PipelineLine(Record, frozen=True):
 
 
 class Overview(Record, frozen=True):
-    """All pipelines at one place in the ledger.
+    """Where all pipelines stand at one place in the ledger, and some of them with all that is shown.
 
     Attributes:
         seq: That place.
         at: The moment (UTC).
         month: The month that is not over.
+        standings: All pipelines, by name.
+        lines: Those that were asked for.
+        predictions: Of all pipelines; ``None`` where no usage was ever recorded.
         human_actions: What people commanded, by month, over all pipelines.
+        alerts: Raised alerts of all pipelines; ``None`` where nothing was ever monitored.
     """
 
     seq: int
     at: datetime
     month: str
+    standings: tuple[Standing, ...]
     lines: tuple[PipelineLine, ...]
+    predictions: int | None
     human_actions: dict[str, int]
+    alerts: int | None
 
     def line(self, name: str) -> PipelineLine | None:
-        """Return a pipeline's line."""
+        """Return a pipeline's line, if it was asked for."""
         return next((line for line in self.lines if line.name == name), None)
-
-    @property
-    def predictions(self) -> int | None:
-        """Return all predictions; ``None`` where no usage was ever recorded."""
-        known = [line.predictions for line in self.lines if line.predictions is not None]
-        return sum(known) if known else None
-
-    @property
-    def alerts(self) -> int | None:
-        """Return all raised alerts; ``None`` where nothing was ever monitored."""
-        known = [line.alerts for line in self.lines if line.alerts is not None]
-        return sum(known) if known else None
 
     @property
     def levels(self) -> dict[str, int]:
         """Return the number of pipelines at each level, from the highest; those without evidence last."""
-        counts = Counter("" if lacks_evidence(line.report) else str(line.report.level) for line in self.lines)
+        counts = Counter("" if one.is_insufficient else str(one.level) for one in self.standings)
         return dict(sorted(counts.items(), key=lambda item: int(item[0] or -1), reverse=True))
 
 
@@ -115,11 +118,6 @@ class LevelPoint(Record, frozen=True):
     label: str
 
 
-def lacks_evidence(report: LevelReport) -> bool:
-    """Tell whether a level of 0 only says that too little has been seen."""
-    return report.is_insufficient
-
-
 class Measurements:
     """Reads the measure for pages; what belongs to the past is kept.
 
@@ -129,6 +127,9 @@ class Measurements:
 
     def __init__(self, workspace: "Workspace") -> None:
         self._workspace = workspace
+        self._tallies = Tallies(workspace.ledger)
+        self._means = means()
+        self._measured: tuple[tuple[str, ...], Measuring] | None = None
         self._past: dict[tuple[str, str, str], tuple[LevelPoint, int]] = {}
         self._names: tuple[str, ...] = ()
 
@@ -136,21 +137,64 @@ class Measurements:
         """Return the pipelines of which the last overview knew."""
         return self._names
 
-    def overview(self, policy: Policy) -> Overview:
-        """Return all pipelines as they stand now."""
+    @property
+    def measuring(self) -> Measuring:
+        """Return what measures levels; made anew where the policies have changed."""
+        known = tuple(one.digest for one in self._workspace.policies())
+        if self._measured is None or self._measured[0] != known:
+            self._measured = known, Measuring(self._workspace)
+        return self._measured[1]
+
+    def overview(self, policy: Policy, *, start: int = 0, limit: int = 50) -> Overview:
+        """Return where all pipelines stand now, and all that is shown of some of them.
+
+        Args:
+            policy: By whose levels.
+            start: The first of those, in the order of their names.
+            limit: How many.
+        """
+        standings = self.measuring.standings(policy)
+        self._names = tuple(one.pipeline for one in standings)
+        return self._seen(policy, standings, self._names[start : start + limit])
+
+    def one(self, pipeline: str, policy: Policy) -> Overview:
+        """Return all that is shown of one pipeline; without a line where there is no such pipeline."""
+        self._names = self._names or tuple(self.measuring.pipelines())
+        known = pipeline in self._workspace.pipelines() or pipeline in self.measuring.pipelines()
+        return self._seen(policy, [], [pipeline] if known else [])
+
+    def _seen(self, policy: Policy, standings: Sequence[Standing], names: Sequence[str]) -> Overview:
         history = self._workspace.history()
-        declared = self._workspace.pipelines()
-        now = clock.now()
-        snapshot = history.as_of(now)
-        names = sorted({*declared, *history.pipelines})
-        self._names = tuple(names)
-        lines = [_line(history, snapshot, name, declared.get(name, {}), policy) for name in names]
+        snapshot = history.as_of(clock.now())
+        self._tallies.catch_up()
         return Overview(
             seq=snapshot.seq,
-            at=now,
-            month=f"{now:%Y-%m}",
-            lines=tuple(lines),
-            human_actions=human_actions(history, as_of=now),
+            at=snapshot.at,
+            month=f"{snapshot.at:%Y-%m}",
+            standings=tuple(standings),
+            lines=tuple(self._line(history, snapshot, name, policy) for name in names),
+            predictions=self._tallies.predictions,
+            human_actions=_by_month(self._tallies.commands, snapshot, None),
+            alerts=self._tallies.alerts,
+        )
+
+    def _line(self, history: History, snapshot: Snapshot, name: str, policy: Policy) -> PipelineLine:
+        declared = self._workspace.pipelines().get(name, {})
+        report = measure_level(history, name, policy, as_of=snapshot.at)
+        enabled = snapshot.rules.enabled(name)
+        is_here = runs_here(snapshot, name)
+        tally = self._tallies.of(name)
+        return PipelineLine(
+            name=name,
+            owner=str(declared.get("owner", "")),
+            report=report,
+            step=next_step(report, policy, enabled=enabled, means=self._means, is_here=is_here),
+            stages=stage_marks(report, policy),
+            freshness=read_freshness(snapshot, name),
+            predictions=tally.predictions,
+            human_actions=_by_month(tally.commands, snapshot, name),
+            alerts=tally.alerts,
+            runs_here=is_here,
         )
 
     def levels_over_time(self, pipeline: str, policy: Policy) -> list[LevelPoint]:
@@ -175,7 +219,7 @@ class Measurements:
             return kept
         seq = history.last_seq
         report = measure_level(history, pipeline, policy, as_of=min(end, now))
-        is_unknown = lacks_evidence(report)
+        is_unknown = report.is_insufficient
         point = LevelPoint(
             month=month,
             level=None if is_unknown else report.level,
@@ -197,44 +241,15 @@ def stage_marks(report: LevelReport, policy: Policy) -> tuple[StageMark, ...]:
     return tuple(marks)
 
 
-def _line(history: History, snapshot: Snapshot, name: str, declared: dict[str, Any], policy: Policy) -> PipelineLine:
-    report = measure_level(history, name, policy, as_of=snapshot.at)
-    return PipelineLine(
-        name=name,
-        owner=str(declared.get("owner", "")),
-        report=report,
-        stages=stage_marks(report, policy),
-        freshness=read_freshness(snapshot, name),
-        predictions=_predictions(snapshot, name),
-        human_actions=_human_actions(snapshot, name),
-        alerts=_alerts(snapshot, name),
-    )
-
-
-def _predictions(snapshot: Snapshot, pipeline: str) -> int | None:
-    usage = snapshot.events("usage.recorded", pipeline)
-    return sum(int(event.data.get("rows") or 0) for event in usage) if usage else None
-
-
-def _human_actions(snapshot: Snapshot, pipeline: str) -> dict[str, int]:
-    """Count people's commands about one pipeline by month, with the months without any."""
+def _by_month(counts: Mapping[str, int], snapshot: Snapshot, pipeline: str | None) -> dict[str, int]:
+    """Return counts by month since the first event, with the months without any."""
     first = snapshot.first(pipeline)
     if first is None:
         return {}
-    commands = snapshot.events("command.issued", pipeline)
-    counts = Counter(f"{moment_of(event):%Y-%m}" for event in commands if acting_class(event) == "human")
-    return {f"{start:%Y-%m}": counts[f"{start:%Y-%m}"] for start, _ in _months(moment_of(first), snapshot.at)}
-
-
-def _alerts(snapshot: Snapshot, pipeline: str) -> int | None:
-    raised = snapshot.events("monitor.alert.raised", pipeline)
-    if not raised and not snapshot.events("monitor.evaluated", pipeline):
-        return None
-    last = {event.subject: event for event in raised}
-    for event in snapshot.events("monitor.alert.cleared", pipeline):
-        if event.subject in last and last[event.subject].seq < event.seq:
-            del last[event.subject]
-    return len(last)
+    return {
+        month: counts.get(month, 0)
+        for month in (f"{start:%Y-%m}" for start, _ in _months(moment_of(first), snapshot.at))
+    }
 
 
 def _months(first: datetime, last: datetime) -> list[tuple[datetime, datetime]]:

@@ -144,12 +144,12 @@ class Pages:
             return self._sign_in_by_link(request)
         policy = self._policy(request)
         until = clock.monotonic() + PATIENCE_SECONDS
-        answer = self._overview(policy, until=until)
+        place = int(request.query_params["from"]) if _is_whole(request, "from") else 0
+        place = min(place, len(self._names())) // LINES_PER_PAGE * LINES_PER_PAGE
+        answer = self._overview(policy, place=place, until=until)
         found = answer.value
-        lines = found.lines if found else ()
-        place = max(0, int(request.query_params.get("from", "0") or 0)) if _is_whole(request, "from") else 0
         focus = request.query_params.get("pipeline") or next(iter(self._workspace.pipelines()), "")
-        focus = focus or (lines[0].name if lines else "")
+        focus = focus or (found.lines[0].name if found and found.lines else "")
         levels, quality = self._levels(focus, policy, until=until), self._quality(focus)
         numbers = self._kpis(until=until)
         answers: list[Answer[Any]] = [answer, levels, quality, numbers]
@@ -161,7 +161,6 @@ class Pages:
             answer=answer,
             overview=found,
             cards=kpi_pages.cards(numbers.value or ()),
-            lines=lines[place : place + LINES_PER_PAGE],
             place=place,
             per_page=LINES_PER_PAGE,
             focus=focus,
@@ -222,11 +221,13 @@ class Pages:
         declared = self._workspace.pipelines()
         policy = self._policy(request)
         until = clock.monotonic() + PATIENCE_SECONDS
-        answer = self._overview(policy, until=until)
+        answer = self._one(name, policy, until=until)
         line = answer.value.line(name) if answer.value else None
         if line is None and name not in declared and answer.value is not None:
             raise UnknownName(kind="pipeline", name=name, known=", ".join(self._names()[:20]) or "none yet")
         levels, quality = self._levels(name, policy, until=until), self._quality(name)
+        # Imported events set off no rule, so rules of all pipelines are those of pipelines that run here.
+        is_here = name in declared or line is None or line.runs_here
         model = str(declared.get(name, {}).get("model", ""))
         live = self._workspace.live(model) if model else None
         return self._draw(
@@ -241,7 +242,9 @@ class Pages:
             policy=policy,
             policies=self._workspace.policies(),
             figures=[*self._figures(levels, quality, name), *_actions_figure(answer.value, name)],
-            rules=[rule for rule in self._workspace.rules().rules if rule.pipeline in (name, "")],
+            rules=[
+                one for one in self._workspace.rules().rules if one.pipeline == name or (not one.pipeline and is_here)
+            ],
             versions=self._versions(name),
             releases=self._history(name, ["traffic.shifted", "deployment.failed", "gate.bypassed"]),
         )
@@ -357,11 +360,19 @@ class Pages:
         """Return what KPIs depend on: what the measure does, and the settings."""
         return (*self._moment(), id(self._workspace.config))
 
-    def _overview(self, policy: Policy, *, until: float) -> Answer[Overview]:
+    def _overview(self, policy: Policy, *, place: int = 0, until: float) -> Answer[Overview]:
         return self._measuring.ask(
-            ("overview", policy.name),
+            ("overview", policy.name, place),
             (self._moment(), policy.digest),
-            lambda: self._measurements.overview(policy),
+            lambda: self._measurements.overview(policy, start=place, limit=LINES_PER_PAGE),
+            until=until,
+        )
+
+    def _one(self, pipeline: str, policy: Policy, *, until: float) -> Answer[Overview]:
+        return self._measuring.ask(
+            ("pipeline", pipeline, policy.name),
+            (self._moment(), policy.digest),
+            lambda: self._measurements.one(pipeline, policy),
             until=until,
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from ratchet import clock
 from ratchet.measure.policies import shipped
 from ratchet.records import Event
-from ratchet.web.measurements import Measurements, lacks_evidence
+from ratchet.web.measurements import Measurements
 from tests.unit.web.conftest import Site
 from tests.unit.web.sites import workspace_in
 
@@ -15,7 +15,8 @@ def test_an_empty_ledger_has_no_zeros(tmp_path: Path) -> None:
     with workspace_in(tmp_path) as workspace:
         overview = Measurements(workspace).overview(shipped("standard"))
         (line,) = overview.lines
-        assert lacks_evidence(line.report)
+        assert line.report.is_insufficient
+        assert (line.runs_here, line.step is not None) == (True, True)
         assert (line.predictions, line.alerts, line.actions_this_month) == (None, None, 0)
         assert (overview.predictions, overview.alerts) == (None, None)
         assert overview.levels == {"": 1}
@@ -56,3 +57,23 @@ def test_stages_of_a_policy_of_ones_own_are_shown(site: Site) -> None:
     assert {mark.stage for mark in line.stages} >= {"train", "features", "pipeline-ci"}
     page = site.browser().get("/pipelines/flight-delay?policy=manual-semi-full").text
     assert "feature" in page
+
+
+def test_many_pipelines_stand_and_few_are_looked_at(tmp_path: Path) -> None:
+    """All pipelines are counted by level, only those of the page are read in full, and it shows what runs elsewhere."""
+    with workspace_in(tmp_path) as workspace:
+        with workspace.database.write() as transaction:
+            for number in range(7):
+                pipeline = f"towers-{number}"
+                pushed = Event(type="code.pushed", source="towers", pipeline=pipeline, subject=pipeline, id=pipeline)
+                workspace.ledger.append(transaction, pushed)
+        measurements = Measurements(workspace)
+        overview = measurements.overview(shipped("standard"), start=3, limit=2)
+        assert len(overview.standings) == 8
+        assert overview.levels == {"": 8}
+        assert [(line.name, line.runs_here) for line in overview.lines] == [("towers-2", False), ("towers-3", False)]
+        step = overview.lines[0].step
+        assert step is not None
+        assert not step.command
+        assert measurements.one("towers-6", shipped("standard")).line("towers-6") is not None
+        assert measurements.one("nothing", shipped("standard")).lines == ()
