@@ -24,7 +24,8 @@ _KPIS_HEAD = """# KPIs
 
 Written by `make docs` from the definitions; do not edit it by hand.
 
-`ratchet kpi` shows all of them, `ratchet kpi NAME --explain` one with the events behind it, `--by team` (or
+`ratchet kpi` shows the ten that people ask for first: how each is, how it was 30 days before, and its target.
+`ratchet kpi --all` shows all of them, `ratchet kpi NAME --explain` one with the events behind it, `--by team` (or
 `department`, `cost-centre`, `pipeline`, `endpoint`, `model`, `month`) one line for each part, `--for NODE` one part
 alone, `--as-of DATE` an earlier day. The same comes from [`GET /api/v1/kpis`](api.md#apiv1) and from
 `workspace.kpi("NAME")`, and stands on the pages of `ratchet up`. Owners and targets are

@@ -16,6 +16,7 @@ from ratchet.measure.kpis.readings import (
     kpi_named,
     named_note,
     named_text,
+    named_value,
     value_text,
 )
 from ratchet.records import Record
@@ -101,7 +102,7 @@ def details(reading: Reading) -> dict[str, Any]:
     return {
         "text": text_of(reading),
         "about": about,
-        "values": [(name.replace("_", " "), written(value)) for name, value in reading.values.items()],
+        "values": [named_value(name, value) for name, value in reading.values.items()],
         "parts": [(str(name).replace("_", " "), written(entry)) for name, entry in reading.by.items()],
         "formula": kpi.formula,
         "edge_cases": kpi.edge_cases,

@@ -31,6 +31,10 @@ _KNOWN_NAMES = 20
 _LONG_HOURS = 72
 _HOURS_A_DAY = 24
 _MINUTES_AN_HOUR = 60
+_SECONDS_A_MINUTE = 60
+_MS_A_SECOND = 1000
+# The ends of names that say in which unit their numbers are, as `value_text` knows it.
+_UNITS = {"hours": "hours", "share": "share", "days": "d", "minutes": "min"}
 _MANY = 1000
 
 
@@ -266,6 +270,20 @@ def value_text(value: Value, unit: str) -> str:
     return f"{_plain(value)} {_unit_of(value, unit)}" if unit not in ("", "count") else _plain(value)
 
 
+def named_value(name: str, value: Value) -> tuple[str, str]:
+    """Return the name of one of a reading's numbers and the number, in the unit that reads best.
+
+    Args:
+        name: Its key, of which the end may be the unit, such as ``p50_hours``.
+        value: The number in that unit.
+    """
+    rest, _, last = name.rpartition("_")
+    if last not in _UNITS or isinstance(value, str):
+        return name.replace("_", " "), value_text(value, "")
+    label = rest if last in ("hours", "days", "minutes") and rest else name
+    return label.replace("_", " "), value_text(value, _UNITS[last])
+
+
 def _unit_of(value: float, unit: str) -> str:
     """Return a unit of things as one says it beside a number: 2 models, but 1 model."""
     things, *rest = unit.split(" ")
@@ -307,7 +325,11 @@ def named_note(named: Named, reading: Reading) -> str:
 def _duration(value: float) -> str:
     """Return hours in the unit that reads best."""
     if 0 < abs(value) < 1:
-        return f"{_plain(value * _MINUTES_AN_HOUR)} min"
+        minutes = value * _MINUTES_AN_HOUR
+        seconds = minutes * _SECONDS_A_MINUTE
+        if abs(minutes) >= 1:
+            return f"{_plain(minutes)} min"
+        return f"{_plain(seconds)} s" if abs(seconds) >= 1 else f"{_plain(seconds * _MS_A_SECOND)} ms"
     return f"{_plain(value)} h" if abs(value) < _LONG_HOURS else f"{_plain(value / _HOURS_A_DAY)} d"
 
 

@@ -14,6 +14,7 @@ from ratchet.measure.kpis.readings import (
     kpi_named,
     named_note,
     named_text,
+    named_value,
     over_months,
     parts,
     read,
@@ -144,6 +145,8 @@ def test_a_kpi_is_found_by_its_name() -> None:
         (6.5, "hours", "6.5 h"),
         (0.5, "h", "30 min"),
         (0, "hours", "0 h"),
+        (1 / 120, "hours", "30 s"),
+        (3.248e-06, "hours", "11.7 ms"),
         (208.25, "hours", "8.68 d"),
         (0.4166, "a month", "0.417 a month"),
         (15820, "calls", "15\u202f820 calls"),
@@ -158,6 +161,22 @@ def test_a_kpi_is_found_by_its_name() -> None:
 def test_values_are_written_with_their_unit(value: object, unit: str, text: str) -> None:
     """A person reads a number at once."""
     assert value_text(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("p50_hours", 3.248e-06, ("p50", "11.7 ms")),
+        ("hours", 2.5, ("hours", "2.5 h")),
+        ("upper_share", 0.25, ("upper share", "25 %")),
+        ("waiting_days", 80.29, ("waiting", "80.3 d")),
+        ("oldest_data_age_days", None, ("oldest data age", "\u2013")),
+        ("calls_count", 15820, ("calls count", "15\u202f820")),
+    ],
+)
+def test_numbers_have_the_unit_that_their_names_end_with(name: str, value: float, shown: tuple[str, str]) -> None:
+    """Nobody reads a moment as millionths of an hour."""
+    assert named_value(name, value) == shown
 
 
 def test_the_largest_part_stands_for_a_breakdown() -> None:
