@@ -17,11 +17,17 @@ import pytest
 from ratchet.loop.serving import claim
 from ratchet.records import Event
 from ratchet.workspace import Workspace
-from tests.waiting import is_alive, until
+from tests.waiting import PATIENCE_SECONDS, is_alive, next_line, until
 
 RATCHET = [sys.executable, "-m", "ratchet"]
-PATIENCE_SECONDS = 120
-SLOW_STEP = "    import time\n\n    time.sleep(10)\n    encode = "
+# The first to carry out this step says that it has begun, and hangs until it is killed or cancelled.
+HANGING_STEP = """    import pathlib, time
+
+    begun = pathlib.Path({path!r})
+    if not begun.exists():
+        begun.touch()
+        time.sleep(3600)
+    encode = """
 
 
 def ratchet(folder: Path, *arguments: str, code: int = 0) -> str:
@@ -52,10 +58,7 @@ def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
         [*RATCHET, "up", "--port", "0", "--json"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield process, json.loads(line)
+        yield process, json.loads(next_line(process.stdout, "the addresses", containing='"login"'))
     finally:
         holder = claim.holder(folder / ".ratchet" / "serving")
         process.kill()
@@ -64,7 +67,21 @@ def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
             # The endpoint goes on serving when the process that started it is killed.
             with suppress(ProcessLookupError):
                 os.kill(holder.pid, signal.SIGKILL)
-            until(lambda: not is_alive(holder.pid))
+            until(lambda: not is_alive(holder.pid), "the end of the endpoint")
+
+
+def replace(path: Path, text: str) -> None:
+    """Save a file at one stroke, as an editor does: whoever looks meanwhile sees the old or the new one."""
+    path.with_suffix(".new").write_text(text)
+    path.with_suffix(".new").replace(path)
+
+
+def let_training_hang(folder: Path) -> Path:
+    """Let the first training of a project hang; returns the file that says that it has begun."""
+    begun, code = folder / "begun", folder / "returns.py"
+    step = HANGING_STEP.format(path=str(begun))
+    code.write_text(code.read_text().replace("    encode = ", step, 1))
+    return begun
 
 
 def events(folder: Path, kind: str) -> list[Event]:
@@ -208,9 +225,9 @@ def test_colours_are_for_terminals_only(trained: Path) -> None:
 def test_up_serves_takes_commands_and_stops_in_order(shop: Path) -> None:
     """One process runs the workspace; others hand their commands to it; SIGTERM leaves nothing behind."""
     with up(shop) as (process, announced):
-        page = httpx.get(announced["login"], follow_redirects=True)
+        page = httpx.get(announced["login"], follow_redirects=True, timeout=PATIENCE_SECONDS)
         assert page.status_code == 200
-        assert httpx.get(announced["address"]).status_code in {401, 403, 303}
+        assert httpx.get(announced["address"], timeout=PATIENCE_SECONDS).status_code in {401, 403, 303}
         message = ratchet(shop, "up", code=1)
         assert f"Another Ratchet process (pid {process.pid}) already runs the workspace" in message
         assert as_json(shop, "run", "returns")["gate"] == "pass"
@@ -218,7 +235,8 @@ def test_up_serves_takes_commands_and_stops_in_order(shop: Path) -> None:
         assert as_json(shop, "rollback", "returns")["release"]["model_version"] == "returns@v1"
         token = ratchet(shop, "token", "issue", "site").strip()
         ready = f"{announced['endpoint_address']}/v2/models/returns/ready"
-        until(lambda: httpx.get(ready, headers={"Authorization": f"Bearer {token}"}).status_code == 200)
+        headers = {"Authorization": f"Bearer {token}"}
+        until(lambda: httpx.get(ready, headers=headers, timeout=PATIENCE_SECONDS).status_code == 200, "the endpoint")
         holder = claim.holder(shop / ".ratchet" / "serving")
         assert holder is not None
         process.terminate()
@@ -232,11 +250,10 @@ def test_up_takes_in_changed_files_and_complains_of_broken_ones(shop: Path) -> N
     toml = shop / "ratchet.toml"
     with up(shop) as (process, _):
         good = toml.read_text()
-        toml.write_text(good.replace("at_least = 0.65", "at_leest = 0.65"))
-        assert process.stderr is not None
-        assert "unknown field `at_leest`" in process.stderr.readline()
-        toml.write_text(good + '\n[[rule]]\nname = "mine"\non = "run.finished"\ndo = "promote"\n')
-        until(lambda: "mine" in [event.subject for event in events(shop, "rule.created")])
+        replace(toml, good.replace("at_least = 0.65", "at_leest = 0.65"))
+        next_line(process.stderr, "the complaint", containing="unknown field `at_leest`")
+        replace(toml, good + '\n[[rule]]\nname = "mine"\non = "run.finished"\ndo = "promote"\n')
+        until(lambda: "mine" in [event.subject for event in events(shop, "rule.created")], "the new rule")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SECONDS) == 0
 
@@ -244,14 +261,12 @@ def test_up_takes_in_changed_files_and_complains_of_broken_ones(shop: Path) -> N
 @pytest.mark.slow
 def test_a_run_outlives_the_process_that_carried_it_out(shop: Path) -> None:
     """Who waits for a run goes on with it when the server is killed, and it is still one run."""
-    code = shop / "returns.py"
-    code.write_text(code.read_text().replace("    encode = ", SLOW_STEP))
+    begun = let_training_hang(shop)
     with up(shop) as (process, _):
-        before = len(events(shop, "run.started"))
         waiting = subprocess.Popen(
             [*RATCHET, "run", "returns", "--json"], cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        until(lambda: len(events(shop, "run.started")) > before)
+        until(begun.exists, "the training to begin")
         process.kill()
         process.wait()
         printed, said = waiting.communicate(timeout=PATIENCE_SECONDS)
@@ -265,14 +280,11 @@ def test_a_run_outlives_the_process_that_carried_it_out(shop: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_cancels_a_run_that_is_carried_out_here(shop: Path) -> None:
     """Nothing goes on behind the back of who stopped it."""
-    code = shop / "returns.py"
-    # Longer than any machine takes to notice that the step has begun.
-    code.write_text(code.read_text().replace("    encode = ", SLOW_STEP.replace("10", "300")))
-    before = len(events(shop, "run.started"))
+    begun = let_training_hang(shop)
     running = subprocess.Popen(
         [*RATCHET, "run", "returns"], cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    until(lambda: len(events(shop, "run.started")) > before)
+    until(begun.exists, "the training to begin")
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=PATIENCE_SECONDS)
     assert running.returncode == 1
