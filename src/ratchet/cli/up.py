@@ -72,14 +72,17 @@ def _serve(
     from ratchet.web.server import address_of, make_server, run
 
     app = create_app(workspace, hosts=(*LOOPBACK, *names))
-    server = make_server(app)
+    address = address_of(listener)
+
+    def announce() -> None:
+        _announce(session, workspace, address=address, login=login_link(app, address), endpoint=endpoint)
+
+    server = make_server(app, on_started=announce)
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(workspace, files, stop), name="heartbeat")
-    address = address_of(listener)
     with _stopped_by_signals(server):
         beat.start()
         try:
-            _announce(session, workspace, address=address, login=login_link(app, address), endpoint=endpoint)
             run(server, listener)
         finally:
             stop.set()

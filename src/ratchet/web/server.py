@@ -5,7 +5,7 @@ Invariant: an address that was given out takes connections, and once a server ha
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -47,9 +47,19 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def make_server(app: "Starlette") -> "uvicorn.Server":
-    """Return a server for an application; ``run`` serves with it."""
+def make_server(app: "Starlette", *, on_started: Callable[[], None] = lambda: None) -> "uvicorn.Server":
+    """Return a server for an application; ``run`` serves with it.
+
+    Args:
+        app: The application.
+        on_started: Called once, when the server takes requests; never where the application does not start.
+    """
     import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            on_started()
 
     settings = uvicorn.Config(
         app,
@@ -59,7 +69,7 @@ def make_server(app: "Starlette") -> "uvicorn.Server":
         loop="uvloop",
         http="httptools",
     )
-    return uvicorn.Server(settings)
+    return Server(settings)
 
 
 def run(server: "uvicorn.Server", listener: socket.socket) -> None:

@@ -3,7 +3,7 @@
 import http.client
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from starlette.applications import Starlette
@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from ratchet.errors import PortTaken, WebPagesFailed
-from ratchet.web.server import address_of, listen, serving
+from ratchet.web.server import address_of, listen, make_server, run, serving
 from tests.waiting import PATIENCE_SECONDS
 
 
@@ -58,6 +58,28 @@ def test_an_application_that_does_not_start_is_told_of() -> None:
     with pytest.raises(WebPagesFailed, match="did not start"), serving(Starlette(lifespan=broken), listener):
         pytest.fail("it was taken as started")
     assert listener.fileno() == -1
+
+
+@pytest.mark.parametrize("is_broken", [False, True])
+def test_it_is_said_to_run_when_it_answers(*, is_broken: bool) -> None:
+    """Not before the application has started, and never where it does not start."""
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        said.append("application")
+        if is_broken:
+            raise LookupError("a template is missing")
+        yield
+
+    def started() -> None:
+        said.append("server")
+        server.should_exit = True
+
+    server = make_server(Starlette(lifespan=lifespan), on_started=started)
+    with listen("127.0.0.1", 0) as listener, suppress(WebPagesFailed):
+        run(server, listener)
+    assert said == (["application"] if is_broken else ["application", "server"])
 
 
 def _answer(_request: Request) -> PlainTextResponse:
