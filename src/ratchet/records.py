@@ -112,6 +112,24 @@ class Event(Record, frozen=True, gc=False):
         return self.time
 
 
+class KeptAnswer(Record, frozen=True):
+    """What was said about a moment that is over.
+
+    Attributes:
+        name: To what question.
+        moment_us: About which moment, in microseconds since 1970, UTC.
+        definition: Digest of all that decides on the answer beside the events.
+        seq: The place in the ledger up to which events were read.
+        record: The answer, as JSON.
+    """
+
+    name: str
+    moment_us: int
+    definition: str
+    seq: int
+    record: str
+
+
 def derive_id(*parts: object) -> str:
     """Return an id of 26 characters that is the same for the same parts.
 

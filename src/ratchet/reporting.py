@@ -18,12 +18,14 @@ from ratchet.measure.kpis.questions import Question
 from ratchet.measure.kpis.readings import scope_named
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.maps.plans import StepFile
+from ratchet.measure.months import ClosedMonths
 from ratchet.measure.policies import Policy
 from ratchet.measure.reports.collecting import collect, settings_digest
 from ratchet.measure.reports.report import Report
 from ratchet.measuring import means
 from ratchet.records import Actor, Event, Record, digest_of
 from ratchet.store import tree
+from ratchet.store.answers import Answers
 from ratchet.store.checkpoints import CHECKPOINT, parse_checkpoint
 from ratchet.store.proofs import prove_entry
 from ratchet.workspace import Workspace
@@ -87,7 +89,8 @@ def read_report(
     chosen = workspace.policy(policy)
     asked = workspace.ask(as_of=as_of, scope=scope)
     question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
-    return _collect(workspace, question, chosen, steps=steps, say=say)
+    closed = ClosedMonths(Answers(workspace.database), ratchet=ratchet.__version__)
+    return _collect(workspace, question, chosen, steps=steps, closed=closed, say=say)
 
 
 def _collect(
@@ -96,6 +99,7 @@ def _collect(
     policy: Policy,
     *,
     steps: StepFile | None,
+    closed: ClosedMonths | None = None,
     say: Say = _quiet,
 ) -> Report:
     return collect(
@@ -105,6 +109,7 @@ def _collect(
         project=workspace.config.project.name,
         means=means(),
         steps=steps,
+        closed=closed,
         say=say,
     )
 

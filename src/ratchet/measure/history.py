@@ -40,6 +40,8 @@ class History:
         self._earliest: dict[str | None, list[Event]] = {}
         self._earliest_at: dict[str | None, datetime] = {}
         self._imported: list[Event] = []
+        self._earliest_import: dict[int, tuple[int, datetime | None]] = {}
+        self._last_erasure = 0
         self._seqs: list[int] = []
         self._recorded: list[datetime] = []
 
@@ -79,6 +81,8 @@ class History:
             self._of_source.setdefault(event.source, []).append(event)
         if event.evidence == "imported":
             self._imported.append(event)
+        elif event.type == "payload.erased":
+            self._last_erasure = event.seq
         moment = moment_of(event)
         for whose in (None, event.pipeline):
             before = self._earliest_at.get(whose)
@@ -93,14 +97,30 @@ class History:
         return True
 
     def is_past_rewritten(self, moment: datetime, *, since_seq: int) -> bool:
-        """Tell whether something was imported after a place in the ledger that had happened by a moment."""
+        """Tell whether what came after a place in the ledger changed what a moment looks like.
+
+        Something was imported that had happened by then, or a payload was erased, of whatever time.
+        """
         since = self.earliest_import(since_seq)
-        return since is not None and since <= moment
+        return self._last_erasure > since_seq or (since is not None and since <= moment)
+
+    def is_over(self, moment: datetime, *, seq: int) -> bool:
+        """Tell whether something up to a place was recorded after a moment: all else that is recorded is after it too.
+
+        Until then, what was recorded just before the moment may still come in.
+        """
+        known = bisect_right(self._seqs, seq)
+        return known > 0 and self._recorded[known - 1] > moment
 
     def earliest_import(self, since_seq: int) -> datetime | None:
         """Return when the earliest happened of what was imported after a place in the ledger; ``None`` for nothing."""
-        new = bisect_right(self._imported, since_seq, key=_SEQ)
-        return min((event.at for event in self._imported[new:]), default=None)
+        until = len(self._imported)
+        first = bisect_right(self._imported, since_seq, key=_SEQ)
+        seen, earliest = self._earliest_import.get(since_seq, (first, None))
+        found = [event.at for event in self._imported[seen:until]]
+        earliest = min([*found, earliest] if earliest else found, default=None)
+        self._earliest_import[since_seq] = (until, earliest)
+        return earliest
 
     def rules_behind(self, pipeline: str) -> set[RuleKey]:
         """Return the rules that were written for a pipeline, or that fired on the way to its events."""

@@ -77,7 +77,12 @@ def _add_projections(connection: Connection) -> None:
         table.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections)
+def _add_answers(connection: Connection) -> None:
+    """Make the table of what was said about moments that are over; it fills when somebody asks."""
+    schema.answer.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections, _add_answers)
 LATEST = len(STEPS)
 
 

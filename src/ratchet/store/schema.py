@@ -202,3 +202,13 @@ standing = Table(
     Column("pipeline", Text, primary_key=True),
     Column("record", Text, nullable=False),
 )
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("moment_us", BigInteger, primary_key=True),
+    Column("definition", String(64), nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+)

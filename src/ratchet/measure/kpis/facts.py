@@ -126,7 +126,7 @@ class View:
     def __init__(self, facts: Facts, at: datetime, until: int) -> None:
         """Look at the facts; ``Facts.as_of`` makes these."""
         self._facts = facts
-        self._until = until
+        self.until = until
         self.at = at
         self.snapshot = facts.history.as_of(at, window=DEFAULT_WINDOW, seq=until)
         self.seq = self.snapshot.seq
@@ -155,7 +155,7 @@ class View:
     def earlier(self, moment: datetime) -> "View":
         """Return how things stood at an earlier moment, as far as it is known here."""
         assert moment <= self.at, "nothing is known of the future"
-        return self.once(f"as of {moment.isoformat()}", lambda _: self._facts.as_of(moment, seq=self._until))
+        return self.once(f"as of {moment.isoformat()}", lambda _: self._facts.as_of(moment, seq=self.until))
 
     def count_from(self, source: str, since: datetime, until: datetime) -> int:
         """Count the events of another system from one moment on, up to another, which is out."""

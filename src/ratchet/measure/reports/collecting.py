@@ -5,6 +5,7 @@ those that each of them gives by itself.
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import msgspec
 
@@ -24,6 +25,7 @@ from ratchet.measure.kpis.questions import Question, Scope
 from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, value_text
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.maps.plans import StepFile
+from ratchet.measure.months import ClosedMonths
 from ratchet.measure.policies import Policy
 from ratchet.measure.reports import assessments
 from ratchet.measure.reports.numbers import (
@@ -63,6 +65,7 @@ def collect(
     project: str,
     means: Sequence[Means] = (),
     steps: StepFile | None = None,
+    closed: ClosedMonths | None = None,
     say: Callable[[str], None] = lambda _text: None,
 ) -> Report:
     """Return all figures.
@@ -74,9 +77,10 @@ def collect(
         project: Whose figures.
         means: The rules that ship.
         steps: What somebody wrote about the way to the target map.
+        closed: What was said about months that are over; all is worked out from the events if not given.
         say: Told what is under way.
     """
-    made = _Collecting(question, policy, means=means)
+    made = _Collecting(question, policy, means=means, closed=closed or ClosedMonths())
     say("indicators")
     ten, rest = made.kpis()
     say("levels by month")
@@ -93,6 +97,7 @@ def collect(
     evaluations = assessments.read_evaluations(question, made.numbers)
     made.bought()
     sentence = made.sentence()
+    made.keep()
     numbers = made.numbers
     found = Report(
         ratchet=ratchet,
@@ -142,14 +147,19 @@ def scope_text(scope: Scope) -> str:
 class _Collecting:
     """Collects one report; what it finds goes into ``numbers``."""
 
-    def __init__(self, question: Question, policy: Policy, *, means: Sequence[Means]) -> None:
+    def __init__(self, question: Question, policy: Policy, *, means: Sequence[Means], closed: ClosedMonths) -> None:
         self.question = question
         self.policy = policy
         self.numbers: dict[str, Number] = {}
         self._means = means
+        self._said = closed
         self._readings: dict[str, Reading] = {}
         self._distributions: list[Distribution] = []
         self._closed: list[str] = []
+
+    def keep(self) -> None:
+        """Keep what was said about months that are over."""
+        self._said.keep()
 
     # ---- KPIs
 
@@ -172,13 +182,18 @@ class _Collecting:
         return tuple(ten), tuple(rest)
 
     def _series(self, name: str) -> tuple[Point, ...]:
-        found = []
-        for month, end in self.question.month_ends[-MONTHS:]:
-            then = read(KPIS[name], _for_headline(name, self.question.at(end)))
-            value = float(then.value) if isinstance(then.value, int | float) else None
-            text = value_text(then.value, then.unit) if then.status != NO_EVIDENCE else NO_EVIDENCE
-            found.append(Point(month=month, value=value, text=text))
-        return tuple(found)
+        return tuple(self._point(name, month, end) for month, end in self.question.month_ends[-MONTHS:])
+
+    def _point(self, name: str, month: str, end: datetime) -> Point:
+        """Return what a KPI said at the end of a month, or says now."""
+        if end == self.question.as_of:
+            return _point_of(self._readings[name], month)
+
+        def read_then(then: Question) -> Point:
+            return _point_of(read(KPIS[name], _for_headline(name, then)), month)
+
+        digest = KPIS[name].digest
+        return self._said.answer(f"kpi/{name}", self.question, end, definition=digest, kind=Point, make=read_then)
 
     def sentence(self) -> str:
         """Return with how much how many models run, or that it is not known."""
@@ -201,8 +216,7 @@ class _Collecting:
         errors = {one.month: one for one in errors_by_month(self.question)}
         found = []
         for month, end in self.question.month_ends[-MONTHS:]:
-            then = self.question.at(end)
-            self._distributions.append(self._distribution(then, month))
+            self._distributions.append(self._distribution(month, end))
             made = errors[month]
             found.append(
                 MonthLine(
@@ -215,7 +229,16 @@ class _Collecting:
             )
         return tuple(found)
 
-    def _distribution(self, then: Question, month: str) -> Distribution:
+    def _distribution(self, month: str, end: datetime) -> Distribution:
+        """Return how many pipelines stood at which level at the end of a month, or stand there now."""
+
+        def count(then: Question) -> Distribution:
+            return self._distribution_of(then, month)
+
+        name, digest = f"levels/{self.policy.name}", self.policy.digest
+        return self._said.answer(name, self.question, end, definition=digest, kind=Distribution, make=count)
+
+    def _distribution_of(self, then: Question, month: str) -> Distribution:
         active = then.active
         names = ["0", *(str(level.id) for level in self.policy.levels if level.id), INSUFFICIENT]
         members: dict[str, list[str]] = {name: [] for name in names}
@@ -475,6 +498,12 @@ class _WithoutSamples(Question):
     @property
     def active(self) -> tuple[str, ...]:
         return ()
+
+
+def _point_of(reading: Reading, month: str) -> Point:
+    value = float(reading.value) if isinstance(reading.value, int | float) else None
+    text = value_text(reading.value, reading.unit) if reading.status != NO_EVIDENCE else NO_EVIDENCE
+    return Point(month=month, value=value, text=text)
 
 
 def _for_headline(name: str, then: Question) -> Question:
