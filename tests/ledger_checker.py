@@ -14,7 +14,7 @@ Line = dict[str, Any]
 MEASURED = {"latency_ms_p50", "latency_ms_p99", "sha256", "late_seconds"}
 SUMMED = {
     "usage.recorded": (("endpoint", "day", "version", "caller"), ("count", "rows", "errors")),
-    "cost.recorded": (("run_id", "step", "resource"), ()),
+    "cost.recorded": (("run_id", "step", "resource", "endpoint", "day"), ()),
     "prediction_log.segment.sealed": (("endpoint", "day"), ("rows",)),
 }
 # What is signed holds the ids of a run, which are another run's never.
@@ -40,13 +40,19 @@ def fingerprints(events: list[Line]) -> Counter[tuple[str, ...]]:
 
 
 def sums(events: list[Line]) -> dict[tuple[str, ...], tuple[int, ...]]:
-    """Return, for usage, costs and segments, the sums of rows by key; a cost counts as one row."""
+    """Return, for usage, costs and segments, the sums of rows by key; a cost counts as one row.
+
+    A day that was sealed in two parts, because a kill made some of it late, has the costs of serving twice.
+    """
     found: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for event in events:
         if event["type"] in SUMMED:
             keys, values = SUMMED[event["type"]]
-            key = (event["type"], *(str(event["data"][name]) for name in keys))
+            key = (event["type"], *(str(event["data"].get(name, "")) for name in keys))
             row = [1] if not values else [int(event["data"][name]) for name in values]
+            if event["data"].get("step") == "serve":
+                found[key] = row
+                continue
             found[key] = [one + other for one, other in zip(found[key] or [0] * len(row), row, strict=True)]
     return {key: tuple(row) for key, row in found.items()}
 

@@ -18,7 +18,7 @@ import msgspec
 from sqlalchemy import Connection, insert, select
 
 from ratchet import clock, faults, origin
-from ratchet.loop import profiles, registry
+from ratchet.loop import profiles, registry, usage
 from ratchet.loop.frames import connect, listed, quoted, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving.log import Frame, read_frames, spool_files
@@ -133,7 +133,7 @@ def _table(frames: list[Frame]) -> Any:
     """Return frames as a data frame with a row for each prediction; a request that failed has one without id."""
     import pandas as pd
 
-    columns: dict[str, list[Any]] = {name: [] for name in META}
+    columns: dict[str, list[Any]] = {name: [] for name in (*META, *usage.READINGS)}
     names = sorted({name for frame in frames for name in frame.columns})
     features: dict[str, list[Any]] = {name: [] for name in names}
     for frame in frames:
@@ -143,6 +143,8 @@ def _table(frames: list[Frame]) -> Any:
         for name in ("request_id", "version", "traffic_id", "caller", "latency_us", "status"):
             columns[name] += [getattr(frame, name)] * rows
         columns["time"] += [datetime.fromtimestamp(frame.time / 1e6, UTC)] * rows
+        for name in usage.READINGS:
+            columns[name] += [getattr(frame, name)] + [0] * (rows - 1)
         for name in names:
             features[name] += frame.columns.get(name) or [None] * rows
     typed = {f"feature_{name}": _typed(values) for name, values in features.items()}
@@ -204,9 +206,9 @@ def _claim_parts(resources: Resources, name: str, left: set[str]) -> list[str]:
 def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, parts: list[Path]) -> Segment:
     target = _folder(resources, endpoint) / f"{name.rpartition('/')[2]}.parquet"
     with connect() as connection:
-        connection.execute(_first_of_each(parts))
+        usage.open_parts(connection, parts)
         rows = connection.sql("SELECT * FROM rows WHERE prediction_id IS NOT NULL ORDER BY time, prediction_id").df()
-        usage = connection.sql(_USAGE).df().to_dict("records")
+        uses = usage.read(connection)
     write_parquet(target, rows)
     made = Segment(
         name=name,
@@ -222,25 +224,8 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
     )
     faults.point("segment.before_row")
     with resources.database.write() as transaction:
-        _record_segment(resources, transaction, made, usage, default_cause=_traffic_event(transaction, endpoint))
+        _record_segment(resources, transaction, made, uses, default_cause=_traffic_event(transaction, endpoint))
     return made
-
-
-def _first_of_each(parts: list[Path]) -> str:
-    files = listed(parts)
-    return (
-        "CREATE TEMP TABLE rows AS SELECT * FROM "  # noqa: S608, names that we made
-        f"read_parquet([{files}], union_by_name=true) "
-        "QUALIFY row_number() OVER (PARTITION BY caller, coalesce(prediction_id, request_id) ORDER BY time) = 1"
-    )
-
-
-_USAGE = """
-SELECT version, caller, traffic_id, count(DISTINCT request_id) AS requests, count(prediction_id) AS rows,
-       count(DISTINCT request_id) FILTER (status <> 200) AS errors,
-       quantile_cont(latency_us, 0.5) AS p50, quantile_cont(latency_us, 0.99) AS p99
-FROM rows GROUP BY ALL ORDER BY ALL
-"""
 
 
 def _counts(resources: Resources, rows: Any) -> dict[str, dict[str, list[int]]]:
@@ -268,12 +253,12 @@ def _record_segment(
     resources: Resources,
     transaction: Connection,
     made: Segment,
-    usage: list[dict[str, Any]],
+    uses: list[usage.Use],
     *,
     default_cause: str,
 ) -> None:
     pipeline = _pipeline_of(transaction, made)
-    causes = [str(row["traffic_id"]) for row in usage if row["traffic_id"]]
+    causes = [one.traffic_id for one in uses if one.traffic_id]
     cause = causes[-1] if causes else default_cause
     if not cause:
         # Only requests that were refused before anything had ever served: they are nobody's traffic.
@@ -290,9 +275,13 @@ def _record_segment(
                 data={"segment": made.name, **data},
             ),
         )
-    for row in usage:
-        with origin.use(_because_of(resources, transaction, str(row["traffic_id"] or cause))):
-            resources.ledger.append(transaction, _usage_event(made, row, pipeline))
+    place = {"segment": made.name, "endpoint": made.endpoint, "day": made.day, "pipeline": pipeline}
+    for use in uses:
+        with origin.use(_because_of(resources, transaction, use.traffic_id or cause)):
+            resources.ledger.append(transaction, usage.recorded(use, **place))
+    since, until = (day_start(resources, day).isoformat() for day in (made.day, _day_after(made.day)))
+    with origin.use(_because_of(resources, transaction, cause)):
+        resources.ledger.append(transaction, *usage.costs(uses, **place, since=since, until=until))
     record = msgspec.json.encode(made).decode()
     transaction.execute(insert(schema.segment), {"name": made.name, "endpoint": made.endpoint, "record": record})
 
@@ -301,27 +290,6 @@ def _because_of(resources: Resources, transaction: Connection, event_id: str) ->
     shifted = resources.ledger.find_in(transaction, event_id)
     assert shifted is not None, "an endpoint answers only after its traffic was shifted"
     return origin.following(shifted)
-
-
-def _usage_event(made: Segment, row: dict[str, Any], pipeline: str) -> Event:
-    return Event(
-        type="usage.recorded",
-        subject=made.endpoint,
-        id=derive_id("usage", made.name, row["version"], row["caller"], row["traffic_id"]),
-        pipeline=pipeline,
-        data={
-            "endpoint": made.endpoint,
-            "segment": made.name,
-            "day": made.day,
-            "version": row["version"],
-            "caller": row["caller"],
-            "count": int(row["requests"]),
-            "rows": int(row["rows"]),
-            "errors": int(row["errors"]),
-            "latency_ms_p50": round(float(row["p50"]) / 1000, 3),
-            "latency_ms_p99": round(float(row["p99"]) / 1000, 3),
-        },
-    )
 
 
 def _pipeline_of(connection: Connection, made: Segment) -> str:
@@ -368,6 +336,10 @@ def rows_query(paths: list[Path], columns: str = "*") -> str:
 def day_start(resources: Resources, day: str) -> datetime:
     """Return the moment (UTC) at which a day of the project's calendar begins."""
     return datetime.combine(date.fromisoformat(day), time(), zone(resources)).astimezone(UTC)
+
+
+def _day_after(day: str) -> str:
+    return (date.fromisoformat(day) + timedelta(days=1)).isoformat()
 
 
 def feature_columns(names: Iterable[str]) -> str:

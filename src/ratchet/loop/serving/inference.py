@@ -15,6 +15,7 @@ from ratchet import clock, faults
 from ratchet.errors import PredictionLogUnwritable, RatchetError, RequestIdReused
 from ratchet.loop.serving import protocol
 from ratchet.loop.serving.log import Frame, PredictionLog
+from ratchet.loop.serving.meter import Meter, Reading
 from ratchet.loop.serving.models import LoadedModel
 from ratchet.loop.serving.switchboard import ANONYMOUS, ServedTable, Switchboard
 
@@ -120,9 +121,11 @@ class Inference:
         self._switchboard = switchboard
         self._log = log
         self._repeats = Repeats()
+        self._meter = Meter()
 
     def answer(self, call: Call) -> Reply:
         """Return the reply to a call; errors are replies too."""
+        self._meter.begin()
         progress = _Progress(time=_microseconds(clock.now()))
         try:
             return self._predict(call, table=self._switchboard.current(), progress=progress)
@@ -131,6 +134,7 @@ class Inference:
 
     def refuse(self, call: Call, *, error: RatchetError) -> Reply:
         """Return and log the reply to a call that the server could not even read."""
+        self._meter.begin()
         return self._refuse(call, error=error, progress=_Progress(time=_microseconds(clock.now())))
 
     def _predict(self, call: Call, *, table: ServedTable, progress: _Progress) -> Reply:
@@ -167,7 +171,7 @@ class Inference:
                 ),
             )
         )
-        self._log.append(_frame(call, progress=progress, status=OK))
+        self._write(call, progress=progress, status=OK)
         faults.point("reply.before_sending")
         if request.id:
             self._repeats.keep(key, body=call.body, reply=reply)
@@ -180,13 +184,18 @@ class Inference:
         if table is not None and call.endpoint in table.endpoints:
             progress.request_id = progress.request_id or clock.new_id()
             try:
-                self._log.append(_frame(call, progress=progress, status=status, error=str(error)))
+                self._write(call, progress=progress, status=status, error=str(error))
             except PredictionLogUnwritable as unwritable:
                 return Reply(status=protocol.status_of(unwritable), body=protocol.write_error(unwritable))
         return Reply(status=status, body=protocol.write_error(error))
 
+    def _write(self, call: Call, *, progress: _Progress, status: int, error: str = "") -> None:
+        reading, counters = self._meter.read()
+        self._log.append(_frame(call, progress=progress, status=status, error=error, reading=reading))
+        self._meter.count(counters)
 
-def _frame(call: Call, *, progress: _Progress, status: int, error: str = "") -> Frame:
+
+def _frame(call: Call, *, progress: _Progress, status: int, error: str, reading: Reading) -> Frame:
     release = progress.model.release if progress.model else None
     # Rows belong to the log only where they were answered: what follows counts predictions by them.
     answered = progress if status == OK else _Progress()
@@ -203,6 +212,10 @@ def _frame(call: Call, *, progress: _Progress, status: int, error: str = "") -> 
         columns=answered.columns,
         scores=answered.scores,
         error=error,
+        cpu_us=reading.cpu_us,
+        process_cpu_us=reading.process_cpu_us,
+        process_wall_us=reading.process_wall_us,
+        memory_mb=reading.memory_mb,
     )
 
 

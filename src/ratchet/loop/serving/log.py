@@ -49,6 +49,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         columns: Values as they were sent, by column, each of shape ``(rows,)``; None is missing.
         scores: What the model said, shape ``(rows,)``.
         error: The message of the reply, where the status is not 200.
+        cpu_us: Processor time that the answer took, microseconds; this and the rest as in ``meter.Reading``.
     """
 
     request_id: str
@@ -63,6 +64,10 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, list[Any]] = {}
     scores: list[float] = []
     error: str = ""
+    cpu_us: int = 0
+    process_cpu_us: int = 0
+    process_wall_us: int = 0
+    memory_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,17 +252,22 @@ class _Callers:
         self._counts = usage.number("count")[order]
         self._edges = np.searchsorted(usage.code("endpoint")[order], np.arange(len(self._endpoints) + 1))
         self._codes = {name: code for code, name in enumerate(self._endpoints)}
+        self._segments = {name: code for code, name in enumerate(usage.words("segment"))}
+        self._by_segment = np.argsort(usage.code("segment")[order], kind="stable")
+        self._segment_edges = np.searchsorted(
+            usage.code("segment")[order][self._by_segment], np.arange(len(self._segments) + 1)
+        )
 
     def shares(self, costs: Rows, row: int) -> Shares:
         """Return who bears what share of a serving cost; they add up to 1.
 
-        By the compute-seconds of the calls in its period, of what the machine could have done; where no call has
-        any, by their number, and then nothing is known to be idle.
+        By the compute-seconds of its calls, of what the machine could have done; where no call has any, by their
+        number, and then nothing is known to be idle. Its calls are those of its segment of the prediction log, else
+        those to its endpoint in its period.
         """
-        period = _period(costs, row)
-        if period is None:
+        calls = self._calls(costs, row)
+        if calls is None:
             return [(UNATTRIBUTED, 1.0)]
-        calls = self._between(costs.words("endpoint")[costs.code("endpoint")[row]], *period)
         seconds = np.bincount(self._callers[calls], weights=self._seconds[calls], minlength=len(self._names))
         capacity = max(float(costs.number("capacity_cpu_s")[row]), float(seconds.sum()))
         if not seconds.any():
@@ -272,6 +277,18 @@ class _Callers:
             return [(IDLE, 1.0)]
         found = [(self._names[code], float(seconds[code]) / capacity) for code in np.flatnonzero(seconds).tolist()]
         return [*found, (IDLE, 1.0 - sum(share for _, share in found))]
+
+    def _calls(self, costs: Rows, row: int) -> slice | Places | None:
+        """Return which calls a cost is for; ``None`` where it does not say."""
+        segment = costs.words("segment")[costs.code("segment")[row]]
+        if segment:
+            # Sealed in one go: the day is over when its calls are recorded, so no period would find them.
+            code = self._segments.get(segment)
+            if code is None:
+                return slice(0, 0)
+            return self._by_segment[self._segment_edges[code] : self._segment_edges[code + 1]]
+        period = _period(costs, row)
+        return None if period is None else self._between(costs.words("endpoint")[costs.code("endpoint")[row]], *period)
 
     def _between(self, endpoint: str, since: datetime, until: datetime) -> slice:
         code = self._codes.get(endpoint)

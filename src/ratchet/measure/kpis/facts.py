@@ -42,13 +42,15 @@ class Facts:
                 "mode": "online",
                 "outcome": "success",
                 "day": "",
+                "segment": "",
             },
             numbers=dict.fromkeys(("count", "rows", "errors", "retries", "cpu_s", "minutes_missing"), 0.0),
         )
         self.costs = Table(
             "cost.recorded",
             words=dict.fromkeys(
-                ("step", "resource", "unit", "endpoint", "run_id", "from", "until", "adjusts", "currency"), ""
+                ("step", "resource", "unit", "endpoint", "segment", "run_id", "from", "until", "adjusts", "currency"),
+                "",
             ),
             numbers=dict.fromkeys(("qty", "amount", "capacity_cpu_s"), 0.0),
         )
