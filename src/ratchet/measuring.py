@@ -270,7 +270,7 @@ class Measuring:
     def _name(self, place: str, file: Path) -> None:
         workspace = self._workspace
         settings, target = workspace.project / config.FILE_NAME, workspace.project / place
-        before, old = settings.read_text(), target.read_bytes() if target.exists() else None
+        before, old = settings.read_bytes().decode(), target.read_bytes() if target.exists() else None
         try:
             if file.resolve() != target:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -294,9 +294,9 @@ def with_policy(text: str, place: str) -> str:
         ConfigInvalid: The list is written so that it has to be changed by hand.
     """
     named = tomllib.loads(text).get("project", {}).get("policies")
-    quoted = msgspec.json.encode(place).decode()
+    quoted, end = msgspec.json.encode(place).decode(), config.line_end(text)
     if named is None:
-        after = re.sub(r"(?m)^(\s*\[\s*project\s*\][^\n]*\n)", rf"\g<1>policies = [{quoted}]\n", text, count=1)
+        after = re.sub(r"(?m)^(\s*\[\s*project\s*\][^\n]*\n)", rf"\g<1>policies = [{quoted}]{end}", text, count=1)
     else:
         comma = "" if not named else ", "
         after = re.sub(r"(?m)^(\s*policies\s*=\s*\[)", rf"\g<1>{quoted}{comma}", text, count=1)

@@ -483,8 +483,8 @@ class Workspace:
             return "\n".join(added)
         if added:
             path = self.project / config.FILE_NAME
-            before = path.read_text()
-            write_durably(path, f"{before.rstrip()}\n\n{chr(10).join(added)}".encode())
+            before = path.read_bytes().decode()
+            write_durably(path, config.with_block(before, "\n".join(added)).encode())
             try:
                 self.reload()
                 self.sync(actor=actor)

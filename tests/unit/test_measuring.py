@@ -187,6 +187,7 @@ def test_a_policy_is_added_where_the_others_stand(text: str) -> None:
     assert sorted(found.pop("policies")) == sorted([*before.pop("policies", []), "c.toml"])
     assert found == before
     assert after.count("#") == text.count("#")
+    assert with_policy(text.replace("\n", "\r\n"), "c.toml") == after.replace("\n", "\r\n")
 
 
 def test_a_list_that_cannot_be_changed_is_left_to_the_person() -> None:

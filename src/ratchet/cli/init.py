@@ -61,6 +61,7 @@ def write_project(folder: Path) -> list[Path]:
     Raises:
         WorkspaceExists: One of the files is there already; nothing was written.
     """
+    from ratchet import config
     from ratchet.errors import WorkspaceExists
 
     contents = {
@@ -72,12 +73,13 @@ def write_project(folder: Path) -> list[Path]:
             raise WorkspaceExists(path=str(folder / path))
     contents[DATA_FILE] = _orders()
     ignored = folder / ".gitignore"
-    before = ignored.read_text() if ignored.exists() else ""
+    before = ignored.read_bytes().decode() if ignored.exists() else ""
     if _IGNORED not in before.split():
-        contents[Path(".gitignore")] = f"{before.rstrip()}\n{_IGNORED}\n__pycache__/\n".lstrip()
+        end = config.line_end(before)
+        contents[Path(".gitignore")] = f"{before.rstrip()}{end}{_IGNORED}{end}__pycache__/{end}".lstrip()
     for path, text in contents.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_text(text)
+        (folder / path).write_bytes(text.encode())
     return list(contents)
 
 

@@ -183,6 +183,7 @@ def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool)
 
     They are yours from then on: read, change or switch them off there. Rules that are there already are left alone.
     """
+    from ratchet import config
     from ratchet.cli import console
 
     found = re.fullmatch(r"(?:level-)?(\d)", which)
@@ -190,7 +191,7 @@ def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool)
         workspace.sync()
         chosen = pipeline or _only_pipeline(workspace)
         path = workspace.project / "ratchet.toml"
-        before = path.read_text()
+        before = path.read_bytes().decode()
         added = workspace.adopt(int(found[1]) if found else which, chosen, dry_run=dry_run)
         names = [rule["name"] for rule in tomllib.loads(added).get("rule", [])]
         if session.as_json:
@@ -199,7 +200,7 @@ def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool)
         if not added:
             console.say(f"All of {which} is in {path.name} already; nothing was changed.")
         else:
-            after = f"{before.rstrip()}\n\n{added}" if dry_run else path.read_text()
+            after = config.with_block(before, added) if dry_run else path.read_bytes().decode()
             _print_diff(before, after, name=path.name)
             rules = console.count(len(names), "rule")
             console.say(
@@ -272,7 +273,7 @@ def _switch(session: Session, name: str, *, is_enabled: bool) -> None:
                 "To switch it off, take its @rt.rule line away."
             )
         path = workspace.project / "ratchet.toml"
-        before = path.read_text()
+        before = path.read_bytes().decode()
         after = with_switch(before, name, is_enabled=is_enabled, path=path)
         if after != before:
             write_durably(path, after.encode())
@@ -316,6 +317,8 @@ def with_switch(text: str, name: str, *, is_enabled: bool, path: Path) -> str:
 
 
 def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
+    from ratchet import config
+
     for index in range(start, end):
         if wanted == "true" and re.fullmatch(r"\s*enabled\s*=\s*false\s*", lines[index]):
             # On is what a rule is by itself: the line that `disable` wrote goes without a trace.
@@ -326,7 +329,10 @@ def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
             return
     for index in range(start, end):
         if re.match(r"\s*name\s*=", lines[index]):
-            lines.insert(index + 1, f"enabled = {wanted}\n")
+            end_of_line = config.line_end("".join(lines))
+            if not lines[index].endswith("\n"):
+                lines[index] += end_of_line
+            lines.insert(index + 1, f"enabled = {wanted}{end_of_line}")
             return
 
 

@@ -5,6 +5,7 @@ Invariant: a file is whole and on the disk before any row names it, and its byte
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -123,10 +124,17 @@ def hash_file(path: Path) -> str:
 
 
 def write_durably(target: Path, content: bytes) -> None:
-    """Write a file so that after a crash it is there as a whole or not at all."""
+    """Write a file so that after a crash it is there as a whole or not at all.
+
+    A file that is there keeps its permissions, and a link to one stays a link.
+    """
+    if target.is_symlink():
+        target = target.resolve()
     temporary = target.parent / f".{target.name}.{os.getpid()}-{clock.new_id()}"
     try:
         with temporary.open("wb") as file:
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from ratchet.cli.rules import with_switch
 from ratchet.cli.session import Refused
+from tests.unit.cli.conftest import Call
 
 FILE = Path("ratchet.toml")
+ADOPT = ("rules", "adopt", "train-weekly", "--pipeline", "returns")
 TEXT = """# A shop.
 [project]
 name = "shop"
@@ -66,6 +68,15 @@ def test_a_file_that_cannot_be_followed_is_left_to_its_author() -> None:
         with_switch(text, "weekly", is_enabled=False, path=FILE)
 
 
+@pytest.mark.parametrize("name", ["weekly", "deploy"])
+@pytest.mark.parametrize("text", [TEXT, TEXT.rstrip()])
+def test_line_ends_are_those_of_the_file(name: str, text: str) -> None:
+    """A file that was written on Windows stays one, with the new line too."""
+    off = with_switch(text, name, is_enabled=False, path=FILE)
+    theirs = with_switch(text.replace("\n", "\r\n"), name, is_enabled=False, path=FILE)
+    assert theirs == off.replace("\n", "\r\n")
+
+
 NAMES = st.lists(st.text("abc [=]#", min_size=1, max_size=6), min_size=1, max_size=4, unique=True)
 EXTRAS = st.sampled_from(["", "# [[rule]]\n", "\n", "enabled = false\n", "enabled = true # x\n", 'when = "[[rule]]"\n'])
 
@@ -82,3 +93,22 @@ def test_only_the_switch_of_the_named_rule_changes(
     assert after[number].pop("enabled", True) == is_enabled
     before[number].pop("enabled", None)
     assert after == before
+
+
+def test_commands_keep_the_line_ends_and_permissions_of_the_file(call: Call, project: Path) -> None:
+    """Adopting, switching off and on, and putting a policy in force change what they say they change."""
+    toml, elsewhere = project / "ratchet.toml", project / "kept" / "settings.toml"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(toml.read_text().replace("\n", "\r\n").encode())
+    elsewhere.chmod(0o640)
+    toml.unlink()
+    toml.symlink_to(elsewhere)
+    own = project / "own.toml"
+    own.write_text("policy = 'own'\n[[level]]\nid = 1\nname = 'One'\nall = [{ stage = 'train', measure = 'init' }]\n")
+    words = [("rules", "disable", "train returns weekly"), ("rules", "enable", "train returns weekly")]
+    for command in (ADOPT, *words, ("policy", "publish", "own.toml")):
+        assert call(*command).code == 0
+        content = elsewhere.read_bytes()
+        assert content.count(b"\n") == content.count(b"\r\n")
+    assert b'policies = ["own.toml"]' in content
+    assert (toml.is_symlink(), elsewhere.stat().st_mode & 0o777) == (True, 0o640)
