@@ -50,10 +50,11 @@ def checkpoint_command(session: Session) -> None:
 
     `ratchet up` does so once an hour when something was appended. The text goes to the anchors of ratchet.toml, too.
     """
-    from ratchet.cli import console
+    from ratchet.cli import console, keys
 
     with session.workspace() as workspace:
         checkpoints = workspace.checkpoints
+        keys.warn_of(checkpoints.key)
         if not checkpoints.is_current():
             with workspace.by_command("make_checkpoint", {}, subject=checkpoints.origin):
                 made = checkpoints.seal()
@@ -103,7 +104,7 @@ def anchor_command(session: Session, *, targets: tuple[str, ...]) -> None:
     commit goes to the branch ratchet-ledger, or git:REPOSITORY#BRANCH, and touches nothing else. An anchor that holds
     another state of the ledger refuses, and says so.
     """
-    from ratchet.cli import console
+    from ratchet.cli import console, keys
     from ratchet.store.anchors import parse_anchors
 
     with session.workspace() as workspace:
@@ -114,6 +115,7 @@ def anchor_command(session: Session, *, targets: tuple[str, ...]) -> None:
                 'There is no anchor. Name one, such as file:PATH, or add anchor = ["file:PATH"] below [ledger] in '
                 "ratchet.toml."
             )
+        keys.warn_of(checkpoints.key)
         newest = checkpoints.latest() or checkpoints.seal()
         checkpoints.anchors = chosen
         done = checkpoints.anchor_all()
@@ -180,7 +182,7 @@ def key_command(session: Session, *, pem: bool, rotate: bool, lost: bool, yes: b
     Give this line to whoever shall be able to check: it is no secret. The private key lies in .ratchet/keys, or where
     ratchet.toml says ([ledger] key).
     """
-    from ratchet.cli import console
+    from ratchet.cli import console, keys
 
     if lost and not rotate:
         raise click.UsageError("--lost goes together with --rotate.")
@@ -193,6 +195,7 @@ def key_command(session: Session, *, pem: bool, rotate: bool, lost: bool, yes: b
         else:
             public = checkpoints.public_key()
         path = checkpoints.key
+        keys.warn_of(path)
     if session.as_json:
         console.print_json({"key": public.line, "pem": public.pem.decode(), "private_key": str(path)})
     else:

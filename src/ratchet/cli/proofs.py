@@ -70,12 +70,14 @@ def verify_command(session: Session, *, export: Path | None, held: tuple[Path, .
 def _verify_workspace(workspace: "Workspace", trusted: "PublicKey | None", kept: "list[Held]") -> "Verification":
     import msgspec
 
+    from ratchet.cli import keys
     from ratchet.errors import RatchetError, SigningKeyUnusable
     from ratchet.store import entries, verification
     from ratchet.store.findings import Finding
     from ratchet.store.verification import Held
 
     checkpoints = workspace.checkpoints
+    keys.warn_of(checkpoints.key)
     faults = []
     for anchor in (checkpoints.beside, *checkpoints.anchors):
         try:

@@ -73,7 +73,7 @@ def report_command(
     if context.invoked_subcommand is not None:
         return
     from ratchet import reporting
-    from ratchet.cli import console
+    from ratchet.cli import console, keys
     from ratchet.cli.level import parse_moment
     from ratchet.store.artifacts import write_durably
     from ratchet.web import report
@@ -92,6 +92,7 @@ def report_command(
                 steps=steps,
                 say=lambda what: bar.show(f"Reading {what}"),
             )
+            keys.warn_of(workspace.checkpoints.key)
             bar.show("Signing the ledger")
             proof = reporting.publish(workspace, found)
     write_durably(out, report.draw(found, proof).encode())

@@ -9,6 +9,8 @@ Source: c2sp.org/signed-note, Ed25519 signatures (type 1).
 import binascii
 import os
 import re
+import shlex
+import stat
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from hashlib import sha256
@@ -187,6 +189,20 @@ def read_key(path: Path, name: str) -> SigningKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise SigningKeyUnusable(path=str(path), problem="it is a key for another algorithm")
     return SigningKey(name, private)
+
+
+def exposure(path: Path) -> str:
+    """Say that others may read a private key, with the command that mends it; ``""`` where they may not."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return ""
+    if not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return ""
+    return (
+        f"other accounts may use the private key {path} (mode {mode:04o}): whoever reads it can sign in the name of "
+        f"this ledger. Mend it: chmod 600 {shlex.quote(str(path))}"
+    )
 
 
 def parse_public_key(content: str, *, where: str) -> PublicKey:
