@@ -245,6 +245,17 @@ def test_up_serves_takes_commands_and_stops_in_order(shop: Path) -> None:
 
 
 @pytest.mark.slow
+def test_sigterm_during_the_start_leaves_nothing_running(shop: Path) -> None:
+    """Who stops a workspace that is not up yet finds no endpoint behind, whichever came first."""
+    process = subprocess.Popen([*RATCHET, "up", "--port", "0"], cwd=shop, stdout=subprocess.DEVNULL)
+    serving = shop / ".ratchet" / "serving"
+    until(lambda: claim.holder(serving) or process.poll() is not None, "the endpoint")
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) in {0, 130}
+    assert claim.holder(serving) is None
+
+
+@pytest.mark.slow
 def test_up_takes_in_changed_files_and_complains_of_broken_ones(shop: Path) -> None:
     """A mistake in the settings is said once, what was in force stays, and the next state counts."""
     toml = shop / "ratchet.toml"

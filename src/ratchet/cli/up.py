@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ratchet import clock
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 PORT = 8750
 LOG_FILE = "up.log"
+_WRITING_SECONDS = 0.05
+_LOOKS = 20
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +45,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
     from ratchet.cli.console import note, progress
     from ratchet.web.server import listen
 
-    with session.workspace() as workspace:
+    with session.workspace() as workspace, _interrupted_by_sigterm():
         with progress("starting") as shown:
             _log_to(workspace.resources.logs / LOG_FILE)
             workspace.start()
@@ -87,6 +90,20 @@ def _serve(
         finally:
             stop.set()
             beat.join()
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the start as Ctrl-C does, before the server listens to it: what was started is stopped."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -139,16 +156,19 @@ def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) 
     from ratchet.errors import RatchetError
     from ratchet.workspace import HEARTBEAT_SECONDS
 
-    complaint = ""
+    complaint, has_news = "", False
     while not stop.is_set():
         try:
-            if files.have_changed():
+            # What failed for no fault of the files, such as a database that was busy, is tried again.
+            has_news = files.have_changed() or has_news
+            if has_news:
                 workspace.reload()
                 workspace.sync()
-                complaint = ""
+                complaint, has_news = "", False
             workspace.heartbeat()
             workspace.seal_when_due()
         except RatchetError as error:
+            has_news = False
             if str(error) != complaint:
                 complaint = str(error)
                 _complain(complaint)
@@ -178,9 +198,16 @@ class ProjectFiles:
         self._seen = self._look()
 
     def have_changed(self) -> bool:
-        """Tell whether any has since the last look."""
+        """Tell whether any has since the last look; one that is being written is waited for a moment."""
         before, self._seen = self._seen, self._look()
-        return before != self._seen
+        if before == self._seen:
+            return False
+        for _ in range(_LOOKS):
+            clock.sleep(_WRITING_SECONDS)
+            latest, self._seen = self._seen, self._look()
+            if latest == self._seen:
+                break
+        return True
 
     def _look(self) -> frozenset[tuple[str, int, int]]:
         from ratchet.loop.snapshots import python_files

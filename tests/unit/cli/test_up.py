@@ -1,10 +1,15 @@
 """Around the server: what it notices."""
 
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ratchet import clock
+from ratchet.cli import up
 from ratchet.cli.up import ProjectFiles
+from ratchet.errors import ConfigInvalid
 
 
 @pytest.mark.parametrize("name", ["ratchet.toml", "returns.py", "policies/own.toml", "more/steps.py"])
@@ -18,6 +23,79 @@ def test_changes_of_the_project_are_noticed_once(tmp_path: Path, name: str) -> N
     assert not files.have_changed()
     (tmp_path / name).unlink()
     assert files.have_changed()
+
+
+def test_a_file_that_is_being_written_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The middle of a file is no state of the project: the change is told once, when the rest has come."""
+    files = ProjectFiles(tmp_path)
+    settings, rest = tmp_path / "ratchet.toml", [" of", " a", " file"]
+    settings.write_text("half")
+
+    def write_on(_seconds: float) -> None:
+        if rest:
+            settings.write_text(settings.read_text() + rest.pop(0))
+
+    monkeypatch.setattr(clock, "sleep", write_on)
+    assert files.have_changed()
+    assert settings.read_text() == "half of a file"
+    assert not files.have_changed()
+
+
+class Beaten:
+    """A workspace whose beats fail as a test says, in turn; then it stops them.
+
+    Args:
+        failures: What reading the project raises, beat by beat; nothing where it succeeds.
+    """
+
+    def __init__(self, *failures: Exception | None) -> None:
+        self.stop = threading.Event()
+        self.read = 0
+        self.synced = 0
+        self._failures = list(failures)
+
+    def reload(self) -> None:
+        """Fail, if that is due."""
+        self.read += 1
+        failure = self._failures.pop(0)
+        if failure is not None:
+            raise failure
+
+    def sync(self) -> None:
+        """Take in what was read."""
+        self.synced += 1
+
+    def heartbeat(self) -> None:
+        """Do nothing."""
+
+    def seal_when_due(self) -> None:
+        """End after a beat without a failure."""
+        self.stop.set()
+
+
+def beat(workspace: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Change a file and let the beats notice."""
+    monkeypatch.setattr("ratchet.workspace.HEARTBEAT_SECONDS", 0.001)
+    files = ProjectFiles(project)
+    (project / "ratchet.toml").write_text("x")
+    up._beat(workspace, files, workspace.stop)
+
+
+def test_what_failed_for_no_fault_of_the_files_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that was busy keeps a change from being taken in for a second, not for ever."""
+    workspace = Beaten(TimeoutError("busy"), TimeoutError("busy"), None)
+    beat(workspace, tmp_path, monkeypatch)
+    assert (workspace.read, workspace.synced) == (3, 1)
+
+
+def test_a_mistake_in_a_file_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is read again when it has changed, not before."""
+    workspace = Beaten(ConfigInvalid(where="ratchet.toml:1", problem="it is x.", remedy="Write y."))
+    beat(workspace, tmp_path, monkeypatch)
+    assert (workspace.read, workspace.synced) == (1, 0)
+    assert "it is x." in capsys.readouterr().err
 
 
 def test_data_and_state_are_none_of_it(tmp_path: Path) -> None:
