@@ -17,6 +17,7 @@ from ratchet.store.artifacts import write_durably
 
 LOCK_FILE = "endpoint.lock"
 HOLDER_FILE = "endpoint.json"
+FORMER_FILE = "endpoint.former.json"
 _POLL_SECONDS = 0.01
 # `holder` takes the lock for an instant to see whether it is free; a starting endpoint must outlast such a look.
 _PATIENCE_SECONDS = 0.5
@@ -57,6 +58,9 @@ class Claim:
             os.close(self._descriptor)
             other = last_holder(folder)
             raise ServingFolderHeld(folder=str(folder), pid=other.pid if other else 0)
+        # What the process before said of itself would else be taken for our word until we give it.
+        with suppress(FileNotFoundError):
+            (folder / HOLDER_FILE).replace(folder / FORMER_FILE)
 
     def describe(self, *, host: str, port: int) -> Holder:
         """Publish where this process listens; do it before a spool file is opened, or that file looks abandoned."""
@@ -86,15 +90,19 @@ def holder(folder: Path) -> Holder | None:
     try:
         if _try_lock(descriptor, kind=fcntl.LOCK_SH):
             return None
-        return last_holder(folder)
+        return _read(folder / HOLDER_FILE)
     finally:
         os.close(descriptor)
 
 
 def last_holder(folder: Path) -> Holder | None:
     """Return the last process that served a folder, living or not; its port is the one to try again."""
+    return _read(folder / HOLDER_FILE) or _read(folder / FORMER_FILE)
+
+
+def _read(path: Path) -> Holder | None:
     with suppress(FileNotFoundError, msgspec.MsgspecError):
-        return msgspec.json.decode((folder / HOLDER_FILE).read_bytes(), type=Holder)
+        return msgspec.json.decode(path.read_bytes(), type=Holder)
     return None
 
 

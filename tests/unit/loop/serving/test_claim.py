@@ -29,6 +29,18 @@ def test_holder_is_seen_while_it_lives_and_not_after(folder: Path) -> None:
     assert claim.last_holder(folder) == me
 
 
+def test_a_claim_without_a_description_is_no_holder(folder: Path) -> None:
+    """A process that starts where another one died is not taken for that one, whose port it will try."""
+    died = claim.Claim(folder)
+    former = died.describe(host="127.0.0.1", port=4242)
+    died.release()
+    starts = claim.Claim(folder)
+    assert claim.holder(folder) is None
+    assert claim.last_holder(folder) == former
+    assert starts.describe(host="127.0.0.1", port=4242) == claim.holder(folder)
+    starts.release()
+
+
 def test_damaged_description_is_no_holder(folder: Path) -> None:
     """A description that cannot be read counts as none, and the next claim replaces it."""
     (folder / claim.HOLDER_FILE).write_bytes(b"{")
