@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from ratchet import faults
+from ratchet.config import STATE_FOLDER
+from ratchet.workspace import CLOCK_FILE
 
 VICTIMS = ("server", "zygote", "child", "endpoint")
 _LOOK_SECONDS = 0.02
@@ -22,12 +26,14 @@ class Kill:
     """One thing that will be done to a running demo.
 
     Attributes:
-        victim: Which process dies after ``after_seconds``; ``""`` for a fault point.
+        victim: Which process dies after ``after_seconds``, or on ``day``; ``""`` for a fault point.
+        day: Where given, the victim dies when the demo has come to this day, however fast the machine is.
         point: The fault point at which whoever passes it the ``passage``-th time dies; ``""`` for a timed kill.
     """
 
     victim: str = ""
     after_seconds: float = 0.0
+    day: datetime | None = None
     point: str = ""
     passage: int = 1
 
@@ -73,14 +79,17 @@ def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Rec
     """Run a demo, kill by plan, start it again each time, and let it come to its end."""
     record = Record()
     line = command(folder, until=until, seed=seed)
+    errors = folder.parent / f"{folder.name}.errors"
     for number, kill in enumerate(kills):
         token = folder.parent / f"{folder.name}.fault-{number}"
         environment = dict(os.environ)
         if kill.point:
             token.touch()
             environment[faults.VARIABLE] = f"{kill.point}:{kill.passage}:{token}"
-        server = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        finished = _until_killed(server, kill, token, record)
+        with errors.open("wb") as stream:
+            server = subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL, stderr=stream)
+        finished = _until_killed(server, kill, token, record, folder=folder)
+        assert server.returncode in (0, -signal.SIGKILL), f"the demo failed by itself: {errors.read_text()[-3000:]}"
         token.unlink(missing_ok=True)
         record.restarts += 1
         if finished:
@@ -90,14 +99,19 @@ def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Rec
     return record
 
 
-def _until_killed(server: "subprocess.Popen[bytes]", kill: Kill, token: Path, record: Record) -> bool:
+def _until_killed(server: "subprocess.Popen[bytes]", kill: Kill, token: Path, record: Record, *, folder: Path) -> bool:
     """Wait for the kill to happen, then end the server the hard way; returns whether the demo came to its end first."""
     begun = time.monotonic()
     done = False
     while server.poll() is None and not done:
         time.sleep(_LOOK_SECONDS)
         assert time.monotonic() - begun < _LONGEST_SECONDS, "the demo hangs"
-        done = not token.exists() if kill.point else _kill_when_due(server.pid, kill, time.monotonic() - begun)
+        if not kill.point:
+            done = _is_due(kill, time.monotonic() - begun, folder) and _kill(server.pid, kill)
+        else:
+            done = not token.exists()
+    # Whoever passes a fault point may die between two looks.
+    done = done or bool(kill.point and not token.exists())
     if done:
         record.kills.append(kill.point or kill.victim)
         # Let it go on for a moment: a server that lost a helper must cope before it dies itself.
@@ -105,10 +119,6 @@ def _until_killed(server: "subprocess.Popen[bytes]", kill: Kill, token: Path, re
     if server.poll() is None:
         server.kill()
     server.wait()
-    assert server.stderr is not None, "the error stream is a pipe"
-    with server.stderr:
-        errors = server.stderr.read().decode()
-    assert server.returncode in (0, -signal.SIGKILL), f"the demo failed by itself: {errors[-3000:]}"
     return server.returncode == 0
 
 
@@ -119,12 +129,21 @@ def _wait(server: "subprocess.Popen[bytes]", seconds: float) -> None:
         return
 
 
-def _kill_when_due(server: int, kill: Kill, elapsed: float) -> bool:
-    if elapsed < kill.after_seconds:
+def _is_due(kill: Kill, elapsed: float, folder: Path) -> bool:
+    if kill.day is None:
+        return elapsed >= kill.after_seconds
+    clock_file = folder / STATE_FOLDER / CLOCK_FILE
+    if not clock_file.exists():
         return False
+    microseconds = int.from_bytes(clock_file.read_bytes(), "little", signed=True)
+    return microseconds / 1e6 >= kill.day.timestamp()
+
+
+def _kill(server: int, kill: Kill) -> bool:
     for pid in _pids(server, kill.victim):
-        os.kill(pid, signal.SIGKILL)
-        return True
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+            return True
     return False
 
 
