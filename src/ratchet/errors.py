@@ -351,6 +351,16 @@ class StepFailed(RatchetError):
 
 
 @dataclass
+class StepUnusable(RatchetError):
+    """Something is marked as a step that cannot be one, or is called where it cannot be kept."""
+
+    step: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "'{step}' cannot be a step: {problem}. {remedy}"
+
+
+@dataclass
 class StepTimeout(RatchetError):
     """A step or a body took longer than allowed."""
 

@@ -12,7 +12,8 @@ import random  # noqa: TID251, seeded for the user's code, with a number that th
 import sys
 import typing
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any, ParamSpec, TypeVar, overload
 import msgspec
 
 from ratchet.engine.child import Child
-from ratchet.errors import NoStorer, ParameterUnknown, UnknownName
+from ratchet.errors import NoStorer, ParameterUnknown, StepUnusable, UnknownName
 from ratchet.loop import datasets, snapshots
 from ratchet.records import Record
 from ratchet.store import storers
@@ -81,6 +82,8 @@ class Project(Record, frozen=True):
     rules: tuple[RuleDeclaration, ...] = ()
 
 
+# Several values in one, each with a reference of its own.
+_PARTS: dict[str, Callable[[Iterable[Any]], Any]] = {"tuple": tuple, "list": list}
 # A value that a reference may hold itself instead of naming an artifact.
 _INLINE_BYTES = 1024
 
@@ -101,8 +104,12 @@ def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
     Outside of a run the function is what it was: call it in a notebook or a test.
 
     Args:
-        function: Takes and returns data frames, arrays, estimators, dataset versions or JSON values.
+        function: An ordinary function. Takes and returns data frames, series, arrays, estimators, dataset versions or
+            JSON values, and lists and tuples of them.
         name: For the record; the function's own by default.
+
+    Raises:
+        StepUnusable: It is no function, or one of which the result cannot be kept.
 
     Example:
         >>> import ratchet as rt
@@ -114,9 +121,13 @@ def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
     """
 
     def decorate(inner: Callable[P, T]) -> Callable[P, T]:
+        _require_function(inner)
+
         @functools.wraps(inner)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             body = _body.get()
+            if body is None:
+                _refuse_thread(name or inner.__name__)
             if body is None or body.is_inside_step:
                 return inner(*args, **kwargs)
             result: T = body.step(name or inner.__name__, inner, args, kwargs)
@@ -125,6 +136,27 @@ def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
         return wrapper
 
     return decorate if function is None else decorate(function)
+
+
+def _require_function(function: Any) -> None:
+    """Refuse at once what would only fail, or not be kept, in a run."""
+    name = getattr(function, "__name__", str(function))
+    if not callable(function) or inspect.isclass(function):
+        problem = f"it is of type {type(function).__name__} and no function"
+        raise StepUnusable(
+            step=name, problem=problem, remedy='Write @rt.step, or @rt.step(name="..."), above a function.'
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise StepUnusable(step=name, problem="it is a generator", remedy="Return a list or a data frame, no yield.")
+    if inspect.iscoroutinefunction(function):
+        raise StepUnusable(step=name, problem="it is asynchronous", remedy="Write it with def, without async.")
+
+
+def _refuse_thread(name: str) -> None:
+    """Refuse a step that a body calls in a thread: there it would run without being kept, and nobody would know."""
+    if _running and not _running[-1].is_inside_step:
+        problem = "the body calls it in a thread of its own, and steps are kept in the order in which they are called"
+        raise StepUnusable(step=name, problem=problem, remedy="Call it in the body itself, or take its @rt.step away.")
 
 
 def pipeline(
@@ -280,7 +312,12 @@ class Body:
             return known[1]
         if isinstance(value, datasets.Dataset):
             return {"dataset": value.digest}
-        storer, content = storers.dump(value)
+        try:
+            storer, content = storers.dump(value)
+        except NoStorer:
+            if not isinstance(value, list | tuple):
+                raise
+            return {_kind_of(value): [self.refer(item) for item in value]}
         if storer == "json" and len(content) <= _INLINE_BYTES:
             return {"value": msgspec.json.decode(content)}
         return {"storer": storer, "sha256": storers.fingerprint(content)}
@@ -294,23 +331,32 @@ class Body:
 
     def _store(self, result: Any) -> Any:
         if isinstance(result, tuple):
-            return {"tuple": [self._store_one(item) for item in result]}
-        return self._store_one(result)
+            return {"tuple": [self._store(item) for item in result]}
+        try:
+            return self._store_one(result)
+        except NoStorer:
+            if not isinstance(result, list):
+                raise
+            return {"list": [self._store(item) for item in result]}
 
     def _store_one(self, value: Any) -> dict[str, Any]:
         storer, content = storers.dump(value)
         return {"storer": storer, "sha256": self._artifacts.write(content)}
 
     def _load(self, reference: dict[str, Any]) -> Any:
-        if "tuple" in reference:
-            return tuple(self._load(item) for item in reference["tuple"])
+        for kind in _PARTS:
+            if kind in reference:
+                return _PARTS[kind](self._load(item) for item in reference[kind])
         return storers.load(reference["storer"], self._artifacts.read(reference["sha256"]))
 
     def _remember(self, value: Any, reference: dict[str, Any]) -> None:
-        pairs = zip(value, reference["tuple"], strict=True) if "tuple" in reference else [(value, reference)]
-        for item, own in pairs:
-            # The value is kept, so that its id cannot become another value's.
-            self._references[id(item)] = (item, own, _fingerprint(item))
+        kind = _kind_of(value)
+        if kind in reference:
+            for item, own in zip(value, reference[kind], strict=True):
+                self._remember(item, own)
+            return
+        # The value is kept, so that its id cannot become another value's.
+        self._references[id(value)] = (value, reference, _fingerprint(value))
 
     def _seed_chance(self, name: str) -> None:
         # Both generators that libraries read when nobody gave them a seed.
@@ -321,6 +367,8 @@ class Body:
 
 
 _body: ContextVar[Body | None] = ContextVar("body", default=None)
+# The same for threads, which do not see the variable.
+_running: list[Body] = []
 
 
 def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
@@ -335,11 +383,20 @@ def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
         known = ", ".join(inspect.signature(function).parameters)
         raise ParameterUnknown(pipeline=spec["pipeline"], name=unknown[0], known=known)
     run = Body(child, artifacts, seed=spec["seed"])
-    token = _body.set(run)
-    try:
+    with carrying_out(run):
         result = function(**arguments)
         return _ending(run, result)
+
+
+@contextmanager
+def carrying_out(run: Body) -> Iterator[None]:
+    """Let steps be those of a run while the context lasts."""
+    token = _body.set(run)
+    _running.append(run)
+    try:
+        yield
     finally:
+        _running.remove(run)
         _body.reset(token)
 
 
@@ -376,6 +433,10 @@ def code_digest(function: Callable[..., Any]) -> str:
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
 
 
+def _kind_of(value: Any) -> str:
+    return "list" if isinstance(value, list) else "tuple" if isinstance(value, tuple) else ""
+
+
 def _fingerprint(value: Any) -> int:
     """Return a number that changes when a frame, an array, a list or a dictionary is changed in place.
 
@@ -384,6 +445,8 @@ def _fingerprint(value: Any) -> int:
     if isinstance(value, dict | list):
         return zlib.crc32(storers.dump(value)[1])
     kind = type(value).__name__
+    if kind == "Series":
+        value, kind = value.to_frame("values"), "DataFrame"
     if kind == "DataFrame":
         total = zlib.crc32(repr([*map(str, value.columns), len(value)]).encode())
         for position in range(value.shape[1]):

@@ -1,4 +1,4 @@
-"""How values become bytes and back: data frames, arrays, trusted estimators, JSON. No pickle.
+"""How values become bytes and back: data frames, series, arrays, trusted estimators, JSON. No pickle.
 
 Invariant: the same value gives the same bytes, so that what is content-addressed can be compared; and loading never
 runs code that is not on our own list of trusted types.
@@ -78,6 +78,11 @@ def _is_frame(value: Any) -> bool:
     return _module_of(value) == "pandas" and type(value).__name__ == "DataFrame"
 
 
+def _is_series(value: Any) -> bool:
+    is_named = getattr(value, "name", None) is None or isinstance(value.name, str)
+    return _module_of(value) == "pandas" and type(value).__name__ == "Series" and is_named
+
+
 def _is_array(value: Any) -> bool:
     return _module_of(value) == "numpy" and type(value).__name__ == "ndarray" and value.dtype.kind in "biufSUmM"
 
@@ -145,6 +150,16 @@ def _load_frame(content: bytes) -> "pd.DataFrame":
         path = Path(folder) / "frame.parquet"
         path.write_bytes(content)
         return connection.read_parquet(str(path)).df()
+
+
+def _dump_series(series: "pd.Series") -> bytes:
+    # A line with its name, which may be none, and then its values as the one column of a frame.
+    return msgspec.json.encode(series.name) + b"\n" + _dump_frame(series.to_frame("values"))
+
+
+def _load_series(content: bytes) -> "pd.Series":
+    name, _, rest = content.partition(b"\n")
+    return _load_frame(rest)["values"].rename(msgspec.json.decode(name))
 
 
 def _dump_array(value: Any) -> bytes:
@@ -249,6 +264,7 @@ def _number_parts(node: Any, *, counter: Iterator[int], members: dict[str, bytes
 
 _STORERS: list[Storer] = [
     Storer("frame", _is_frame, _dump_frame, _load_frame, "pandas.DataFrame"),
+    Storer("series", _is_series, _dump_series, _load_series, "pandas.Series"),
     Storer("array", _is_array, _dump_array, _load_array, "numpy.ndarray of numbers or text"),
     Storer("skops", _is_estimator, _dump_estimator, _load_estimator, "scikit-learn estimator"),
     Storer("json", _is_json, msgspec.json.encode, msgspec.json.decode, "JSON value (dict, list, str, number, None)"),

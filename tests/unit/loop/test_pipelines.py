@@ -1,6 +1,7 @@
 """How a pipeline is written and carried out: plain functions outside a run, recorded and replayed steps inside."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import ratchet as rt
-from ratchet.errors import NoStorer, ParameterUnknown, StepFailed, UnknownName
+from ratchet.errors import NoStorer, ParameterUnknown, StepFailed, StepUnusable, UnknownName
 from ratchet.loop import pipelines
 from ratchet.loop.pipelines import Body, Candidate
 from ratchet.store import storers
@@ -90,12 +91,8 @@ def in_body(artifacts: Artifacts) -> Callable[..., Any]:
     """Call a function as the body of a run, by a child with a record."""
 
     def call(function: Callable[[], Any], child: FakeChild, *, seed: int = 0) -> Any:
-        body = Body(child, artifacts, seed=seed)  # type: ignore[arg-type]
-        token = pipelines._body.set(body)
-        try:
+        with pipelines.carrying_out(Body(child, artifacts, seed=seed)):  # type: ignore[arg-type]
             return function()
-        finally:
-            pipelines._body.reset(token)
 
     return call
 
@@ -146,6 +143,93 @@ def test_several_values_are_stored_one_by_one(in_body: Callable[..., Any]) -> No
     assert [request["name"] for request in child.requests] == ["both", "add up"]
     assert child.requests[1]["arguments"]["rows"] == child.recorded[0][1]["tuple"][0]
     assert in_body(body, FakeChild(child.recorded)) == 15
+
+
+def test_lists_and_series_are_stored_like_tuples_and_frames(in_body: Callable[..., Any]) -> None:
+    """What train_test_split returns, whole or in parts, is a result and an argument like any other."""
+    child = FakeChild()
+
+    @rt.step
+    def halves(rows: pd.DataFrame) -> list[Any]:
+        calls.names.append("halves")
+        return [rows[["a"]], rows["a"], [rows, {"n": 1}]]
+
+    @rt.step
+    def count(parts: Any, column: Any) -> float:
+        return float(sum(len(part) for part in parts) + column.sum())
+
+    def body() -> float:
+        parts = halves(numbers(4))
+        return count(parts, parts[1])
+
+    assert in_body(body, child) == 4 + 4 + 2 + 6
+    assert child.requests[2]["arguments"]["column"] == child.recorded[1][1]["list"][1]
+    assert child.requests[2]["arguments"]["parts"] == child.recorded[1][1]
+    calls.names.clear()
+    assert in_body(body, FakeChild(child.recorded)) == 4 + 4 + 2 + 6
+    assert calls.names == []
+
+
+def test_a_series_that_was_changed_in_place_is_another_one(in_body: Callable[..., Any]) -> None:
+    """As for frames."""
+    child = FakeChild()
+
+    @rt.step
+    def column() -> pd.Series:
+        return pd.Series([1.0, 2.0])
+
+    @rt.step
+    def add(values: pd.Series) -> float:
+        return float(values.sum())
+
+    def body() -> float:
+        values = column()
+        values[0] = 7.0
+        return add(values)
+
+    assert in_body(body, child) == 9
+    assert child.requests[1]["arguments"]["values"] != child.recorded[0][1]
+
+
+async def _later() -> int:
+    return 1
+
+
+def _yielding() -> Any:
+    yield 1
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("name", "'name' cannot be a step: it is of type str and no function"),
+        (dict, "it is of type type and no function"),
+        (_later, "it is asynchronous"),
+        (_yielding, "it is a generator"),
+    ],
+)
+def test_what_cannot_be_a_step_is_refused_at_once(what: Any, message: str) -> None:
+    """Not in the middle of a run."""
+    with pytest.raises(StepUnusable, match=message):
+        rt.step(what)
+
+
+def test_a_step_in_a_thread_of_the_body_is_refused(in_body: Callable[..., Any]) -> None:
+    """It would run and not be kept; a step may use threads itself."""
+
+    def body() -> list[float]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(total, [numbers(1)]))
+
+    with pytest.raises(StepUnusable, match="'add up' cannot be a step: the body calls it in a thread"):
+        in_body(body, FakeChild())
+
+    @rt.step
+    def inside() -> float:
+        with ThreadPoolExecutor() as pool:
+            return sum(pool.map(total, [pd.DataFrame({"a": [2.0]})]))
+
+    assert in_body(inside, FakeChild()) == 2
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,16 @@ def test_frames_come_back(kind: str) -> None:
     pd.testing.assert_frame_equal(storers.load(name, content), FRAMES[kind])
 
 
+@pytest.mark.parametrize("name", ["late", None])
+@pytest.mark.parametrize("values", [[1, 2], [0.5, None], ["x", "y"], [True, False], []])
+def test_series_come_back(name: str | None, values: list[Any]) -> None:
+    """A column by itself comes back with its values and its name, or none."""
+    series = pd.Series(values, name=name, dtype="float64" if not values else None)
+    kind, content = storers.dump(series)
+    assert kind == "series"
+    pd.testing.assert_series_equal(storers.load(kind, content), series)
+
+
 def test_moments_come_back_as_the_same_moments() -> None:
     """A time with a zone comes back as the same moment, in UTC."""
     frame = pd.DataFrame({"a": TIMES.tz_localize("America/New_York")})
@@ -234,7 +244,7 @@ def test_reproducible_file_has_fixed_dates_and_each_content_once() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [(1, 2), {1: 2}, float("nan"), b"x", {1, 2}, object(), np.array([object()]), pd.Series([1]), [object()]],
+    [(1, 2), {1: 2}, float("nan"), b"x", {1, 2}, object(), np.array([object()]), pd.Series([1], name=0), [object()]],
     ids=lambda value: type(value).__name__,
 )
 def test_what_nobody_can_store_is_refused(value: Any) -> None:
