@@ -24,10 +24,13 @@ from ratchet.measure.distribution import Distribution, distribution, distributio
 from ratchet.measure.gaps import ThreeLevels, three_levels
 from ratchet.measure.goals import Goal, Progress, progress, read_goals
 from ratchet.measure.history import History
+from ratchet.measure.kpis.automation import STAGES as KPI_STAGES
+from ratchet.measure.kpis.questions import Question
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.ml_test_score import ASSESSMENT, MlTestScore, ml_test_score
 from ratchet.measure.policies import Policy
 from ratchet.measure.projection import Fold, fold_name, standings
+from ratchet.measure.sampled import Sampled, read_sampled
 from ratchet.measure.sensitivity import AtTheta, sensitivity
 from ratchet.measure.stages import CustomStage
 from ratchet.measure.standings import Standing, standing_of, to_us
@@ -115,6 +118,22 @@ class Measuring:
             open_ = [name for name in open_ if name not in told]
         found += [standing_of(measure_level(self._fold.history(name), name, policy, as_of=now)) for name in open_]
         return sorted(found, key=lambda one: one.pipeline)
+
+    def sampled(self, question: Question) -> Sampled | None:
+        """Return samples and levels of the moment of a question, from the kept table, folded as far as it sees.
+
+        ``None`` where it cannot be kept, or does not tell: the question is of a moment that is over, or another
+        process has folded further already.
+        """
+        view, seq = question.view, question.view.until
+        covered = [one for one in question.policies if self._fold.covers(one)]
+        if view.snapshot.recorded_seq != seq or not self._kept.is_writable():
+            return None
+        self._fold.catch_up(question.as_of, until=seq)
+        if self._kept.cursor() != seq:
+            return None
+        by = policies.shipped("standard")
+        return read_sampled(self._kept, covered, by=by, stages=KPI_STAGES, at=question.as_of, seq=seq)
 
     def _stood(self, policy: Policy, at: datetime, names: Sequence[str]) -> list[Standing]:
         """Return where pipelines stood at a moment; what is over is kept, until something of that time is imported."""

@@ -13,6 +13,7 @@ import msgspec
 import ratchet
 from ratchet import clock, origin
 from ratchet.measure.history import History
+from ratchet.measure.kpis.automation import take_samples
 from ratchet.measure.kpis.facts import Facts
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.kpis.readings import scope_named
@@ -22,7 +23,7 @@ from ratchet.measure.months import ClosedMonths
 from ratchet.measure.policies import Policy
 from ratchet.measure.reports.collecting import collect, settings_digest
 from ratchet.measure.reports.report import Report
-from ratchet.measuring import means
+from ratchet.measuring import Measuring, means
 from ratchet.records import Actor, Event, Record, digest_of
 from ratchet.store import tree
 from ratchet.store.answers import Answers
@@ -33,6 +34,8 @@ from ratchet.workspace import Workspace
 TYPE = "report.published"
 ACTION = "publish_report"
 _POLICY = "standard"
+# Another process may fold further than what was asked of, while it is asked.
+_TRIES = 2
 _SHOWN_DIFFERENCES = 20
 Say = Callable[[str], None]
 
@@ -87,10 +90,25 @@ def read_report(
     """
     say("the ledger")
     chosen = workspace.policy(policy)
-    asked = workspace.ask(as_of=as_of, scope=scope)
-    question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
+    question = _asked_now(workspace, chosen, scope=scope) if as_of is None else None
+    if question is None:
+        asked = workspace.ask(as_of=as_of, scope=scope)
+        question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
     closed = ClosedMonths(Answers(workspace.database), ratchet=ratchet.__version__)
     return _collect(workspace, question, chosen, steps=steps, closed=closed, say=say)
+
+
+def _asked_now(workspace: Workspace, chosen: Policy, *, scope: str) -> Question | None:
+    """Return what is asked of now, with samples and levels from the kept table; ``None`` where it does not tell."""
+    measuring = Measuring(workspace)
+    for _ in range(_TRIES):
+        asked = workspace.ask(scope=scope)
+        question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
+        sampled = measuring.sampled(question)
+        if sampled is not None:
+            take_samples(question.view, sampled)
+            return question
+    return None
 
 
 def _collect(

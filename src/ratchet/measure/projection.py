@@ -134,9 +134,9 @@ class Fold:
         self._facts: dict[str, PipelineFacts] = {}
         self._places: dict[tuple[str, str], set[str]] = {}
 
-    def catch_up(self, now: datetime) -> int:
-        """Fold what has come since the last time; return how many pipelines were folded."""
-        until, after = self._kept.last_seq(), self._kept.cursor()
+    def catch_up(self, now: datetime, *, until: int | None = None) -> int:
+        """Fold what has come since the last time, up to an entry if given; return how many pipelines were folded."""
+        until, after = self._kept.last_seq() if until is None else until, self._kept.cursor()
         if after >= until:
             return 0
         if after == 0:

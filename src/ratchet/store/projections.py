@@ -4,12 +4,25 @@ Invariants: nothing here is written at an append; whatever is here can be folded
 replaced by what an earlier state of the ledger gave.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, delete, func, insert, literal, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    cast,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.exc import OperationalError
 
 from ratchet.records import Event, Evidence
@@ -18,6 +31,7 @@ from ratchet.store.ledger import _decode, _query
 from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
 
 _BATCH = 500
+_BETWEEN = "\x1e"
 
 
 class _Times(msgspec.Struct):
@@ -214,20 +228,59 @@ class Projections:
             window_us: Length of the window; a pipeline's own, if it is longer, counts.
             limit: At most so many.
         """
-        longest = func.max if self._database.is_sqlite else func.greatest
-        since = at_us - longest(transition_fold.c.window_us, window_us)
         found: dict[str, dict[str, str]] = {}
-        with self._database.read() as connection:
-            for stage in stages:
-                for pipeline, codes in connection.execute(self._tail(stage, since, limit=limit)).all():
-                    if codes:
-                        found.setdefault(pipeline, {})[stage] = codes
+        for stage, pipeline, codes, _ in self._joined(transition.c.code, "", stages, at_us, window_us, limit=limit):
+            found.setdefault(pipeline, {})[stage] = codes
         return found
 
-    def _tail(self, stage: str, since: ColumnElement[int], *, limit: int) -> Select[Any]:
+    def samples(
+        self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int
+    ) -> dict[str, dict[str, list[str]]]:
+        """Return the same with the event of each transition behind its two letters.
+
+        A pipeline of which they cannot be told apart, because an id has the character between them in it, is left out.
+
+        Args:
+            stages: Which ones.
+            at_us: The moment from which the window goes back.
+            window_us: Length of the window; a pipeline's own, if it is longer, counts.
+            limit: At most so many.
+        """
+        found: dict[str, dict[str, list[str]]] = {}
+        mixed: set[str] = set()
+        each = transition.c.code.concat(transition.c.event_id)
+        for stage, pipeline, texts, count in self._joined(each, _BETWEEN, stages, at_us, window_us, limit=limit):
+            found.setdefault(pipeline, {})[stage] = texts.split(_BETWEEN)
+            if len(found[pipeline][stage]) != count:
+                mixed.add(pipeline)
+        return {pipeline: by_stage for pipeline, by_stage in found.items() if pipeline not in mixed}
+
+    def _joined(
+        self,
+        column: ColumnElement[str],
+        between: str,
+        stages: Sequence[str],
+        at_us: int,
+        window_us: int,
+        *,
+        limit: int,
+    ) -> Iterator[tuple[str, str, str, int]]:
+        """Yield stage, pipeline, the texts of its most recent transitions in one, and how many they are."""
+        longest = func.max if self._database.is_sqlite else func.greatest
+        since = at_us - longest(transition_fold.c.window_us, window_us)
+        with self._database.read() as connection:
+            for stage in stages:
+                for pipeline, texts in connection.execute(self._tail(stage, since, column, between, limit=limit)).all():
+                    count, _, joined = texts.partition(" ")
+                    if int(count):
+                        yield stage, pipeline, joined, int(count)
+
+    def _tail(
+        self, stage: str, since: ColumnElement[int], column: ColumnElement[str], between: str, *, limit: int
+    ) -> Select[Any]:
         """Ask for one string a pipeline: the index gives the latest rows, and none of them leaves the database."""
         recent = (
-            select(transition.c.code)
+            select(column.label("text"))
             .where(
                 transition.c.pipeline == transition_fold.c.pipeline,
                 transition.c.stage == stage,
@@ -238,9 +291,11 @@ class Projections:
             .correlate(transition_fold)
             .subquery("recent")
         )
-        joined = func.group_concat if self._database.is_sqlite else func.string_agg
-        codes = select(joined(recent.c.code, literal(""))).correlate(transition_fold).scalar_subquery()
-        return select(transition_fold.c.pipeline, codes)
+        join = func.group_concat if self._database.is_sqlite else func.string_agg
+        joined = func.coalesce(join(recent.c.text, literal(between)), "")
+        text = cast(func.count(), Text).concat(literal(" ")).concat(joined)
+        texts = select(text).select_from(recent).correlate(transition_fold).scalar_subquery()
+        return select(transition_fold.c.pipeline, texts)
 
     def moments(self, pipeline: str, stage: str, *, since_us: int, limit: int) -> list[tuple[int, int]]:
         """Return when the most recent transitions of a stage were, each with its place, the latest first."""
@@ -252,6 +307,12 @@ class Projections:
         )
         with self._database.read() as connection:
             return [(row.at_us, row.seq) for row in connection.execute(query)]
+
+    def folded_after(self, seq: int) -> set[str]:
+        """Return the pipelines whose rows rest on entries after this one."""
+        query = select(transition_fold.c.pipeline).where(transition_fold.c.seq > seq)
+        with self._database.read() as connection:
+            return set(connection.execute(query).scalars())
 
     # ---- standings of moments that are over, which nothing but an import of that time changes
 

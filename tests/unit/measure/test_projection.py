@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ratchet.measure.history import History
+from ratchet.measure.kpis.automation import STAGES as KPI_STAGES
+from ratchet.measure.kpis.automation import level_bucket, sample
+from ratchet.measure.kpis.facts import Facts
+from ratchet.measure.kpis.questions import Question
+from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import measure_level
 from ratchet.measure.policies import Policy, parse, shipped
 from ratchet.measure.projection import Fold, fold_name, standings
+from ratchet.measure.sampled import Sample, read_sampled
 from ratchet.measure.standings import Standing, standing_of
 from ratchet.records import Event
 from ratchet.store import migrations
@@ -29,6 +35,9 @@ TEXT = (
 )
 FEW = parse(TEXT.format('N = 4, W = "30d", theta = 0.6, approval = "neutral"', "deploy").encode(), where="n.toml")
 FIRM = parse(TEXT.format('evidence_min = "native"', "train").encode(), where="n.toml")
+
+
+Told = tuple[dict[tuple[str, str], list[tuple[str, str]]], dict[tuple[str, str], str]]
 
 
 class Site:
@@ -64,10 +73,33 @@ class Site:
             name: standing_of(measure_level(history, name, policy, as_of=when)) for name in sorted(history.pipelines)
         }
 
+    def sampled(self, at: datetime) -> Told:
+        """Return the samples and levels of all pipelines from what is kept; none may be left open."""
+        self.fold.catch_up(self.now)
+        seq = len(self.events)
+        found = read_sampled(self.kept, POLICIES[:2], by=POLICIES[0], stages=KPI_STAGES, at=at, seq=seq)
+        names = {event.pipeline for event in self.events} - {""}
+        samples = {(name, stage): found.sample(name, stage) or Sample() for name in names for stage in KPI_STAGES}
+        return _sorted(samples), {(name, p.name): str(found.bucket(name, p)) for name in names for p in POLICIES[:2]}
+
+    def sampled_from_events(self, at: datetime) -> Told:
+        """Return the same from the events."""
+        facts = Facts(History())
+        facts.fold(self.events)
+        question = Question(facts.as_of(at), Settings(), policies=POLICIES[:2])
+        names = facts.history.pipelines
+        samples = {(name, stage): sample(question, name, stage) for name in names for stage in KPI_STAGES}
+        buckets = {(name, p.name): level_bucket(question, name, p) for name in names for p in POLICIES[:2]}
+        return _sorted(samples), buckets
+
     @property
     def now(self) -> datetime:
         """Return when the last event was recorded."""
         return max(event.recordedtime for event in self.events if event.recordedtime)
+
+
+def _sorted(samples: dict[tuple[str, str], Sample]) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    return {key: sorted(zip(one.event_ids, one.modes, strict=True)) for key, one in samples.items()}
 
 
 @pytest.fixture
@@ -289,4 +321,7 @@ def test_any_order_and_any_cuts_give_the_same(
             site.fold.catch_up(site.now)
     for policy in POLICIES[:2]:
         assert site.standings(policy) == site.measured(policy)
+    for days in (0, 20, 200):
+        at = site.now + timedelta(days=days, hours=1)
+        assert site.sampled(at) == site.sampled_from_events(at)
     site.database.close()

@@ -68,6 +68,20 @@ def test_the_most_recent_codes_come_in_one_string(kept: Projections) -> None:
     assert kept.moments("a", "train", since_us=2, limit=2) == [(5, 5), (4, 4)]
 
 
+def test_the_most_recent_events_come_with_their_codes(kept: Projections) -> None:
+    """Each event stands behind the code of its own transition; where an id cannot be told, nothing is said of it."""
+    rows = [{**row(seq, code=f"{seq}x"), "event_id": f"E {seq}"} for seq in range(1, 6)]
+    kept.keep("a", rows, facts="{}", activity="-", window_us=0, seq=9)
+    strange = {**row(7, pipeline="b"), "event_id": "E\x1e00F"}
+    kept.keep("b", [strange, row(8, pipeline="b")], facts="{}", activity="-", window_us=0, seq=10)
+    found = kept.samples(["train", "deploy"], at_us=10, window_us=8, limit=3)
+    assert {name: {stage: sorted(all_) for stage, all_ in by.items()} for name, by in found.items()} == {
+        "a": {"train": ["3xE 3", "4xE 4", "5xE 5"]}
+    }
+    assert kept.folded_after(8) == {"a", "b"}
+    assert kept.folded_after(9) == {"b"}
+
+
 def test_rows_that_are_gone_or_changed_are_replaced(kept: Projections) -> None:
     """What a later fold does not give any more is gone; what an earlier one gives changes nothing."""
     kept.keep("a", [row(1), row(2)], facts="1", activity="-", window_us=0, seq=5)

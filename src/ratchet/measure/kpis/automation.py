@@ -15,7 +15,7 @@ from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
 from ratchet.measure.levels import is_insufficient
 from ratchet.measure.policies import Policy, shipped
-from ratchet.measure.transitions import Transition
+from ratchet.measure.sampled import Sample, Sampled
 from ratchet.records import Record
 
 STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
@@ -31,9 +31,18 @@ class Goal(Record, frozen=True):
     policy: str
 
 
-def sample(question: Question, pipeline: str, stage: str) -> list[Transition]:
+def sample(question: Question, pipeline: str, stage: str) -> Sample:
     """Return the transitions of a stage that levels go by: the last 20 within 180 days."""
-    return question.view.once("evidence", _Evidence).sample(pipeline, stage)
+    return _evidence(question.view).sample(pipeline, stage)
+
+
+def take_samples(view: View, sampled: Sampled) -> None:
+    """Let what a projection keeps of the same entries answer for samples and levels, where it tells."""
+    _evidence(view).sampled = sampled
+
+
+def _evidence(view: View) -> "_Evidence":
+    return view.once("evidence", _Evidence)
 
 
 class _Evidence:
@@ -44,14 +53,17 @@ class _Evidence:
         self._standard = shipped("standard")
         self._found: dict[tuple[str, str], PipelineEvidence] = {}
         self._buckets: dict[tuple[str, str], str] = {}
+        self.sampled: Sampled | None = None
 
-    def sample(self, pipeline: str, stage: str) -> list[Transition]:
-        return self._of(pipeline, self._standard).sample(stage)
+    def sample(self, pipeline: str, stage: str) -> Sample:
+        known = self.sampled.sample(pipeline, stage) if self.sampled else None
+        return Sample.of(self._of(pipeline, self._standard).sample(stage)) if known is None else known
 
     def bucket(self, pipeline: str, policy: Policy) -> str:
         key = (pipeline, policy.digest)
         if key not in self._buckets:
-            self._buckets[key] = _bucket(self._of(pipeline, policy))
+            known = self.sampled.bucket(pipeline, policy) if self.sampled else None
+            self._buckets[key] = _bucket(self._of(pipeline, policy)) if known is None else known
         return self._buckets[key]
 
     def _of(self, pipeline: str, policy: Policy) -> PipelineEvidence:
@@ -84,8 +96,9 @@ def automation_share(question: Question) -> Answer:
     for stage in STAGES:
         shares, unknown_shares = [], []
         for pipeline in question.active:
-            modes = Counter(transition.mode for transition in sample(question, pipeline, stage))
-            used += [transition.event_id for transition in sample(question, pipeline, stage)]
+            seen = sample(question, pipeline, stage)
+            modes = Counter(seen.modes)
+            used += seen.event_ids
             if not modes:
                 continue
             automated = sum(modes[mode] for mode in AUTOMATED)
@@ -102,14 +115,13 @@ def automation_share(question: Question) -> Answer:
 
 def override_rate(question: Question) -> Answer:
     """Return how often people took out of automation's hands what it had begun or done."""
-    found = [
-        transition
-        for pipeline in question.active
-        for stage in STAGES
-        for transition in sample(question, pipeline, stage)
-        if transition.mode in (*AUTOMATED, "overridden")
-    ]
-    overridden = sum(transition.mode == "overridden" for transition in found)
+    found: list[tuple[Mode, str]] = []
+    for pipeline in question.active:
+        for stage in STAGES:
+            seen = sample(question, pipeline, stage)
+            pairs = zip(seen.modes, seen.event_ids, strict=True)
+            found += [(mode, event) for mode, event in pairs if mode in (*AUTOMATED, "overridden")]
+    overridden = sum(mode == "overridden" for mode, _ in found)
     return Answer.of(
         {
             "share": share(overridden, len(found)),
@@ -118,13 +130,13 @@ def override_rate(question: Question) -> Answer:
             "rubber_stamps_count": len(_rubber_stamps(question)),
         },
         {},
-        [transition.event_id for transition in found],
+        [event for _, event in found],
     )
 
 
 def _rubber_stamps(question: Question) -> set[str]:
     """Return the ids of required approvals of sampled deployments that came too quickly to have been a look."""
-    ids = {t.event_id for pipeline in question.active for t in sample(question, pipeline, "deploy")}
+    ids = {event for pipeline in question.active for event in sample(question, pipeline, "deploy").event_ids}
     targets = {str(event.data.get("deployment_id")) for event in question.view.of("traffic.shifted") if event.id in ids}
     given = approvals(question.view)
     return {stamp for target in targets if target in given for stamp in given[target].rubber_stamps}
@@ -160,7 +172,7 @@ def level_distribution(question: Question) -> Answer:
 
 def level_bucket(question: Question, pipeline: str, policy: Policy) -> str:
     """Return into which part of a distribution a pipeline's level falls: too little evidence is a part of its own."""
-    return question.view.once("evidence", _Evidence).bucket(pipeline, policy)
+    return _evidence(question.view).bucket(pipeline, policy)
 
 
 def goals(question: Question) -> list[Goal]:

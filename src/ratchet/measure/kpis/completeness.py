@@ -26,9 +26,8 @@ def audit_completeness(question: Question) -> Answer:
         entry["claimed_count"] += _count(cursor.data.get("count"))
     imported = sum(entry["imported_count"] for entry in by.values())
     claimed = sum(entry["claimed_count"] for entry in by.values())
-    started = [
-        t.root_class for pipeline in question.active for stage in STAGES for t in sample(question, pipeline, stage)
-    ]
+    # A transition is in the mode unknown where nobody knows who started it, and only there.
+    started = [mode for name in question.active for stage in STAGES for mode in sample(question, name, stage).modes]
     broken = [event for event in question.view.broken_chains if question.covers(event)]
     complete = share(imported, claimed)
     target = question.settings.target("audit_completeness")
