@@ -342,6 +342,7 @@ def compare_command(session: Session, *, place: str, outs: tuple[Path, ...]) -> 
     from ratchet.cli import console
     from ratchet.measure.evaluations import evaluation
     from ratchet.measure.evaluations.comparison import compare
+    from ratchet.measure.evaluations.export import to_values
 
     for out in outs:
         if out.suffix.lower() not in _FORMS:
@@ -350,7 +351,7 @@ def compare_command(session: Session, *, place: str, outs: tuple[Path, ...]) -> 
     for out in outs:
         write_output(out, _exported(found, out.suffix.lower()))
     if session.as_json:
-        console.print_json({**_as_json(found), "files": [str(out) for out in outs]})
+        console.print_json({**to_values(found), "files": [str(out) for out in outs]})
     elif outs:
         for out in outs:
             console.say(f"{out}")
@@ -370,19 +371,6 @@ def _exported(found: "Comparison", form: str) -> bytes:
             return drawing.to_svg(found).encode()
         case _:
             return markdown.to_markdown(found).encode()
-
-
-def _as_json(found: "Comparison") -> dict[str, Any]:
-    """Return the comparison for programs; what is not known is null."""
-    import msgspec
-
-    plain = msgspec.to_builtins(found)
-    about = plain.pop("evaluation")
-    for one, values in zip(found.candidates, plain["candidates"], strict=True):
-        values["is_disqualified"] = one.is_disqualified
-        values["counts"] = {sentiment.value: count for sentiment, count in one.counts.items()}
-    kept = ("id", "title", "conclusion", "digest", "gone")
-    return {**{name: about[name] for name in kept}, "period": str(found.evaluation.period), **plain}
 
 
 def _print_comparison(found: "Comparison") -> None:

@@ -30,7 +30,7 @@ from ratchet.measure.kpis.failures import attributed, covered, ground_of
 from ratchet.measure.kpis.questions import moment_named
 from ratchet.measure.kpis.readings import DIMENSIONS, by_dimension, kpi_named, read
 from ratchet.records import Actor, Event, derive_id, digest_of
-from ratchet.web import cloudevents, foreign, refusals
+from ratchet.web import cloudevents, evaluation_pages, foreign, process_pages, refusals
 from ratchet.web.cloudevents import Message, Received
 from ratchet.web.refusals import IdempotencyKeyReused, NotPermitted
 
@@ -126,6 +126,10 @@ class Api:
             Route(f"{PREFIX}/kpis", self.list_kpis, methods=["GET"]),
             Route(PREFIX + "/kpis/{name}", self.get_kpi, methods=["GET"]),
             Route(f"{PREFIX}/report", self.get_report, methods=["GET"]),
+            Route(f"{PREFIX}/processes", self.list_processes, methods=["GET"]),
+            Route(PREFIX + "/processes/{name:path}", self.get_process, methods=["GET"]),
+            Route(f"{PREFIX}/evaluations", self.list_evaluations, methods=["GET"]),
+            Route(PREFIX + "/evaluations/{name:path}", self.get_evaluation, methods=["GET"]),
         ]
 
     # ---- looking
@@ -224,6 +228,34 @@ class Api:
         question = self._workspace.ask(as_of=self._as_of(request))
         wanted = incident_named(ground_of(question), request.path_params["name"]).name
         return reply(next(to_values(one) for one in attributed(question) if one.incident.name == wanted))
+
+    def list_processes(self, _request: Request) -> Response:
+        """Return all process maps of the project in short, and the files that are broken."""
+        found = process_pages.read(self._workspace)
+        return reply({"processes": [process_pages.line(one) for one in found.assessments], "broken": found.broken})
+
+    def get_process(self, request: Request) -> Response:
+        """Return one piece of work: its maps, what the ledger shows, what changes, and the plan."""
+        found = process_pages.read(self._workspace)
+        name = request.path_params["name"]
+        one = found.named(name)
+        if one is None:
+            raise found.unknown(name)
+        return reply(process_pages.to_values(one))
+
+    def list_evaluations(self, _request: Request) -> Response:
+        """Return all evaluations of the project in short, also those that are broken."""
+        found = evaluation_pages.read(self._workspace)
+        return reply({"evaluations": [evaluation_pages.in_short(one) for one in found]})
+
+    def get_evaluation(self, request: Request) -> Response:
+        """Return one evaluation: the candidates in numbers, who disagrees and who is missing."""
+        found = evaluation_pages.read(self._workspace)
+        name = request.path_params["name"]
+        one = next((each for each in found if each.name == name), None)
+        if one is None:
+            raise evaluation_pages.unknown(name, found)
+        return reply(evaluation_pages.to_values(one))
 
     # ---- events
 

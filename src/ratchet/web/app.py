@@ -70,5 +70,5 @@ def _as_ours(request: Request, error: Exception) -> RatchetError:
     if error.status_code == _METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another method")
         return MethodNotAllowed(method=request.method, path=path, allowed=allowed)
-    known = "/, /events, /incidents, /kpis, /report, /pipelines/NAME and /api/v1/..."
+    known = "/, /events, /evaluations, /incidents, /kpis, /processes, /report, /pipelines/NAME and /api/v1/..."
     return UnknownName(kind="address", name=path[:200], known=known)

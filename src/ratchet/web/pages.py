@@ -4,7 +4,7 @@ Invariant: a page never waits longer than a fraction of a second for a number; o
 and comes again by itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlencode
@@ -29,8 +29,10 @@ from ratchet.records import Event, Record
 from ratchet.web import api, auth, figures, incident_pages, kpi_pages, ledger_pages, report
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
+from ratchet.web.evaluation_pages import EvaluationPages
 from ratchet.web.figures import Figure
 from ratchet.web.measurements import EVIDENCE_TYPES, LevelPoint, Measurements, Overview
+from ratchet.web.process_pages import ProcessPages
 from ratchet.web.refusals import LinkSpent
 from ratchet.web.sentences import sentence
 
@@ -69,6 +71,8 @@ class Pages:
         self._templates = Environment(loader=PackageLoader("ratchet.web"), autoescape=True, undefined=StrictUndefined)
         self._templates.filters |= {"age": age, "number": number, "part": lambda text: quote(text, safe="")}
         self._templates.globals |= {"query": query, "evidence_types": EVIDENCE_TYPES}
+        self._processes = ProcessPages(workspace, ask=self._ask_of_files, draw=self._draw)
+        self._evaluations = EvaluationPages(workspace, ask=self._ask_of_files, draw=self._draw)
 
     @property
     def routes(self) -> list[Route]:
@@ -83,6 +87,8 @@ class Pages:
             Route("/kpis", self.kpis, methods=["GET"]),
             Route("/kpis/{name}", self.kpi, methods=["GET"]),
             Route("/report", self.report, methods=["GET"]),
+            *self._processes.routes,
+            *self._evaluations.routes,
             Route("/login", self.sign_in_form, methods=["GET"]),
             Route("/login", self.sign_in, methods=["POST"]),
             Route("/logout", self.sign_out, methods=["POST"]),
@@ -359,6 +365,11 @@ class Pages:
     def _settled(self) -> tuple[Any, ...]:
         """Return what KPIs depend on: what the measure does, and the settings."""
         return (*self._moment(), id(self._workspace.config))
+
+    def _ask_of_files(self, name: Hashable, files: Hashable, compute: Callable[[], Any]) -> Answer[Any]:
+        """Return what depends on files of the project beside the ledger."""
+        until = clock.monotonic() + PATIENCE_SECONDS
+        return self._measuring.ask(name, (self._settled(), files), compute, until=until)
 
     def _overview(self, policy: Policy, *, place: int = 0, until: float) -> Answer[Overview]:
         return self._measuring.ask(

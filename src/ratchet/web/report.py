@@ -4,7 +4,6 @@ Invariant: the page asks nobody for anything and runs no script; the same figure
 bytes, so that a page can be compared with what stands in it.
 """
 
-import re
 from base64 import b64encode
 from datetime import datetime, timedelta
 from functools import cache
@@ -21,6 +20,7 @@ from markupsafe import Markup
 from ratchet.measure.distribution import INSUFFICIENT
 from ratchet.measure.maps.degrees import DEGREES
 from ratchet.measure.maps.svg import draw as draw_map
+from ratchet.measure.maps.svg import renamed
 from ratchet.measure.reports.numbers import Number
 from ratchet.measure.reports.report import FORM, Report
 from ratchet.reporting import Proof
@@ -119,7 +119,7 @@ def _pictures(report: Report) -> dict[str, Any]:
         "levels": report_charts.by_level(report.months, report.levels) if report.months else "",
         "errors": report_charts.errors(report.months) if report.months else "",
         "current": draw_map(maps.current, maps.measured, has_title=False) if maps.current else "",
-        "target": _renamed(draw_map(maps.target, has_title=False), "target-") if maps.target else "",
+        "target": renamed(draw_map(maps.target, has_title=False), "target-") if maps.target else "",
     }
     drawn = {name: Markup(text) for name, text in found.items()}  # noqa: S704, escaped by those who draw
     sparks = {name: report_charts.spark(number.series, title=number.title) for name, number in _ten(report)}
@@ -128,16 +128,6 @@ def _pictures(report: Report) -> dict[str, Any]:
         "sparks": {name: Markup(text) for name, text in sparks.items()},  # noqa: S704, as above
         "goals": [Markup(report_charts.burn_up(one)) for one in report.goals],  # noqa: S704, as above
     }
-
-
-def _renamed(drawing: str, prefix: str) -> str:
-    """Return a drawing whose parts have names of their own, so that it can stand beside another one on a page."""
-    named = re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", drawing)
-    return re.sub(
-        r'aria-labelledby="([^"]*)"',
-        lambda found: f'aria-labelledby="{" ".join(prefix + one for one in found[1].split())}"',
-        named,
-    )
 
 
 def _ten(report: Report) -> list[tuple[str, Number]]:

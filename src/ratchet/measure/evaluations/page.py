@@ -20,7 +20,7 @@ _TEMPLATE = "page.html"
 def to_html(comparison: Comparison) -> str:
     """Return the page of a comparison."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["dots"] = _dots
+    environment.filters["dots"] = dots
     source = resources.files("ratchet.measure.evaluations").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     found = comparison.evaluation
     picture = drawing.to_svg(comparison)
@@ -44,7 +44,7 @@ def to_html(comparison: Comparison) -> str:
     )
 
 
-def _dots(text: str) -> Markup:
+def dots(text: str) -> Markup:
     """Return text in which each emoji is drawn as its circle with a letter, and still read and copied as itself."""
     shown = Markup("").join([text])
     for one in Sentiment:

@@ -112,6 +112,16 @@ def picture_width(picture: str) -> int:
     return round(float(found[1]))
 
 
+def renamed(drawing: str, prefix: str) -> str:
+    """Return a drawing whose parts have names of their own, so that it can stand beside another one on a page."""
+    named = re.sub(r'(\bid="|url\(#)', rf"\g<1>{prefix}", drawing)
+    return re.sub(
+        r'aria-labelledby="([^"]*)"',
+        lambda found: f'aria-labelledby="{" ".join(prefix + one for one in found[1].split())}"',
+        named,
+    )
+
+
 def degree_summary(process_map: ProcessMap) -> str:
     """Return how many processes have which degree, in words."""
     counts = process_map.count_by_degree()
