@@ -464,6 +464,18 @@ class ParameterUnknown(RatchetError):
 
 
 @dataclass
+class ParameterMissing(RatchetError):
+    """A run was started without a value that the pipeline cannot do without."""
+
+    pipeline: str
+    name: str
+    template: ClassVar[str] = (
+        "Pipeline '{pipeline}' needs a value for '{name}': ratchet run {pipeline} -p {name}=VALUE. "
+        "If the dataset '{name}' is meant, write '{name}: rt.Dataset' where the function is defined."
+    )
+
+
+@dataclass
 class NoData(RatchetError):
     """A dataset has no version yet."""
 

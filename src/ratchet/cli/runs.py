@@ -235,6 +235,11 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
         return f"It is live on endpoint '{live.endpoint}': a rule has deployed it."
     if run.gate == "pass":
         return f"Next: ratchet promote {version.name}"
+    if all(section.pipeline != run.pipeline for section in workspace.config.fitness):
+        guard = f'[[fitness]]\npipeline = "{run.pipeline}"\nmetric = "roc_auc"\nat_least = 0.7'
+        return (
+            f"Next: say in ratchet.toml what is good enough, such as\n\n{guard}\n\nand then: ratchet run {run.pipeline}"
+        )
     return (
         "Next: retrain with other parameters or data, or change the threshold in ratchet.toml.\n"
         f"To take responsibility for it as it is: ratchet promote {version.name} --bypass 'REASON'"

@@ -61,6 +61,7 @@ class PipelineDeclaration(Record, frozen=True):
     datasets: dict[str, str]
     parameters: dict[str, Any]
     not_applicable: dict[str, str] = msgspec.field(default_factory=dict)
+    required: tuple[str, ...] = ()
 
 
 class RuleDeclaration(Record, frozen=True):
@@ -182,6 +183,7 @@ def pipeline(
             datasets=_dataset_parameters(function),
             parameters=_plain_parameters(function),
             not_applicable=not_applicable or {},
+            required=_required(function),
         )
         _declared_pipelines.append((function, declaration))
         return function
@@ -230,6 +232,17 @@ def _plain_parameters(function: Callable[..., Any]) -> dict[str, Any]:
         for name, parameter in inspect.signature(function).parameters.items()
         if name not in taken
     }
+
+
+def _required(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the parameters that are no datasets and have no default."""
+    found = inspect.signature(function).parameters
+    any_number = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return tuple(
+        name
+        for name in _plain_parameters(function)
+        if found[name].default is inspect.Parameter.empty and found[name].kind not in any_number
+    )
 
 
 # ---- in the child: describing a project

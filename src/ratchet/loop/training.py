@@ -24,6 +24,7 @@ from ratchet.errors import (
     ArtifactCorrupt,
     ArtifactMissing,
     NondeterministicPipeline,
+    ParameterMissing,
     ParameterUnknown,
     RatchetError,
     RunCancelled,
@@ -53,6 +54,7 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
     Raises:
         UnknownName: No such pipeline.
         ParameterUnknown: The pipeline takes no such parameter.
+        ParameterMissing: The pipeline cannot do without one that was not given.
         NoData: A dataset has no version.
         BudgetSpent: A budget that it would be charged to is used up, and says that nothing more is started.
     """
@@ -94,6 +96,9 @@ def _check_parameters(declaration: PipelineDeclaration, parameters: dict[str, An
     if unknown:
         known = ", ".join(declaration.parameters) or "none"
         raise ParameterUnknown(pipeline=declaration.name, name=unknown[0], known=known)
+    missing = [name for name in declaration.required if parameters.get(name) is None]
+    if missing:
+        raise ParameterMissing(pipeline=declaration.name, name=missing[0])
     return {**declaration.parameters, **parameters}
 
 

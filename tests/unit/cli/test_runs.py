@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from ratchet.cli.runs import _parameters, check_text, compare_rows
+from ratchet.cli.runs import _next_step, _parameters, check_text, compare_rows
 from ratchet.errors import ParameterUnknown
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.records import Event
@@ -152,3 +152,16 @@ def test_unknown_run_names_the_latest(call: Call) -> None:
 def test_comparing_needs_two_runs_and_the_word(call: Call, arguments: tuple[str, ...]) -> None:
     """A command line that could mean two things is not guessed at."""
     assert call("runs", *arguments).code == 2
+
+
+def test_the_next_step_after_a_gate_without_threshold_is_to_write_one(project: Path) -> None:
+    """Where nothing guards the pipeline there is no threshold to change: the lines to add are there."""
+    bad = run("BAD", model_version="returns@v2", gate="fail")
+    with Workspace(project) as workspace:
+        assert "change the threshold" in _next_step(workspace, bad)
+    toml = project / "ratchet.toml"
+    toml.write_text(toml.read_text().replace('pipeline = "returns"', 'pipeline = "another"', 1))
+    with Workspace(project) as workspace:
+        said = _next_step(workspace, bad)
+    assert '[[fitness]]\npipeline = "returns"\nmetric = ' in said
+    assert "change the threshold" not in said

@@ -310,6 +310,18 @@ def test_a_pipeline_declares_itself() -> None:
     assert declared.not_applicable == {"label": "they arrive"}
 
 
+def test_what_a_pipeline_cannot_do_without_is_declared() -> None:
+    """A parameter without a default that is no dataset, such as one whose type was forgotten."""
+
+    @rt.pipeline(model="value")
+    def value(customers, shops: rt.Dataset, depth: int, note: str = "", **more: int) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001, what is tested
+        """Do nothing."""
+
+    _, declared = pipelines._declared_pipelines.pop()
+    assert declared.required == ("customers", "depth")
+    assert value.__name__ == "value"
+
+
 def test_a_rule_declares_itself() -> None:
     """Its name is the function's with spaces, and its digest is of the source."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.errors import NoData, ParameterUnknown, RunOver, UnknownName
+from ratchet.errors import NoData, ParameterMissing, ParameterUnknown, RunOver, UnknownName
 from ratchet.loop import projects as declared
 from ratchet.loop import registry, training
 from ratchet.records import Event, Run
@@ -199,6 +199,14 @@ def test_parameters_are_checked_before_anything_is_queued(make_project: Callable
         start(stage, depth=3)
     with stage.command("other"), pytest.raises(UnknownName, match=r"No pipeline named 'value'. Known: churn"):
         training.start_run(stage.resources, "value")
+    assert stage.runs.jobs == {}
+
+
+def test_a_parameter_without_a_value_is_asked_for(make_project: Callable[..., Stage]) -> None:
+    """A dataset whose type was forgotten is not handed over as nothing: the message says how to write it."""
+    stage = make_project(projects.CODE.replace("customers: rt.Dataset, strength", "customers, strength"))
+    with pytest.raises(ParameterMissing, match=r"write .customers: rt.Dataset. where the function"):
+        start(stage)
     assert stage.runs.jobs == {}
     assert "run.queued" not in stage.types()
 
