@@ -21,6 +21,7 @@ from ratchet.loop.credentials import Credential
 from ratchet.loop.frames import write_parquet
 from ratchet.records import Event
 from ratchet.workspace import Workspace
+from tests.waiting import PATIENCE_SECONDS
 
 PIPELINE = "churn"
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -146,8 +147,8 @@ def attempt(
 ) -> dict[str, Any]:
     """Give a command and return what came of it, once all that follows is done."""
     command = workspace.command(action, parameters, subject=subject, pipeline=PIPELINE, key=key)
-    outcome = workspace.outcome(command, timeout_seconds=120)
-    workspace.settle(timeout_seconds=120)
+    outcome = workspace.outcome(command, timeout_seconds=PATIENCE_SECONDS)
+    workspace.settle(timeout_seconds=PATIENCE_SECONDS)
     return outcome
 
 
@@ -183,7 +184,7 @@ def ask(workspace: Workspace, rows: pd.DataFrame, *, token: str, request_id: str
 def post(workspace: Workspace, path: str, body: bytes, *, token: str) -> tuple[int, bytes]:
     """Send a request to the endpoint process and return status and body."""
     address = urlsplit(workspace.endpoint_address())
-    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=60)
+    connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_SECONDS)
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
         connection.request("POST", path, body, headers)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from ratchet import clock
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
 from tests.unit.web.sites import fill, workspace_in, year
+from tests.waiting import PATIENCE_SECONDS, until
 
 FLAGS = (
     "--headless",
@@ -28,8 +28,10 @@ FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
     "--virtual-time-budget=8000",
+    # In a container the shared memory may be too small for a page.
+    "--disable-dev-shm-usage",
 )
-START_SECONDS = 20
+WAITS = 'http-equiv="refresh"'
 
 
 @dataclass
@@ -43,11 +45,18 @@ class Browser:
     def run(self, address: str, *options: str) -> str:
         """Open an address and return what the browser printed."""
         command = [self.program, *FLAGS, f"--user-data-dir={self.folder / 'profile'}", *options, address]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=PATIENCE_SECONDS).stdout
 
     def dump(self, path: str) -> str:
-        """Return a page as the browser has understood it."""
-        return self.run(f"{self.address}{path}", "--dump-dom")
+        """Return a page as the browser has understood it, once nothing on it is being computed any more."""
+        pages: list[str] = []
+
+        def is_whole() -> bool:
+            pages.append(self.run(f"{self.address}{path}", "--dump-dom"))
+            return WAITS not in pages[-1]
+
+        until(is_whole, f"all of {path}")
+        return pages[-1]
 
     def shoot(self, path: str, *, width: int, height: int) -> bytes:
         """Return a picture of a page."""
@@ -73,10 +82,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
-            deadline = clock.monotonic() + START_SECONDS
-            while not server.started:
-                assert clock.monotonic() < deadline
-                clock.sleep(0.01)
+            until(lambda: server.started, "the web server")
             port = server.servers[0].sockets[0].getsockname()[1]
             made = Browser(program, folder, f"http://127.0.0.1:{port}")
             made.run(login_link(app, made.address), "--dump-dom")
@@ -105,6 +111,7 @@ def test_all_that_a_page_asks_for_is_its_own(browser: Browser) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1280, 1500), (390, 2600)])
 def test_pages_are_drawn(browser: Browser, width: int, height: int) -> None:
     """At the width of a desk and of a phone there is a picture of the size asked for, and it is not blank."""
+    browser.dump("/")
     picture = browser.shoot("/", width=width, height=height)
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     assert (int.from_bytes(picture[16:20]), int.from_bytes(picture[20:24])) == (width, height)

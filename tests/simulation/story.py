@@ -19,6 +19,7 @@ from ratchet.loop.frames import write_parquet
 from ratchet.loop.serving.protocol import name_predictions
 from ratchet.workspace import Workspace
 from tests import projects
+from tests.waiting import PATIENCE_SECONDS
 
 DAYS = 2
 ROWS = 30
@@ -79,7 +80,7 @@ class Story:
                 faults.point("clock.advanced")
                 happens()
                 self._workspace.clockwork.tick(clock.now())
-                self._workspace.settle(timeout_seconds=120)
+                self._workspace.settle(timeout_seconds=PATIENCE_SECONDS)
 
     def _moments(self) -> Iterator[Moment]:
         yield projects.START, self._issue_token
@@ -111,7 +112,7 @@ class Story:
         rows = projects.customers(ROWS, seed=100 + day)
         rows["visits"] += 6.0 * (day >= NEW_FILE_ON)
         body = msgspec.json.encode({"id": f"day-{day}", "inputs": projects.tensors(rows)})
-        deadline = clock.monotonic() + 90
+        deadline = clock.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 status, content = projects.post(self._workspace, "/v2/models/churn/infer", body, token=TOKEN)

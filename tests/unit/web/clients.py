@@ -6,6 +6,8 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
+from tests.waiting import until
+
 BASE = "http://localhost:8750"
 
 
@@ -41,3 +43,16 @@ class Client:
             return await self._client.request(method, path, **options)
 
         return asyncio.run(ask())
+
+
+def whole(client: Client, path: str, *, status: int = 200) -> httpx.Response:
+    """Return a page once nothing on it is being computed any more; its status is then the one expected."""
+    replies: list[httpx.Response] = []
+
+    def is_whole() -> bool:
+        replies.append(client.get(path))
+        return 'http-equiv="refresh"' not in replies[-1].text
+
+    until(is_whole, f"all of {path}")
+    assert replies[-1].status_code == status, replies[-1].text
+    return replies[-1]

@@ -20,6 +20,7 @@ from ratchet.measure.transitions import transitions
 from ratchet.records import Event
 from tests.unit.web.clients import Client
 from tests.unit.web.conftest import Site
+from tests.waiting import PATIENCE_SECONDS, until
 
 SOURCE = "/jenkins/main"
 STAGES = ImportSection(pipeline="churn", stages=("train", "evaluate"))
@@ -296,8 +297,7 @@ def address(mapped: Site) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(mapped.app, port=0, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    while not server.started:
-        clock.sleep(0.01)
+    until(lambda: server.started, "the web server")
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join()
@@ -309,7 +309,11 @@ class InitiatorFacet(RunFacet):
 
 def _client(address: str, token: str) -> OpenLineageClient:
     config = HttpConfig(
-        url=address, endpoint="api/v1/lineage", auth=ApiKeyTokenProvider({"apiKey": token}), retry={"total": 0}
+        url=address,
+        endpoint="api/v1/lineage",
+        auth=ApiKeyTokenProvider({"apiKey": token}),
+        retry={"total": 0},
+        timeout=PATIENCE_SECONDS,
     )
     return OpenLineageClient(transport=HttpTransport(config))
 

@@ -1,6 +1,5 @@
 """Incidents on pages and in the interface, from a ledger with some."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,7 @@ from ratchet.web.auth import login_link
 from ratchet.workspace import Workspace
 from tests.ledgers import LedgerBuilder
 from tests.unit.measure.incidents.stories import configure, detect, restore, settled
-from tests.unit.web.clients import BASE, Client
+from tests.unit.web.clients import BASE, Client, whole
 from tests.unit.web.sites import fill, workspace_in
 
 
@@ -66,10 +65,7 @@ def browser(workspace: Workspace) -> Client:
 
 def page(browser: Client, path: str) -> str:
     """Return a page once its numbers are there."""
-    deadline = time.monotonic() + 30
-    while 'http-equiv="refresh"' in (text := browser.get(path).text) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return text
+    return whole(browser, path).text
 
 
 def test_list_has_all_incidents_with_what_they_came_from(browser: Client) -> None:

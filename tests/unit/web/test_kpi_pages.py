@@ -18,9 +18,7 @@ from ratchet.web.kpi_pages import cards, details, lines, over_time, written
 from ratchet.workspace import Workspace
 from tests.kpis import asked, write_golden_year
 from tests.ledgers import LedgerBuilder
-from tests.unit.web.clients import BASE, Client
-
-PATIENCE_SECONDS = 20
+from tests.unit.web.clients import BASE, Client, whole
 
 
 def reading(value: float | None, **changes: Any) -> Reading:
@@ -108,14 +106,7 @@ def page(app: Starlette, path: str) -> str:
     """Return a page once nothing on it is being computed any more."""
     client = Client(app)
     assert client.get(login_link(app, BASE)).status_code == 200
-    deadline = clock.monotonic() + PATIENCE_SECONDS
-    while True:
-        reply = client.get(path)
-        assert reply.status_code == 200, reply.text
-        if 'http-equiv="refresh"' not in reply.text:
-            return reply.text
-        assert clock.monotonic() < deadline
-        clock.sleep(0.05)
+    return whole(client, path).text
 
 
 def test_the_overview_opens_with_the_ten(app: Starlette) -> None:

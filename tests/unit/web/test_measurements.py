@@ -6,6 +6,7 @@ from ratchet import clock
 from ratchet.measure.policies import shipped
 from ratchet.records import Event
 from ratchet.web.measurements import Measurements
+from tests.unit.web.clients import whole
 from tests.unit.web.conftest import Site
 from tests.unit.web.sites import workspace_in
 
@@ -55,7 +56,7 @@ def test_stages_of_a_policy_of_ones_own_are_shown(site: Site) -> None:
     line = overview.line("flight-delay")
     assert line is not None
     assert {mark.stage for mark in line.stages} >= {"train", "features", "pipeline-ci"}
-    page = site.browser().get("/pipelines/flight-delay?policy=manual-semi-full").text
+    page = whole(site.browser(), "/pipelines/flight-delay?policy=manual-semi-full").text
     assert "feature" in page
 
 

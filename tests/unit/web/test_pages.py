@@ -7,27 +7,18 @@ from urllib.parse import urljoin
 import pytest
 
 import ratchet.web
-from ratchet import clock
 from ratchet.records import Event
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
-from tests.unit.web.clients import BASE, Client
+from tests.unit.web.clients import BASE, Client, whole
 from tests.unit.web.conftest import Site
 
 WEB = Path(ratchet.web.__path__[0])
-PATIENCE_SECONDS = 20
 
 
 def _page(client: Client, path: str) -> str:
     """Return a page once nothing on it is being computed any more."""
-    deadline = clock.monotonic() + PATIENCE_SECONDS
-    while True:
-        reply = client.get(path)
-        assert reply.status_code == 200, reply.text
-        if 'http-equiv="refresh"' not in reply.text:
-            return reply.text
-        assert clock.monotonic() < deadline
-        clock.sleep(0.05)
+    return whole(client, path).text
 
 
 def _words(page: str) -> str:
@@ -159,10 +150,8 @@ def test_a_pipeline_explains_its_level(site: Site) -> None:
 )
 def test_bad_addresses_are_told_so(site: Site, path: str, status: int, words: str) -> None:
     """A wrong address gives a page that says what is wrong and leads back."""
-    browser = site.browser()
-    _page(browser, "/")
-    reply = browser.get(path)
-    assert (reply.status_code, words in reply.text) == (status, True)
+    reply = whole(site.browser(), path, status=status)
+    assert words in reply.text
     assert "Go to the overview" in reply.text
 
 

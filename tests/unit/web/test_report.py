@@ -27,7 +27,7 @@ from ratchet.web.auth import login_link
 from ratchet.workspace import Workspace
 from tests.kpis import END_OF_YEAR, write_golden_year
 from tests.unit.measure.reports import golden
-from tests.unit.web.clients import BASE, Client
+from tests.unit.web.clients import BASE, Client, whole
 
 _VOID = {"meta", "br", "link", "img", "hr", "input"}
 
@@ -192,10 +192,7 @@ def test_the_web_pages_lead_to_it_and_let_its_style_through(tmp_path: Path) -> N
         client.get(login_link(app, BASE))
         last = workspace.ledger.last_seq()
         assert 'href="./report"' in client.get("/").text
-        deadline = clock.monotonic() + 60
-        while 'http-equiv="refresh"' in (reply := client.get("/report")).text:
-            assert clock.monotonic() < deadline
-            clock.sleep(0.05)
+        reply = whole(client, "/report")
         assert workspace.ledger.last_seq() == last
     clock.stop_simulating()
     page = Page(reply.text)
