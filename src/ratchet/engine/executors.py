@@ -25,7 +25,7 @@ from ratchet.errors import ChildDied, MemoryExceeded, NondeterministicPipeline, 
 from ratchet.records import Record
 
 POLL_SECONDS = 0.05
-START_SECONDS = 60.0
+START_SECONDS = 600.0
 REAP_SECONDS = 10.0
 
 
@@ -139,7 +139,7 @@ class Zygotes:
     def _ensure_running(self) -> None:
         if self._started is not None:
             # One that is being started is waited for, not started again.
-            assert self._started.wait(START_SECONDS), "a zygote loads its modules within a minute"
+            assert self._started.wait(START_SECONDS), "a zygote loads its modules within ten minutes"
         if self.pid is None:
             self._stop_process()
             self._request_start()
