@@ -11,6 +11,8 @@ from ratchet.measure.stages import STAGES, CustomStage
 from ratchet.measure.traffic import Shift, shifts
 from ratchet.records import ActorClass, Event, Record, actor_class, digest_of
 
+UNKNOWN = "unknown"
+
 __all__ = ["STAGES", "Change", "changes", "left_out"]
 
 
@@ -51,24 +53,22 @@ def changes(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> list
 def left_out(snapshot: Snapshot, pipeline: str, stage: str | CustomStage) -> dict[str, int]:
     """Return in words what was recorded and is no change of a stage within the window, and how often."""
     found = changes(snapshot, pipeline, stage)
-    old = sum(moment_of(change.event) < snapshot.since for change in found)
-    reasons = {f"of more than {snapshot.window.days} days ago": old} if old else {}
-    return reasons | _no_change(snapshot, pipeline, stage, found)
+    recent = {(one.event.source, one.event.id) for one in found if moment_of(one.event) >= snapshot.since}
+    seen, why = [change.event for change in found], _always("")
+    if isinstance(stage, str) and stage in _LEFT_OUT:
+        type_, why = _LEFT_OUT[stage]
+        seen = snapshot.events(type_, pipeline)
+    reason_of = why(snapshot, pipeline)
+    return Counter(
+        _why_left_out(snapshot, event, reason_of) for event in seen if (event.source, event.id) not in recent
+    )
 
 
-def _no_change(snapshot: Snapshot, pipeline: str, stage: str | CustomStage, found: list[Change]) -> dict[str, int]:
-    """Return what looks like a change of a stage and is none."""
-    if isinstance(stage, CustomStage) or stage not in _LEFT_OUT:
-        return {}
-    type_, reason_of = _LEFT_OUT[stage]
-    why = reason_of(snapshot, pipeline)
-    counted = {(change.event.source, change.event.id) for change in found}
-    seen = [
-        event
-        for event in snapshot.events(type_, pipeline)
-        if moment_of(event) >= snapshot.since and (event.source, event.id) not in counted
-    ]
-    return Counter(why(event) for event in seen)
+def _why_left_out(snapshot: Snapshot, event: Event, reason_of: Callable[[Event], str]) -> str:
+    if event.stage == UNKNOWN:
+        return "whose name is mapped to no stage"
+    is_old = moment_of(event) < snapshot.since
+    return f"of more than {snapshot.window.days} days ago" if is_old else reason_of(event)
 
 
 def _why_no_training(snapshot: Snapshot, pipeline: str) -> Callable[[Event], str]:

@@ -46,6 +46,17 @@ def test_what_does_not_count_is_told_apart() -> None:
     assert left_out(snapshot, PIPELINE, "monitor") == {}
 
 
+def test_imported_runs_that_nobody_mapped_are_named() -> None:
+    """Whoever imports first and maps later learns why nothing counts, however old the records are."""
+    ledger = LedgerBuilder()
+    pushed = ledger.add("code.pushed", "us/churn", evidence="imported", source="github/us")
+    data = {"run_id": "17", "outcome": "success", "candidate": True}
+    ledger.add("run.finished", "17", data, cause=pushed, stage="unknown", evidence="imported", source="github/us")
+    ledger.wait(days=300)
+    snapshot = ledger.history().as_of(ledger.now).over(timedelta(days=180))
+    assert left_out(snapshot, PIPELINE, "train") == {"whose name is mapped to no stage": 1}
+
+
 def test_gate_is_looked_for_as_of_the_moment() -> None:
     """A run counts from when its gate was evaluated, not before."""
     ledger = LedgerBuilder()
