@@ -28,6 +28,8 @@ class Figure(Record, frozen=True):
         rows: Its rows, written out.
         link: Query of the events behind it; empty where there is no such list.
         problem: Why it could not be computed.
+        tag: A word beside the heading, such as ``lagging``.
+        legend: What the marks mean, as a row of HTML; empty where the drawing says so itself.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Figure(Record, frozen=True):
     rows: tuple[tuple[str, ...], ...] = ()
     link: str = ""
     problem: str = ""
+    tag: str = ""
+    legend: Markup = Markup()
 
 
 def levels(points: Mapping[str, Sequence[LevelPoint]], pipeline: str, policies: Sequence[Policy]) -> Figure:

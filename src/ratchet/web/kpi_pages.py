@@ -87,7 +87,9 @@ def lines(readings: Sequence[Reading]) -> list[Line]:
 
 
 def text_of(reading: Reading) -> str:
-    """Return a KPI's value with its unit, or that there is no evidence."""
+    """Return a KPI's value with its unit, or that there is no evidence, or no goal to measure against."""
+    if reading.name == "level_distribution" and reading.status == "ok" and reading.value is None:
+        return "no goal is set"
     return "no evidence" if reading.status == "no evidence" else value_text(reading.value, reading.unit)
 
 
@@ -109,6 +111,11 @@ def details(reading: Reading) -> dict[str, Any]:
         "events": reading.events[-SHOWN_EVENTS:],
         "more": max(0, len(reading.events) - SHOWN_EVENTS),
     }
+
+
+def has_values(points: Sequence[Point]) -> bool:
+    """Tell whether there is anything to draw over time: the share of a goal that nobody set is not."""
+    return points[-1].reading.name != "level_distribution" or any(point.reading.value is not None for point in points)
 
 
 def over_time(points: Sequence[Point]) -> Figure:

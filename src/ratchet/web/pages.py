@@ -26,7 +26,7 @@ from ratchet.measure.kpis.failures import attributed, errors_by_month
 from ratchet.measure.kpis.readings import Point, Reading, kpi_named
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.web import api, auth, figures, incident_pages, kpi_pages, ledger_pages, report
+from ratchet.web import api, auth, distribution, figures, incident_pages, kpi_pages, ledger_pages, report
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
 from ratchet.web.evaluation_pages import EvaluationPages
@@ -270,19 +270,24 @@ class Pages:
             lambda: self._workspace.kpi_over_months(kpi.name) or [self._now(kpi.name)],
             until=clock.monotonic() + PATIENCE_SECONDS,
         )
+        policy = self._policy(request)
+        beside = self._beside(kpi.name, policy)
         points = answer.value
         details = kpi_pages.details(points[-1].reading) if points else None
         found = [self._workspace.ledger.find(one) for one in reversed(details["events"])] if details else []
         return self._draw(
             request,
             "kpi.html",
-            is_waiting=_is_waiting(answer),
+            is_waiting=_is_waiting(answer) or _is_waiting(beside),
             answer=answer,
             name=kpi.name,
             title=kpi.title,
             sentence=kpi.sentence,
             details=details,
-            figures=[kpi_pages.over_time(points)] if points else [],
+            beside=beside.value or [],
+            policy=policy,
+            policies=self._workspace.policies(),
+            figures=[kpi_pages.over_time(points)] if points and kpi_pages.has_values(points) else [],
             events=self._event_lines([one for one in found if one is not None]),
         )
 
@@ -357,6 +362,21 @@ class Pages:
 
     def _kpis(self, *, until: float) -> Answer[list[Reading]]:
         return self._measuring.ask("kpis", self._settled(), self._workspace.kpis, until=until)
+
+    def _beside(self, kpi: str, policy: Policy) -> Answer[list[Figure]]:
+        """Return pipelines by level beside errors made by people, on the pages of both."""
+        if kpi not in distribution.SHOWN_WITH:
+            return Answer(value=[], is_current=True)
+        return self._measuring.ask(
+            ("distribution", policy.name),
+            (self._settled(), policy.digest),
+            lambda: self._draw_distribution(policy),
+            until=clock.monotonic() + PATIENCE_SECONDS,
+        )
+
+    def _draw_distribution(self, policy: Policy) -> list[Figure]:
+        found = self._measurements.measuring.distributions(policy, months=distribution.MONTHS)
+        return distribution.figures(distribution.months(found, errors_by_month(self._workspace.ask())), policy)
 
     def _now(self, name: str) -> Point:
         """Return a KPI as it stands in a ledger without a month."""
