@@ -23,23 +23,43 @@ _CHANNELS = ("app", "phone", "web")
 _IGNORED = ".ratchet/"
 
 
-@click.command("init", epilog=examples("ratchet init shop", "ratchet init        here, in the current folder"))
+@click.command(
+    "init",
+    epilog=examples(
+        "ratchet init shop",
+        "ratchet init                here, in the current folder",
+        "ratchet init --empty        here, without the example",
+    ),
+)
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--empty",
+    "is_empty",
+    is_flag=True,
+    help="Write settings only: for code of your own, or to measure what runs elsewhere.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
 @click.pass_obj
-def init_command(_session: Session, folder: Path, as_json: bool) -> None:
+def init_command(_session: Session, folder: Path, is_empty: bool, as_json: bool) -> None:
     """Start a project that works at once.
 
     It writes ratchet.toml, an example pipeline in plain Python, and made-up data for it. Nothing is written over.
     """
     from ratchet.cli import console
 
-    written = write_project(folder.resolve())
+    written = write_project(folder.resolve(), is_empty=is_empty)
     if as_json:
+        pipeline = "" if is_empty else PIPELINE
         console.print_json(
-            {"folder": str(folder.resolve()), "files": [str(path) for path in written], "pipeline": PIPELINE}
+            {"folder": str(folder.resolve()), "files": [str(path) for path in written], "pipeline": pipeline}
         )
         return
+    _print_written(folder, written, is_empty=is_empty)
+
+
+def _print_written(folder: Path, written: list[Path], *, is_empty: bool) -> None:
+    from ratchet.cli import console
+
     abouts = {
         "ratchet.toml": "datasets, fitness functions, rules",
         f"{PIPELINE}.py": "the pipeline: will an order be sent back?",
@@ -51,12 +71,21 @@ def init_command(_session: Session, folder: Path, as_json: bool) -> None:
     console.say("\nNext:")
     if folder != Path():
         console.say(f"  cd {folder}")
+    if is_empty:
+        console.say("  ratchet import github runs.json --dry-run     what other systems' records would be read as")
+        console.say("  ratchet assess init                           a map of your processes to fill in")
+        console.say("  or a pipeline of your own: a Python file beside ratchet.toml")
+        return
     console.say(f"  ratchet run {PIPELINE}       train, and see whether the model passes its gate")
     console.say("  ratchet up                rules, endpoint and web pages, until Ctrl-C")
 
 
-def write_project(folder: Path) -> list[Path]:
+def write_project(folder: Path, *, is_empty: bool = False) -> list[Path]:
     """Write the example project and return its files, as seen from the folder.
+
+    Args:
+        folder: Where to; made where missing.
+        is_empty: Write the settings alone, without the example.
 
     Raises:
         WorkspaceExists: One of the files is there already; nothing was written.
@@ -64,14 +93,15 @@ def write_project(folder: Path) -> list[Path]:
     from ratchet import config
     from ratchet.errors import WorkspaceExists
 
-    contents = {
-        Path("ratchet.toml"): _template("ratchet.toml").replace("{name}", _project_name(folder)),
-        Path(f"{PIPELINE}.py"): _template(f"{PIPELINE}.py"),
-    }
-    for path in (*contents, DATA_FILE):
+    settings = _template("empty.toml" if is_empty else "ratchet.toml").replace("{name}", _project_name(folder))
+    contents = {Path("ratchet.toml"): settings}
+    if not is_empty:
+        contents |= {Path(f"{PIPELINE}.py"): _template(f"{PIPELINE}.py"), DATA_FILE: ""}
+    for path in contents:
         if (folder / path).exists():
             raise WorkspaceExists(path=str(folder / path))
-    contents[DATA_FILE] = _orders()
+    if not is_empty:
+        contents[DATA_FILE] = _orders()
     ignored = folder / ".gitignore"
     before = ignored.read_bytes().decode() if ignored.exists() else ""
     if _IGNORED not in before.split():

@@ -61,6 +61,20 @@ def test_the_command_says_what_to_do_next(call: Call, tmp_path: Path, monkeypatc
     assert call("init", "shop").code == 1
 
 
+def test_settings_may_be_all_that_is_written(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever only measures gets no shop; what stands there as a comment is valid where it is wanted."""
+    monkeypatch.chdir(tmp_path)
+    answer = call("init", "--empty")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", "ratchet.toml"]
+    assert "ratchet import github runs.json --dry-run" in answer.out
+    assert config.load(tmp_path).dataset == {}
+    lines = (tmp_path / "ratchet.toml").read_text().splitlines()
+    wanted = [line.removeprefix("# ") for line in lines if line.startswith("# ") and ("=" in line or "[" in line)]
+    whole = config.parse("\n".join(["[project]", 'name = "x"', *wanted]), path=tmp_path / "ratchet.toml")
+    assert (list(whole.dataset), whole.fitness[0].pipeline) == (["orders"], "churn")
+    assert call("init", "--empty").code == 1
+
+
 def test_as_json(call: Call, tmp_path: Path) -> None:
     """A program sees the files."""
     found = json.loads(call("init", str(tmp_path / "shop"), "--json").out)
