@@ -25,6 +25,7 @@ from ratchet.loop import training
 from ratchet.records import Event
 from ratchet.workspace import CLOCK_FILE, LOCK_FILE, Workspace, open_workspace
 from tests import projects
+from tests.waiting import PATIENCE_SECONDS
 
 RULE = '\n[[rule]]\nname = "weekly"\non = "clock.ticked"\ncron = "0 3 * * MON"\ndo = {{ start_run = "churn" }}\n{0}'
 BUDGET = """
@@ -114,7 +115,7 @@ def test_a_replayed_year_lives_in_its_own_time(tmp_path: Path) -> None:
 def test_a_command_and_its_job_are_one(shared: Workspace) -> None:
     """What a person asks for is in the ledger with who, what and by which way; the outcome is its last event."""
     command = shared.command("take_sample", {"pipeline": "churn"}, subject="churn", pipeline="churn", channel="ui")
-    assert shared.outcome(command, timeout_seconds=60) == {"event": command.id, "error": ""}
+    assert shared.outcome(command, timeout_seconds=PATIENCE_SECONDS) == {"event": command.id, "error": ""}
     assert (command.type, command.trigger, command.actor_class) == ("command.issued", "ui", "human")
     assert command.data["action"] == "take_sample"
     assert command.data["target_stage"] == "sample"
@@ -127,7 +128,7 @@ def test_a_command_with_a_key_is_given_once(shared: Workspace) -> None:
         shared.command("take_sample", {"pipeline": "churn"}, subject="churn", key="sample/1") for _ in range(2)
     )
     assert first == second
-    shared.settle(timeout_seconds=60)
+    shared.settle(timeout_seconds=PATIENCE_SECONDS)
 
 
 def test_a_run_by_command_ends_at_the_gate(shared: Workspace) -> None:
@@ -288,6 +289,7 @@ def test_a_heartbeat_looks_for_data_and_ticks(workspace: Workspace, tmp_path: Pa
     assert types.count("clock.ticked") == 1
 
 
+@pytest.mark.usefixtures("simulated")
 def test_a_heartbeat_tells_of_a_passed_budget_which_stops_runs(workspace: Workspace) -> None:
     """The workspace joins what the ledger adds up to with what starts runs."""
     configure(workspace, BUDGET)
@@ -352,13 +354,13 @@ def test_what_was_taken_in_by_one_process_is_carried_out_by_another(tmp_path: Pa
         "import sys, pathlib\n"
         "from tests import projects\n"
         "with projects.running(pathlib.Path(sys.argv[1]), serve=False) as workspace:\n"
-        "    workspace.settle(timeout_seconds=60)\n"
+        "    workspace.settle(timeout_seconds=100)\n"
     )
     with Workspace(folder) as workspace:
         workspace.sync()
         command = workspace.command("monitor", {"pipeline": "churn"}, subject="churn")
-        subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=120)
-        outcome: dict[str, Any] = workspace.outcome(command, timeout_seconds=30)
+        subprocess.run([sys.executable, "-c", program, str(folder)], check=True, timeout=PATIENCE_SECONDS)
+        outcome: dict[str, Any] = workspace.outcome(command, timeout_seconds=PATIENCE_SECONDS)
         assert outcome == {"event": command.id, "error": ""}
         assert (workspace.folder / LOCK_FILE).exists()
         assert not workspace.is_running

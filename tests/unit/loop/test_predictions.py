@@ -19,6 +19,7 @@ from ratchet.records import ModelVersion
 from ratchet.store.artifacts import hash_file
 from tests import projects
 from tests.loops import Stage
+from tests.waiting import PATIENCE_SECONDS
 
 NEXT_DAY = projects.START + timedelta(days=1, hours=1)
 
@@ -152,7 +153,7 @@ def test_two_collectors_at_once_lose_nothing(
         if threading.current_thread() is other:
             write(*args, **kwargs)
             has_written.set()
-            may_go_on.wait(10)
+            may_go_on.wait(PATIENCE_SECONDS)
             return
         # Between reading and writing more frames come, and the other collector is faster, if it may.
         ids.extend(stage.answer(version, at=projects.START, count=5, first=5, log=log))
@@ -192,7 +193,7 @@ def test_whatever_is_killed_each_prediction_is_in_one_segment(
     token.touch()
     environment = {**os.environ, faults.VARIABLE: f"{point}:{passage}:{token}"}
     command = [sys.executable, "-m", "tests.unit.loop.collecting", str(stage.resources.project)]
-    subprocess.run(command, env=environment, check=False, timeout=60)
+    subprocess.run(command, env=environment, check=False, timeout=PATIENCE_SECONDS)
     ids += stage.answer(version, at=projects.START + timedelta(hours=6), count=2, request="late")
     predictions.tend(stage.resources)
     assert logged(stage) == sorted(ids)
