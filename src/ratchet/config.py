@@ -261,6 +261,7 @@ class IncidentSection(_Section, frozen=True):
     data_window_days: _Positive = 7.0
     remedy_hours: _Positive = 4.0
     flapping_minutes: _Positive = 30.0
+    unready_seconds: _Positive = 30.0
 
 
 class BaselineSection(_Section, frozen=True):

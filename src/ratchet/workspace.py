@@ -25,6 +25,7 @@ from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_lock
 from ratchet.engine.runs import DurableRuns
 from ratchet.errors import DataRefused, NotSettled, RatchetError, UnknownName
 from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, retention, training
+from ratchet.loop.incidents import Watch
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving import claim
 from ratchet.measure import policies
@@ -109,6 +110,7 @@ class Workspace:
         self.ask, self.kpi, self.kpis, self.kpi_over_months = desk.ask, desk.kpi, desk.kpis, desk.over_months
         self.spending = Spending(self.resources, ask=desk.ask, level=lambda name: self.level(name).level)
         self.resources.admit_run = self.spending.admit
+        self._watch: Watch | None = None
         self._tidy_at = 0.0
         self._seal_at = 0.0
         self._prepare_engine()
@@ -172,24 +174,13 @@ class Workspace:
         self.runs.register("run", lambda context, spec: training.carry_out(self.resources, context, spec))
         if serve:
             self._keep_endpoint(port=port, die_together=die_together)
+            self._watch = Watch(self.resources)
         self.runs.launch()
         releases.publish_routes(self.resources)
 
     def _keep_endpoint(self, *, port: int, die_together: bool) -> None:
-        serving = self.resources.serving
-        command = [
-            sys.executable,
-            "-m",
-            "ratchet.loop.serving",
-            "--folder",
-            str(serving),
-            "--artifacts",
-            str(self.resources.artifacts.folder),
-            "--port",
-            str(port),
-        ]
-        if die_together:
-            command += ["--die-with-parent"]
+        serving, artifacts = self.resources.serving, self.resources.artifacts.folder
+        command = claim.command_line(serving, artifacts=artifacts, port=port, die_together=die_together)
         self.supervisor.watch(
             Watched(
                 name="endpoint",
@@ -214,7 +205,9 @@ class Workspace:
         raise NotSettled(limit_seconds=timeout_seconds, waiting="the endpoint process; see .ratchet/logs/endpoint.log")
 
     def heartbeat(self) -> None:
-        """Do what is due now: new data, sealed days, ticks of the clock, passed budgets; and once an hour, tidy up."""
+        """Do what is due now: incidents, new data, sealed days, ticks, passed budgets; and once an hour, tidy up."""
+        if self._watch is not None:
+            self._watch.look()
         predictions.tend(self.resources)
         self.look_for_data()
         self.clockwork.tick(clock.now())

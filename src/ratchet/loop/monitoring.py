@@ -7,14 +7,17 @@ never "ok" and never an alert.
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Connection
+
 from ratchet import clock, origin
 from ratchet.config import MonitorSection
-from ratchet.loop import feedback, predictions, profiles, registry
+from ratchet.loop import feedback, incidents, predictions, profiles, registry
 from ratchet.loop.resources import Resources
 from ratchet.loop.sampling import endpoint_of
 from ratchet.records import NATIVE_SOURCE, Event
 
 OK, ALERT, INSUFFICIENT = "ok", "alert", "insufficient"
+_METRIC = "roc_auc"
 
 
 def evaluate(resources: Resources, pipeline: str) -> list[Event]:
@@ -79,11 +82,15 @@ def _add(total: dict[str, list[int]], counts: dict[str, list[int]]) -> None:
 def _performance(
     resources: Resources, endpoint: str, section: MonitorSection, window: tuple[datetime, datetime]
 ) -> dict[str, Any]:
-    """Compare the live metric with what the live version showed at its gate."""
+    """Compare the live metric with what the live version showed at its gate, and with what the gate asks for."""
     found = feedback.metrics(resources, endpoint, by="all", since=window[0])
     value = found[0].value if found else None
     expected = _expected(resources, endpoint)
     fall = None if value is None or expected is None else round(expected - value, 4)
+    floor = _floor(resources, endpoint)
+    below = None
+    if value is not None and floor is not None and found[0].labelled >= section.minimum_rows:
+        below = value < floor
     return {
         "monitor": "performance",
         "kind": "performance",
@@ -92,6 +99,8 @@ def _performance(
         "live": None if value is None else round(value, 4),
         "at_gate": expected,
         "threshold": section.performance_drop,
+        "floor": floor,
+        "below_floor": below,
     }
 
 
@@ -102,7 +111,20 @@ def _expected(resources: Resources, endpoint: str) -> float | None:
             return None
         version = registry.model_version(connection, live.model_version)
     metrics = registry.run(resources.database, version.run_id).metrics
-    return float(metrics["roc_auc"]) if "roc_auc" in metrics else None
+    return float(metrics[_METRIC]) if _METRIC in metrics else None
+
+
+def _floor(resources: Resources, endpoint: str) -> float | None:
+    """Return the least metric that the gate to production asks for now; ``None`` where it asks for none."""
+    with resources.database.read() as connection:
+        live = registry.live_release(connection, endpoint)
+        pipeline = registry.model_version(connection, live.model_version).pipeline if live else ""
+    floors = [
+        one.at_least
+        for one in resources.config.fitness
+        if one.pipeline == pipeline and one.metric == _METRIC and one.at_least is not None
+    ]
+    return max(floors, default=None)
 
 
 def _record(
@@ -148,6 +170,7 @@ def _record(
                 },
             ),
         )[0]
+        _judge_floor(resources, transaction, endpoint, section, evaluated=evaluated, past=past)
         was_raised = bool(registry.state(transaction, f"alert/{name}", default=False))
         is_raised = status == ALERT if status != INSUFFICIENT else was_raised
         if is_raised == was_raised:
@@ -168,3 +191,31 @@ def _record(
                 transaction, Event(type=kind, subject=name, pipeline=pipeline, trigger="metric", data=data)
             )[0]
     return [evaluated, alert]
+
+
+def _judge_floor(
+    resources: Resources,
+    transaction: Connection,
+    endpoint: str,
+    section: MonitorSection,
+    *,
+    evaluated: Event,
+    past: list[Event],
+) -> None:
+    """Tell of an incident where the live metric is below what the gate asks for, in enough windows; and of its end."""
+    is_below = evaluated.data.get("below_floor")
+    below = [one for one in (evaluated, *past[: section.windows - 1]) if one.data.get("below_floor")]
+    if is_below and len(below) >= section.windows_over:
+        live, floor = evaluated.data["live"], evaluated.data["floor"]
+        incidents.detect(
+            resources,
+            transaction,
+            endpoint=endpoint,
+            pipeline=evaluated.pipeline,
+            signal="metric",
+            onset=below[-1].at,
+            cause=evaluated,
+            title=f"{_METRIC} is {live:g}, and the gate asks for {floor:g}",
+        )
+    elif is_below is False:
+        incidents.resolve(resources, transaction, endpoint=endpoint, signal="metric", back=evaluated.at)

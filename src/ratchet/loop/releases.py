@@ -20,7 +20,7 @@ from ratchet.errors import (
     RoutesInvalid,
     RoutesNotAcknowledged,
 )
-from ratchet.loop import credentials, fitness, registry
+from ratchet.loop import credentials, fitness, incidents, registry
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving.routes import (
     EndpointRoute,
@@ -245,7 +245,12 @@ class _Deployment:
             if self._strategy == "rollback":
                 data = {"from": self._previous, "to": self._version.name, "because_of": because_of}
                 last = self._append_in(transaction, "deployment.rolledback", data, shifted, subject=self._version.model)
-            return self._append_in(transaction, "deployment.completed", {}, last)
+            completed = self._append_in(transaction, "deployment.completed", {}, last)
+            if last is not shifted:
+                requested = self._resources.ledger.find_in(transaction, derive_id(self._id, "deployment.requested"))
+                assert requested is not None, "a deployment was requested before it is carried out"
+                incidents.rolled_back(self._resources, transaction, requested=requested, rolledback=last)
+            return completed
 
     def _traffic(self) -> dict[str, Any]:
         return {

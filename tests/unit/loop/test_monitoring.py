@@ -180,3 +180,48 @@ def test_a_fall_of_the_metric_is_seen(stage: Stage, version: ModelVersion) -> No
     assert found.data["status"] == "alert"
     raised = stage.events("monitor.alert.raised")
     assert [event.data["kind"] for event in raised] == ["performance"]
+
+
+def judged(stage: Stage, version: ModelVersion, key: str, *, is_right: bool, count: int = 40) -> list[Event]:
+    """Let two days pass with requests whose outcomes agree with the scores, or say the contrary; and evaluate."""
+    ids = stage.answer(version, at=clock.now() + timedelta(hours=1), count=count, request=key)
+    outcomes = [
+        Outcome(prediction_id=one, value=int((number >= count / 2) == is_right)) for number, one in enumerate(ids)
+    ]
+    feedback.receive(stage.resources, "churn", outcomes, sender=SHOP, key=key)
+    clock.advance(clock.now() + timedelta(days=2))
+    with stage.command(key):
+        return monitoring.evaluate(stage.resources, "churn")
+
+
+def incidents_of(stage: Stage) -> list[str]:
+    """Return what was told of incidents, in order."""
+    return [event.type for event in stage.events("incident.detected", "incident.resolved")]
+
+
+def test_a_metric_below_the_gate_is_an_incident(stage: Stage, version: ModelVersion) -> None:
+    """What the gate would not let in serves: told once, since the first bad window, until one is good again."""
+    first = judged(stage, version, "a", is_right=False)[1]
+    assert (first.data["floor"], first.data["below_floor"]) == (0.6, True)
+    assert incidents_of(stage) == [], "one window of three is noise"
+    second = judged(stage, version, "b", is_right=False)[1]
+    with stage.command("b"):
+        monitoring.evaluate(stage.resources, "churn")
+    judged(stage, version, "c", is_right=False)
+    (event,) = stage.events("incident.detected")
+    assert (event.causationid, event.data["signal"], event.trigger) == (second.id, "metric", "metric")
+    assert event.data["onset"] == first.at.isoformat()
+    judged(stage, version, "d", is_right=True, count=5)
+    assert incidents_of(stage) == ["incident.detected"], "too few rows say nothing"
+    last = judged(stage, version, "e", is_right=True)[1]
+    assert incidents_of(stage) == ["incident.detected", "incident.resolved"]
+    assert stage.events("incident.resolved")[0].data["back_in_bounds"] == last.at.isoformat()
+
+
+def test_a_fall_that_the_gate_would_still_let_in_is_none(stage: Stage, version: ModelVersion) -> None:
+    """An alert asks for a new model; an incident is that the present one would not be let in."""
+    stage.configure(SETTINGS.replace("at_least = 0.6", "at_most = 2.0"))
+    for key in ("a", "b"):
+        found = judged(stage, version, key, is_right=False)[1]
+    assert (found.data["status"], found.data["below_floor"]) == ("alert", None)
+    assert incidents_of(stage) == []

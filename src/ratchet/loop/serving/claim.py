@@ -6,6 +6,7 @@ lock, so that a process number which the system gave to somebody else never look
 
 import fcntl
 import os
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,6 +80,20 @@ class Claim:
                 return False
             clock.sleep(_POLL_SECONDS)
         return True
+
+
+def command_line(folder: Path, *, artifacts: Path, port: int = 0, die_together: bool = False) -> list[str]:
+    """Return how a process is started that claims a folder and serves it.
+
+    Args:
+        folder: The serving folder.
+        artifacts: Where models lie.
+        port: Where it listens; 0 for any free port, the same after a restart.
+        die_together: It ends with the process that starts it.
+    """
+    command = [sys.executable, "-m", "ratchet.loop.serving", "--folder", str(folder)]
+    command += ["--artifacts", str(artifacts), "--port", str(port)]
+    return [*command, "--die-with-parent"] if die_together else command
 
 
 def holder(folder: Path) -> Holder | None:

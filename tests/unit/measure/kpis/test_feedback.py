@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from ratchet.config import IncidentSection
 from ratchet.measure.kpis.settings import Settings
 from tests.kpis import answer
 from tests.ledgers import ENDPOINT, LedgerBuilder
@@ -48,3 +49,19 @@ def test_open_incidents_count_until_their_detection_and_tickets_not_at_all() -> 
     assert (found.by["onset_to_alert"], found.by["alert_to_fixed"]) == (1, 0)
     assert found.values["onset_to_alert_p50_hours"] == pytest.approx(0.5, abs=0.01)
     assert found.values["alert_to_fixed_p50_hours"] is None
+
+
+@pytest.mark.parametrize(("minutes", "count"), [(30.0, 1), (10.0, 2)])
+def test_flaps_are_one_by_the_setting(minutes: float, count: int) -> None:
+    """What comes back twenty minutes after its end is the same incident or another, as the project says."""
+    ledger = LedgerBuilder()
+    for name in ("INC-1", "INC-2"):
+        onset = {"incident": name, "service": ENDPOINT, "onset": ledger.now.isoformat(), "onset_from": "monitor"}
+        told = ledger.add("incident.detected", name, onset)
+        over = {"incident": name, "back_in_bounds": ledger.wait(minutes=5).now.isoformat()}
+        ledger.add("incident.resolved", name, over, cause=told)
+        ledger.wait(minutes=20)
+    found = answer(
+        "feedback_time", ledger, at=ledger.now, settings=Settings(incidents=IncidentSection(flapping_minutes=minutes))
+    )
+    assert (found.by["onset_to_alert"], found.by["alert_to_fixed"]) == (count, count)
