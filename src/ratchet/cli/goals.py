@@ -162,7 +162,7 @@ def _print_series(series: "list[Distribution]", policy: "Policy") -> None:
         console.say("No pipelines yet: run one, and it is known. ratchet run PIPELINE")
         return
     buckets = list(series[-1].buckets)
-    heads = [f"LEVEL {bucket}" if bucket.isdigit() else bucket.upper() for bucket in buckets]
+    heads = [f"LEVEL {bucket}" if bucket.isdigit() else "TOO LITTLE\nEVIDENCE" for bucket in buckets]
     console.say(f"Active pipelines at the end of each month, by '{policy.name}':\n")
     made = console.table("MONTH", *heads, "ACTIVE", right=(*heads, "ACTIVE"))
     for one in series:

@@ -216,6 +216,8 @@ def blocked_text(standing: "Standing") -> str:
     if blocking is None:
         return "nothing, it is the highest"
     asked = _ASKED[blocking.measure].format(stage=blocking.stage)
+    if blocking.status == "insufficient":
+        return f"level {blocking.level}, {asked}: too little evidence, {blocking.n} seen"
     return f"level {blocking.level}, {asked}: {blocking.status}, {blocking.k} of {blocking.n}"
 
 

@@ -28,7 +28,7 @@ def test_what_is_no_share_is_refused(text: str) -> None:
 def test_without_goals_the_distribution_is_shown(call: Call) -> None:
     """Pipelines by level at the end of each month, and how to set a goal."""
     shown = call("goals").out
-    assert "INSUFFICIENT" in shown
+    assert "TOO LITTLE" in shown
     assert "No goals yet: ratchet goals set" in shown
     values = json.loads(call("goals", "--json").out)
     assert values["goals"] == []
