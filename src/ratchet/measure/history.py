@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from ratchet import clock
 from ratchet.catalogue import EVENT_TYPES
-from ratchet.measure.rulebook import KEPT, RuleBook, RuleKey, rule_key
+from ratchet.measure.rulebook import KEPT, LIFECYCLE, RuleBook, RuleKey, rule_key
 from ratchet.records import NATIVE_SOURCE, Event, Evidence
 
 BACKDATING_TOLERANCE = timedelta(hours=1)
@@ -32,7 +32,9 @@ class History:
         self.is_whole = is_whole
         self._events: dict[tuple[str, str], Event] = {}
         self._of_type: dict[tuple[str, str], list[Event]] = {}
+        self._of_kind: dict[str, list[Event]] = {}
         self._of_rule: dict[RuleKey, list[Event]] = {}
+        self._changes_of_rule: dict[RuleKey, list[Event]] = {}
         self._rules_of: dict[str, dict[RuleKey, None]] = {}
         self._of_target: dict[str, list[Event]] = {}
         self._of_pipeline: dict[str, list[Event]] = {}
@@ -76,6 +78,7 @@ class History:
         latest = self._recorded[-1] if self._recorded else event.recordedtime
         self._recorded.append(max(latest, event.recordedtime))
         self._of_type.setdefault((event.type, event.pipeline), []).append(event)
+        self._of_kind.setdefault(event.type, []).append(event)
         self._of_pipeline.setdefault(event.pipeline, []).append(event)
         if event.source != NATIVE_SOURCE:
             self._of_source.setdefault(event.source, []).append(event)
@@ -91,6 +94,8 @@ class History:
                 self._earliest.setdefault(whose, []).append(event)
         if event.type in KEPT:
             self._of_rule.setdefault(rule_key(event), []).append(event)
+            if event.type in LIFECYCLE:
+                self._changes_of_rule.setdefault(rule_key(event), []).append(event)
             self._rules_of.setdefault(event.pipeline, {}).setdefault(rule_key(event))
         elif event.type in _TARGETED:
             self._of_target.setdefault(str(event.data.get("target") or event.subject), []).append(event)
@@ -173,7 +178,7 @@ class Snapshot:
         self.seq = seq
         self.recorded_seq = recorded_seq
         self.window = window
-        self.rules = RuleBook(self._rule_keys, self._rule_events, at=at, window=window)
+        self.rules = RuleBook(self._rule_keys, self._rule_events, self._rule_changes, at=at, window=window)
         self._ordered: dict[tuple[str, str], list[Event]] = {}
 
     def over(self, window: timedelta) -> "Snapshot":
@@ -199,8 +204,11 @@ class Snapshot:
 
     def all(self, type_: str) -> list[Event]:
         """Return the events of one type, of all pipelines and of none, in the order in which they happened."""
-        pipelines = (*self._history.pipelines, "")
-        return sorted((event for name in pipelines for event in self.events(type_, name)), key=order)
+        return self._known(self._history._of_kind.get(type_, []))
+
+    def recorded(self, type_: str) -> list[Event]:
+        """Return the events of one type, of all pipelines and of none, in the order of the ledger."""
+        return self._seen(self._history._of_kind.get(type_, []))
 
     def of_pipeline(self, pipeline: str) -> list[Event]:
         """Return all events of a pipeline, in the order of the ledger."""
@@ -277,11 +285,16 @@ class Snapshot:
     def _rule_events(self, key: RuleKey) -> list[Event]:
         return self._known(self._history._of_rule.get(key, []))
 
+    def _rule_changes(self, key: RuleKey) -> list[Event]:
+        return self._known(self._history._changes_of_rule.get(key, []))
+
 
 def moment_of(event: Event) -> datetime:
     """Return when an event counts as having happened: when it says, or when it was recorded if it is backdated."""
-    assert event.recordedtime is not None, "only events of the ledger are measured"
-    return counted_moment(event.at, event.recordedtime, evidence=event.evidence)
+    time, recorded = event.time, event.recordedtime
+    assert time is not None, "an event gets its time when it is appended"
+    assert recorded is not None, "only events of the ledger are measured"
+    return time if time == recorded else counted_moment(time, recorded, evidence=event.evidence)
 
 
 def counted_moment(time: datetime, recorded: datetime, *, evidence: Evidence) -> datetime:

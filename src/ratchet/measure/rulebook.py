@@ -88,6 +88,7 @@ class RuleBook:
         self,
         keys: Callable[[str], Iterable[RuleKey]],
         events_of: Callable[[RuleKey], list[Event]],
+        changes_of: Callable[[RuleKey], list[Event]],
         *,
         at: datetime,
         window: timedelta,
@@ -97,14 +98,17 @@ class RuleBook:
         Args:
             keys: Gives the source and name of every rule that was ever written for a pipeline.
             events_of: Gives the life and the firings of one rule, in order.
+            changes_of: Gives its life alone.
             at: The moment of the snapshot.
             window: How far back a schedule must have two slots to count as recurring.
         """
         self._keys = keys
         self._events_of = events_of
+        self._changes_of = changes_of
         self._at = at
         self._window = window
         self._uses: dict[RuleKey, _Uses] = {}
+        self._rules: dict[RuleKey, Rule] = {}
         self._recurs: dict[RuleKey, bool] = {}
         self._doubtful: set[RuleKey] = set()
 
@@ -123,8 +127,8 @@ class RuleBook:
         return self._life(key).rule
 
     def enabled(self, pipeline: str) -> list[Rule]:
-        """Return the rules that act on a pipeline and may still fire."""
-        rules = [self.rule(key) for key in self._keys(pipeline)]
+        """Return the rules that act on a pipeline and may still fire, as they were last written."""
+        rules = [self._written(key) for key in self._keys(pipeline)]
         return [rule for rule in rules if rule.is_enabled and rule.pipeline == pipeline]
 
     def is_single_use(self, fired: Event) -> bool:
@@ -140,6 +144,15 @@ class RuleBook:
             return False
         self._doubtful.add(key)
         return use != life.current or not self._is_recurring(key)
+
+    def _written(self, key: RuleKey) -> Rule:
+        """Return a rule without a look at its firings, which say nothing about whether it may fire."""
+        if key not in self._rules:
+            rule = Rule(rule_id=key[1])
+            for event in self._changes_of(key):
+                rule = _after(rule, event)
+            self._rules[key] = rule
+        return self._rules[key]
 
     def _life(self, key: RuleKey) -> _Uses:
         if key not in self._uses:

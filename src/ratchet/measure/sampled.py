@@ -3,13 +3,14 @@
 Invariant: what is said here is what the events say; of a pipeline of which the table does not tell, nothing is said.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from ratchet.measure.history import DEFAULT_WINDOW
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
 from ratchet.measure.policies import Policy
-from ratchet.measure.standings import MICROSECOND, code_of, judge_all, stage_key, stages_asked, to_us
+from ratchet.measure.standings import MICROSECOND, code_of, holding, judge_all, stage_key, stages_asked, to_us
 from ratchet.measure.transitions import Transition
 from ratchet.records import Record
 
@@ -52,6 +53,9 @@ class KeptSamples(Protocol):
     ) -> dict[str, dict[str, list[str]]]:
         """Return the same with the event of each transition behind its two letters, where it can be told."""
 
+    def codes(self, stage: str) -> Iterable[tuple[str, int, str]]:
+        """Return pipeline, place and code of all transitions of a stage."""
+
     def moments(self, pipeline: str, stage: str, *, since_us: int, limit: int) -> list[tuple[int, int]]:
         """Return when the last transitions of a stage were, the latest first."""
 
@@ -62,10 +66,13 @@ class KeptSamples(Protocol):
 class Sampled:
     """Samples and levels of the pipelines of which the table tells."""
 
-    def __init__(self, samples: dict[str, dict[str, Sample]], buckets: dict[str, dict[str, str]]) -> None:
+    def __init__(
+        self, samples: dict[str, dict[str, Sample]], buckets: dict[str, dict[str, str]], modes: dict[int, Mode]
+    ) -> None:
         """Hold what was read; ``read_sampled`` makes these."""
         self._samples = samples
         self._buckets = buckets
+        self._modes = modes
 
     def sample(self, pipeline: str, stage: str) -> Sample | None:
         """Return the sample of a stage; ``None`` where the table does not tell."""
@@ -75,6 +82,10 @@ class Sampled:
     def bucket(self, pipeline: str, policy: Policy) -> str | None:
         """Return into which part of a distribution a pipeline falls; ``None`` where the table does not tell."""
         return self._buckets.get(policy.digest, {}).get(pipeline)
+
+    def mode_of_deployment(self, seq: int) -> Mode | None:
+        """Return in which mode the deployment ran that an event completed; ``None`` where the table does not tell."""
+        return self._modes.get(seq)
 
 
 def read_sampled(
@@ -110,8 +121,11 @@ def read_sampled(
         digest: judge_all(one, facts, tails[_sampling(one)], at=at, moments=moments)[0]
         for digest, one in judged.items()
     }
+    # All that the window decides about a mode: those outside it are kept, too.
+    codes = list(kept.codes("deploy"))
     # Read last: what another process folded further meanwhile is not what was asked for.
     later = kept.folded_after(seq)
+    holds = holding(facts, at, DEFAULT_WINDOW) - later
     told = {one.pipeline for one in standings[by.digest]} - later
     return Sampled(
         {
@@ -123,6 +137,7 @@ def read_sampled(
             digest: {one.pipeline: one.bucket for one in found if one.pipeline not in later}
             for digest, found in standings.items()
         },
+        {place: _MODE_OF[code[0]] for pipeline, place, code in codes if pipeline in holds},
     )
 
 

@@ -336,6 +336,18 @@ def _blocking(level: Level, criterion: Criterion, status: Status, k: int, n: int
     )
 
 
+def holding(kept: dict[str, str], at: datetime, window: timedelta) -> set[str]:
+    """Return the pipelines whose kept modes hold at a moment, with evidence from a window.
+
+    Args:
+        kept: The facts of each pipeline, as JSON.
+        at: The moment (UTC).
+        window: How far back rules have to have come again.
+    """
+    found = {pipeline: _FACTS.decode(text).schedules for pipeline, text in kept.items()}
+    return {name for name, schedules in found.items() if _still_holds(schedules, at, window // MICROSECOND)}
+
+
 def _still_holds(schedules: tuple[Schedule, ...], at: datetime, window: int) -> bool:
     return all(
         has_slots(one.cron, one.time_zone, until=at, window=window * MICROSECOND) == one.recurs for one in schedules

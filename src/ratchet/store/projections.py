@@ -308,6 +308,14 @@ class Projections:
         with self._database.read() as connection:
             return [(row.at_us, row.seq) for row in connection.execute(query)]
 
+    def codes(self, stage: str) -> Iterator[tuple[str, int, str]]:
+        """Yield pipeline, place and code of all transitions of a stage."""
+        of_pipeline = (transition.c.pipeline == transition_fold.c.pipeline) & (transition.c.stage == stage)
+        query = select(transition.c.pipeline, transition.c.seq, transition.c.code)
+        with self._database.read() as connection:
+            for row in connection.execute(query.select_from(transition_fold.join(transition, of_pipeline))):
+                yield row.pipeline, row.seq, row.code
+
     def folded_after(self, seq: int) -> set[str]:
         """Return the pipelines whose rows rest on entries after this one."""
         query = select(transition_fold.c.pipeline).where(transition_fold.c.seq > seq)

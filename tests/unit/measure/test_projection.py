@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ratchet.measure.history import History
+from ratchet.measure.incidents.candidates import Ground
+from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.automation import STAGES as KPI_STAGES
 from ratchet.measure.kpis.automation import level_bucket, sample
 from ratchet.measure.kpis.facts import Facts
@@ -21,6 +23,7 @@ from ratchet.measure.policies import Policy, parse, shipped
 from ratchet.measure.projection import Fold, fold_name, standings
 from ratchet.measure.sampled import Sample, read_sampled
 from ratchet.measure.standings import Standing, standing_of
+from ratchet.measure.transitions import Transition, transitions
 from ratchet.records import Event
 from ratchet.store import migrations
 from ratchet.store.database import Database, sqlite_url
@@ -91,6 +94,25 @@ class Site:
         samples = {(name, stage): sample(question, name, stage) for name in names for stage in KPI_STAGES}
         buckets = {(name, p.name): level_bucket(question, name, p) for name in names for p in POLICIES[:2]}
         return _sorted(samples), buckets
+
+    def modes(self, at: datetime) -> tuple[dict[str, Mode | None], dict[str, Mode | None]]:
+        """Return the modes of deployments that are kept, and those that the events give for the same ones."""
+        self.fold.catch_up(self.now)
+        seq = len(self.events)
+        found = read_sampled(self.kept, (), by=POLICIES[0], stages=KPI_STAGES, at=at, seq=seq)
+        facts = Facts(History())
+        facts.fold(self.events)
+        ground = Ground(facts.as_of(at).snapshot)
+        shifts = {one: shift for one, shift in ground.shifts.items() if found.mode_of_deployment(shift.event.seq)}
+        assert len(shifts) == len({one.event_id for one in self._deployments(at)})
+        kept = {one: found.mode_of_deployment(shift.event.seq) for one, shift in shifts.items()}
+        return kept, {one: ground.mode_of_shift(shift) for one, shift in shifts.items()}
+
+    def _deployments(self, at: datetime) -> list[Transition]:
+        history = History()
+        history.fold(self.events)
+        snapshot = history.as_of(at)
+        return [one for name in history.pipelines for one in transitions(snapshot, name, "deploy")]
 
     @property
     def now(self) -> datetime:
@@ -324,4 +346,6 @@ def test_any_order_and_any_cuts_give_the_same(
     for days in (0, 20, 200):
         at = site.now + timedelta(days=days, hours=1)
         assert site.sampled(at) == site.sampled_from_events(at)
+        kept, read = site.modes(at)
+        assert kept == read
     site.database.close()

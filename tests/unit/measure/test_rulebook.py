@@ -79,3 +79,18 @@ def test_pause_between_many_firings_changes_nothing() -> None:
     late = ledger.tick(rule)
     rules = ledger.history().as_of(ledger.now).rules
     assert [rules.is_single_use(fired) for fired in (*early, late)] == [False, False, False]
+
+
+def test_whether_a_rule_may_fire_is_told_without_its_firings() -> None:
+    """A rule that fires and is switched on again is enabled as it was last written; firings alone make none."""
+    ledger = LedgerBuilder()
+    rule = ledger.weekly()
+    ledger.fire(rule, ledger.signal())
+    ledger.toggle(rule, is_enabled=False)
+    ledger.toggle(rule, is_enabled=True)
+    ledger.add("rule.fired", "stranger", {"rule_id": "stranger"})
+    rules = ledger.history().as_of(ledger.now).rules
+    (enabled,) = rules.enabled(PIPELINE)
+    assert enabled.rule_id == "retrain weekly"
+    whole = rules.rule((rule.source, "retrain weekly"))
+    assert (enabled.on, enabled.leads_to, enabled.cron) == (whole.on, whole.leads_to, whole.cron)

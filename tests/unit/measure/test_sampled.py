@@ -30,7 +30,7 @@ def test_letters_are_modes() -> None:
 
 def test_of_what_is_not_known_nothing_is_said() -> None:
     """A pipeline or a policy of which the table does not tell is left to the events; an empty stage is a sample."""
-    found = Sampled({"a": {"train": Sample(modes=("auto",), event_ids=("E1",))}}, {STANDARD.digest: {"a": "1"}})
+    found = Sampled({"a": {"train": Sample(modes=("auto",), event_ids=("E1",))}}, {STANDARD.digest: {"a": "1"}}, {})
     assert found.sample("a", "train") == Sample(modes=("auto",), event_ids=("E1",))
     assert found.sample("a", "deploy") == Sample()
     assert found.sample("b", "train") is None

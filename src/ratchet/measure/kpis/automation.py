@@ -16,7 +16,7 @@ from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
 from ratchet.measure.levels import is_insufficient
 from ratchet.measure.policies import Policy, shipped
 from ratchet.measure.sampled import Sample, Sampled
-from ratchet.records import Record
+from ratchet.records import Event, Record
 
 STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
 AUTOMATED: tuple[Mode, ...] = ("auto", "gated")
@@ -39,6 +39,12 @@ def sample(question: Question, pipeline: str, stage: str) -> Sample:
 def take_samples(view: View, sampled: Sampled) -> None:
     """Let what a projection keeps of the same entries answer for samples and levels, where it tells."""
     _evidence(view).sampled = sampled
+
+
+def mode_of_deployment(view: View, event: Event) -> Mode | None:
+    """Return in which mode a deployment ran, where the kept table tells."""
+    sampled = _evidence(view).sampled
+    return sampled.mode_of_deployment(event.seq) if sampled else None
 
 
 def _evidence(view: View) -> "_Evidence":

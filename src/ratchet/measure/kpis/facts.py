@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from ratchet import clock
@@ -20,6 +21,8 @@ from ratchet.measure.kpis.bulk import Rows, Table, from_us, to_us
 from ratchet.records import NATIVE_SOURCE, Event
 
 _Made = TypeVar("_Made")
+# What ``when`` gives, without a call for each event.
+_WHEN = attrgetter("time", "seq")
 
 
 class Facts:
@@ -62,6 +65,7 @@ class Facts:
         self._foreign_ids: set[str] = set()
         self._waiting: dict[str, list[Event]] = {}
         self._late: list[tuple[Event, int]] = []
+        self._chains: dict[int, tuple[Event, ...]] = {}
 
     def fold(self, events: Iterable[Event]) -> int:
         """Add events in the order of the ledger; return how many were new."""
@@ -106,6 +110,28 @@ class Facts:
     def _is_here(self, event_id: str) -> bool:
         return event_id in self._foreign_ids or (NATIVE_SOURCE, event_id) in self.history._events
 
+    def chain(self, event: Event) -> tuple[Event, ...] | None:
+        """Return an event and all its causes where nothing can change them any more; ``None`` where something can.
+
+        So it is where each cause came before its effect, from the same source, and the first event has none.
+        """
+        links = [event]
+        found = self._chains.get(event.seq)
+        while found is None:
+            last = links[-1]
+            if not last.causationid:
+                found = ()
+                break
+            cause = self.history._events.get((last.source, last.causationid))
+            if cause is None or cause.seq >= last.seq:
+                return None
+            found = self._chains.get(cause.seq)
+            if found is None:
+                links.append(cause)
+        whole = found if len(links) == 1 and found and found[0] is event else (*links, *found)
+        self._chains[event.seq] = whole
+        return whole
+
     def _broken(self, seq: int) -> list[Event]:
         """Return the events up to a place in the ledger whose cause was not there yet."""
         never = [event for events in self._waiting.values() for event in events]
@@ -144,9 +170,9 @@ class View:
         if len(types) == 1:
             type_ = types[0]
             if type_ not in self._of:
-                self._of[type_] = sorted(self.snapshot.all(type_), key=when)
+                self._of[type_] = sorted(self.snapshot.recorded(type_), key=_WHEN)
             return self._of[type_]
-        return sorted((event for type_ in types for event in self.of(type_)), key=when)
+        return sorted((event for type_ in types for event in self.of(type_)), key=_WHEN)
 
     def once(self, name: str, make: "Callable[[View], _Made]") -> _Made:
         """Return what a function makes of this view; it is called once for each name."""
@@ -169,7 +195,9 @@ class View:
 
     def chain(self, event: Event) -> list[Event]:
         """Return an event and all its causes, the event first."""
-        return self.snapshot.chain(event)
+        # Of what was recorded by then, the causes that came before it are seen as well.
+        known = self._facts.chain(event) if event.seq <= self._recorded else None
+        return self.snapshot.chain(event) if known is None else list(known)
 
     @property
     def history(self) -> History:

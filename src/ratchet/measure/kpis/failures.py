@@ -14,6 +14,7 @@ from ratchet.measure.incidents.candidates import Candidate, Ground
 from ratchet.measure.incidents.conduct import HUMAN_INDUCED, HUMAN_MODES
 from ratchet.measure.incidents.outages import Incident, incidents, merged
 from ratchet.measure.initiators import Mode
+from ratchet.measure.kpis.automation import mode_of_deployment
 from ratchet.measure.kpis.deliveries import LiveShift, deployments
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.quantiles import quantile
@@ -298,19 +299,21 @@ def _modes_of_changes(question: Question) -> dict[str, Mode]:
 class _Modes:
     """Modes of changes, each worked out once for a view."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, view: View, ground: Ground) -> None:
+        self._view = view
         self._ground = ground
         self._known: dict[str, Mode] = {}
 
     def __call__(self, event: Event) -> Mode:
         if event.id not in self._known:
-            shift = self._ground.shifts.get(event.id)
-            self._known[event.id] = self._ground.mode(Candidate(event=event, shift=shift))
+            kept = mode_of_deployment(self._view, event)
+            shift = None if kept else self._ground.shifts.get(event.id)
+            self._known[event.id] = kept or self._ground.mode(Candidate(event=event, shift=shift))
         return self._known[event.id]
 
 
 def _modes(question: Question) -> _Modes:
-    return question.view.once("modes of changes", lambda _view: _Modes(ground_of(question)))
+    return question.view.once("modes of changes", lambda view: _Modes(view, ground_of(question)))
 
 
 def _is_by_act(one: Attribution) -> bool:

@@ -57,6 +57,27 @@ def test_a_chain_is_broken_until_its_cause_comes() -> None:
     assert [event.id for event in facts.as_of(ledger.now).broken_chains] == [lost.id]
 
 
+def test_a_chain_is_read_once_where_nothing_can_change_it() -> None:
+    """A view that is asked again, or a later one, gives the same chain; a missing cause is looked for each time."""
+    ledger = LedgerBuilder()
+    start = ledger.command()
+    middle = ledger.add("run.queued", "r", cause=start)
+    end = ledger.add("run.finished", "r", cause=middle)
+    lost = ledger.add("run.failed", "q", causationid="E00005")
+    facts = Facts()
+    facts.fold(ledger.events)
+    before = facts.as_of(ledger.now)
+    for event, expected in ((middle, [middle, start]), (end, [end, middle, start]), (lost, [lost])):
+        for _ in range(2):
+            assert before.chain(event) == expected == before.snapshot.chain(event)
+    cause = ledger.add("run.queued", "q")
+    facts.fold([cause])
+    assert cause.id == "E00005"
+    assert before.chain(lost) == [lost]
+    assert facts.as_of(ledger.now).chain(lost) == [lost, cause]
+    assert facts.as_of(ledger.now).chain(end) == [end, middle, start]
+
+
 def test_what_was_made_of_a_view_is_made_once() -> None:
     """Several KPIs share what is worked out from a view."""
     ledger = LedgerBuilder()
