@@ -5,13 +5,16 @@ project; a file that cannot be looked at is passed over.
 """
 
 import os
+import stat
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from ratchet.records import Record
 
 DEEPEST = 5
 ENTRIES_AT_MOST = 20_000
+FOLDER_AT_MOST = 2_000
 FILES_AT_MOST = 1_000
 BYTES_AT_MOST = 4_000_000
 _SUFFIXES = (".toml", ".csv")
@@ -53,40 +56,48 @@ def list_files(project: Path) -> tuple[FileState, ...]:
     """Return the TOML and CSV files of a project and its folders, in the order of their names.
 
     Args:
-        project: Its folder. Folders that are hidden, or hold what others wrote, are passed over.
+        project: Its folder. Folders that are hidden, or hold what others wrote, are passed over, and of one with very
+            many files, as data are kept, only the first are looked at.
     """
-    found = []
-    for number, (name, entry) in enumerate(_entries(project, "", depth=0)):
+    found: list[FileState] = []
+    for number, (name, entry) in enumerate(_entries(project)):
         if number >= ENTRIES_AT_MOST or len(found) >= FILES_AT_MOST:
             break
-        if name.lower().endswith(_SUFFIXES):
-            try:
-                status = entry.stat()
-            except OSError:
-                continue
-            found.append(FileState(name=name, size_bytes=status.st_size, modified_ns=status.st_mtime_ns))
+        if name.lower().endswith(_SUFFIXES) and (state := _state(name, entry)) is not None:
+            found.append(state)
     return tuple(sorted(found, key=lambda one: one.name))
 
 
-def _entries(folder: Path, prefix: str, *, depth: int) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Give everything in a folder, what lies deeper last."""
+def _state(name: str, entry: os.DirEntry[str]) -> FileState | None:
+    """Return a file as it is; ``None`` for what is gone, and for pipes and devices, whose end may never come."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return FileState(name=name, size_bytes=status.st_size, modified_ns=status.st_mtime_ns)
+
+
+def _entries(project: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Give everything that lies in a project, what lies near before what lies deeper."""
+    level = [(project, "")]
+    for _ in range(DEEPEST + 1):
+        deeper: list[tuple[Path, str]] = []
+        for folder, prefix in level:
+            for entry in _within(folder):
+                if not entry.is_dir(follow_symlinks=False):
+                    yield f"{prefix}{entry.name}", entry
+                elif not entry.name.startswith(".") and entry.name not in _NOT_THEIRS:
+                    deeper.append((Path(entry.path), f"{prefix}{entry.name}/"))
+        level = deeper
+
+
+def _within(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             # Names that are no text in UTF-8 could not be shown.
-            found: list[os.DirEntry[str]] = sorted((one for one in entries if one.name.isprintable()), key=_name)
+            found = [one for one in islice(entries, FOLDER_AT_MOST) if one.name.isprintable()]
     except OSError:
-        return
-    deeper = []
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            if not entry.name.startswith(".") and entry.name not in _NOT_THEIRS:
-                deeper.append(entry)
-        else:
-            yield f"{prefix}{entry.name}", entry
-    if depth < DEEPEST:
-        for entry in deeper:
-            yield from _entries(Path(entry.path), f"{prefix}{entry.name}/", depth=depth + 1)
-
-
-def _name(entry: os.DirEntry[str]) -> str:
-    return entry.name
+        return []
+    return sorted(found, key=lambda one: one.name)

@@ -42,12 +42,25 @@ def test_folders_of_others_are_passed_over(tmp_path: Path) -> None:
 
 
 def test_what_is_looked_through_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond so many entries nothing more is looked at, and what lies near comes first."""
-    put(tmp_path, "deep/a.toml", "deep/b.toml", "near.toml")
+    """What lies near comes first; many files in one folder hide none of another."""
+    put(tmp_path, "a/deep/x.toml", "near.toml", "z.toml", *(f"data/{number}.csv" for number in range(30)))
     monkeypatch.setattr(project_files, "ENTRIES_AT_MOST", 2)
-    assert names(tmp_path) == ["deep/a.toml", "near.toml"]
+    assert names(tmp_path) == ["near.toml", "z.toml"]
     monkeypatch.setattr(project_files, "FILES_AT_MOST", 1)
     assert names(tmp_path) == ["near.toml"]
+    monkeypatch.undo()
+    monkeypatch.setattr(project_files, "FOLDER_AT_MOST", 5)
+    assert len(found := names(tmp_path)) == 8
+    assert {"a/deep/x.toml", "near.toml", "z.toml"} < set(found)
+
+
+def test_what_has_no_end_is_not_read(tmp_path: Path) -> None:
+    """A pipe that is called like a map is passed over: who reads it would wait for ever."""
+    put(tmp_path, "good.toml")
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "linked.toml").symlink_to(tmp_path / "good.toml")
+    assert names(tmp_path) == ["good.toml", "linked.toml"]
 
 
 def test_a_name_that_is_no_text_is_passed_over(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from ratchet.measure.maps.process_maps import load
 from ratchet.measure.maps.recording import to_data
+from ratchet.records import Event
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
 from tests.unit.measure.maps.written import map_text
@@ -155,3 +156,18 @@ def test_the_interface_says_the_same(site: Site, maps: Path) -> None:
     assert {degree["node"] for degree in one["measured"].values()} == set(one["measured"])
     assert caller.get("/api/v1/processes/nothing").status_code == 404
     assert site.stranger().get("/api/v1/processes").status_code == 401
+
+
+def test_what_others_send_breaks_no_page(site: Site, maps: Path) -> None:
+    """Events about maps and evaluations that say nothing are passed over by all pages."""
+    root = next(site.workspace.ledger.read(limit=1)).id
+    for number, kind in enumerate(("map", "evaluation", "answer", "conclusion", ["x"])):
+        data = {"assessment": kind, "evaluation": "choice-1", "map": {"id": 5}}
+        broken = Event(type="assessment.recorded", subject=f"choice-1/{number}@1", data=data, causationid=root)
+        site.workspace.ledger.record(broken)
+    browser = site.browser()
+    for path in ("/processes", "/processes/flights", "/evaluations"):
+        assert "could not be read" not in (text := page(browser, path))
+        assert "The measure failed" not in text
+    assert "Platforms compared" in page(browser, "/report")
+    assert maps.is_dir()

@@ -15,6 +15,15 @@ from ratchet.records import Event, Record, digest_of
 
 TYPE = "assessment.recorded"
 KINDS = ("evaluation", "answer", "conclusion")
+# What events of each kind have at least, and of what kind it is; anybody with a token may send others.
+_NEEDED: dict[str, dict[str, type]] = {
+    "evaluation": {"digest": str, "candidates": list, "groups": list, "respondents": list},
+    "answer": {"digest": str, "candidate": str, "group": str, "item": str, "respondent": str},
+    "conclusion": {
+        "digest": str, "choice": str, "reasons": list, "by": str, "concluded_at": str, "evaluation_digest": str,
+        "answered": int, "expected": int, "missing": list, "disqualified": list,
+    },
+}  # fmt: skip
 
 
 class Recorded(Record, frozen=True):
@@ -61,14 +70,22 @@ class Progress(Record, frozen=True):
     last_at: datetime | None
 
 
+def is_readable(event: Event) -> bool:
+    """Tell whether an event is about an evaluation, and says all that such events say."""
+    data = event.data
+    kind = data.get("assessment")
+    if event.type != TYPE or not isinstance(kind, str) or not isinstance(data.get("evaluation"), str):
+        return False
+    return kind in KINDS and all(isinstance(data.get(name), of) for name, of in _NEEDED[kind].items())
+
+
 def recorded(events: Iterable[Event], evaluation: str) -> Recorded:
-    """Return what events say about an evaluation; other events are passed over."""
+    """Return what events say about an evaluation; others, and those that say too little, are passed over."""
     latest: dict[str, Event] = {}
     turns: dict[str, int] = defaultdict(int)
     for event in events:
         name = event.subject.rpartition("@")[0]
-        is_ours = event.data.get("assessment") in KINDS and event.data.get("evaluation") == evaluation
-        if event.type == TYPE and name and is_ours:
+        if name and is_readable(event) and event.data["evaluation"] == evaluation:
             latest[name] = event
             turns[name] += 1
     return Recorded(latest=latest, turns=dict(turns))

@@ -6,13 +6,14 @@ Invariant: the event holds the whole map, so that a recorded version can be read
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import msgspec
 
-from ratchet.errors import RatchetError
+from ratchet.errors import ConfigInvalid, RatchetError
 from ratchet.measure.history import History
-from ratchet.measure.maps.process_maps import ProcessMap, from_record
+from ratchet.measure.maps.process_maps import ProcessMap, from_record, parse, to_toml
 from ratchet.records import Event, Record
 
 ASSESSMENT = "map"
@@ -54,17 +55,29 @@ def recorded_maps(history: History, *, as_of: datetime | None = None) -> list[Re
 
 
 def from_events(events: Iterable[Event]) -> list[RecordedMap]:
-    """Return the maps among some events; an event whose payload was erased holds none."""
-    return [
-        RecordedMap(
-            event_id=event.id,
-            at=event.at,
-            digest=str(event.data["digest"]),
-            process_map=from_record(event.data["map"]),
-        )
-        for event in events
-        if event.type == "assessment.recorded" and event.data.get("assessment") == ASSESSMENT
-    ]
+    """Return the maps among some events; one whose payload was erased, or that others sent broken, holds none."""
+    found = (_recorded(event) for event in events if event.type == "assessment.recorded")
+    return [one for one in found if one is not None]
+
+
+def _recorded(event: Event) -> RecordedMap | None:
+    data = event.data
+    if data.get("assessment") != ASSESSMENT:
+        return None
+    process_map = _whole(msgspec.json.encode(data.get("map")))
+    if process_map is None:
+        return None
+    return RecordedMap(event_id=event.id, at=event.at, digest=str(data.get("digest") or ""), process_map=process_map)
+
+
+@lru_cache(maxsize=256)
+def _whole(content: bytes) -> ProcessMap | None:
+    """Return a map that was recorded, checked as a file is; ``None`` for one that no file could hold."""
+    try:
+        process_map = from_record(msgspec.json.decode(content))
+        return parse(to_toml(process_map).encode(), where="the record")
+    except (msgspec.ValidationError, ConfigInvalid):
+        return None
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ratchet.measure.evaluations import sentiments
+from ratchet.measure.evaluations.recording import is_readable
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.maps.degrees import is_known
 from ratchet.measure.maps.differences import compare
@@ -104,9 +105,9 @@ def read_evaluations(question: Question, numbers: dict[str, Number]) -> tuple[Ev
     """
     by_name: dict[str, dict[str, Event]] = {}
     for event in question.view.of("assessment.recorded"):
-        name, thing = str(event.data.get("evaluation") or ""), event.subject.rpartition("@")[0]
-        if name and thing:
-            by_name.setdefault(name, {})[thing] = event
+        thing = event.subject.rpartition("@")[0]
+        if thing and is_readable(event):
+            by_name.setdefault(event.data["evaluation"], {})[thing] = event
     found = []
     for name, latest in by_name.items():
         definition = next((one for one in latest.values() if one.data["assessment"] == "evaluation"), None)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from ratchet.measure.evaluations import evaluation
 from ratchet.measure.evaluations.evaluation import Evaluation
 from ratchet.measure.evaluations.folders import Folder
-from ratchet.measure.evaluations.recording import pending, progress, recorded
+from ratchet.measure.evaluations.recording import is_readable, pending, progress, recorded
 from ratchet.records import Event
 from tests.unit.measure.evaluations.conftest import NOW, Change
 
@@ -112,3 +112,21 @@ def test_progress_is_read_off_the_ledger(place: Path) -> None:
     ledger.take(shorter)
     after = progress(shorter, recorded(ledger.events, found.id))
     assert [(one.recorded, one.last_at) for one in after] == [(5, AT), (2, AT), (1, AT)]
+
+
+def test_what_says_too_little_is_passed_over(place: Path) -> None:
+    """Anybody with a token may send an assessment: a broken one stops nothing, and hides no other."""
+    ledger = Remembered()
+    found = evaluation.read(place)
+    whole = ledger.take(found)
+    for number, event in enumerate([*whole[:2], replace(whole[0], data={"assessment": ["x"], "evaluation": 5})]):
+        for name in event.data:
+            left = {key: value for key, value in event.data.items() if key != name}
+            ledger.events.append(replace(event, subject=f"choice-1/{number}/{name}@1", data=left))
+    ledger.events.append(replace(whole[0], subject="choice-1/conclusion@1", data={**whole[0].data, "assessment": "x"}))
+    known = recorded(ledger.events, found.id)
+    assert [one.data["assessment"] for one in known.latest.values()][:10] == ["evaluation"] + ["answer"] * 9
+    assert known.conclusion is None
+    assert next(one.recorded for one in progress(found, known)) >= 5
+    assert all(is_readable(one) for one in whole)
+    assert not is_readable(replace(whole[0], type="goal.set"))

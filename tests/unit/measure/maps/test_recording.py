@@ -1,5 +1,9 @@
 """Maps on record."""
 
+from typing import Any
+
+import pytest
+
 from ratchet.measure.history import History
 from ratchet.measure.maps.recording import from_events, recorded_maps, to_data
 from tests.ledgers import PERSON, LedgerBuilder
@@ -24,3 +28,26 @@ def test_other_assessments_and_erased_ones_are_passed_over() -> None:
     ledger.add("assessment.recorded", "y", {})
     assert from_events(ledger.events) == []
     assert recorded_maps(History()) == []
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"map": None},
+        {"map": 5},
+        {"map": {"id": "x"}},
+        {"nodes": []},
+        {"phases": ["another"]},
+        {"edges": [{"source": "a", "target": "nowhere"}]},
+        {"edges": [{"source": "a", "target": "a"}]},
+    ],
+)
+def test_what_no_file_could_hold_is_no_map(broken: dict[str, Any]) -> None:
+    """Anybody with a token may send an assessment: one that could not be drawn is passed over, and hides no other."""
+    ledger = LedgerBuilder()
+    made = process_map(node("a"))
+    data = to_data(made)
+    spoilt = {**data, **broken} if "map" in broken else {**data, "map": {**data["map"], **broken}}
+    ledger.add("assessment.recorded", "broken", spoilt)
+    ledger.add("assessment.recorded", "whole", data)
+    assert [one.process_map for one in from_events(ledger.events)] == [made]

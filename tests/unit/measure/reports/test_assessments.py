@@ -75,16 +75,18 @@ def test_the_last_map_of_a_kind_counts_and_none_is_none() -> None:
 def test_answers_that_were_withdrawn_do_not_count() -> None:
     """Of each candidate the answers in force, by what they amount to; without any they are unknown."""
     ledger, numbers = LedgerBuilder(), dict[str, Number]()
-    about = {"evaluation": "platform"}
+    about = {"evaluation": "platform", "digest": "d"}
     definition = {
         **about,
         "assessment": "evaluation",
         "title": "Platform",
         "candidates": ["one", "two"],
         "groups": ["ops"],
+        "respondents": ["person-1"],
     }
     ledger.add("assessment.recorded", "platform@1", definition, actor=PERSON)
-    answer = {**about, "assessment": "answer", "candidate": "one", "sentiment": Sentiment.GREEN.value}
+    who = {"group": "ops", "item": "a", "respondent": "person-1"}
+    answer = {**about, **who, "assessment": "answer", "candidate": "one", "sentiment": Sentiment.GREEN.value}
     ledger.add("assessment.recorded", "platform/ops/a/one/person-1@1", answer, actor=PERSON)
     ledger.add("assessment.recorded", "platform/ops/b/one/person-1@1", answer, actor=PERSON)
     ledger.add("assessment.recorded", "platform/ops/b/one/person-1@2", {**answer, "is_withdrawn": True}, actor=PERSON)
@@ -93,7 +95,9 @@ def test_answers_that_were_withdrawn_do_not_count() -> None:
     assert numbers["evaluation/platform/one/green"].value == 1
     assert numbers["evaluation/platform/two/green"].value is None
     assert found.concluded_at == ""
-    conclusion = {**about, "assessment": "conclusion", "choice": "one", "disqualified": ["two"], "concluded_at": "2026"}
+    said = {"choice": "one", "disqualified": ["two"], "missing": [], "reasons": ["r"], "by": "person-1"}
+    rests_on = {"concluded_at": "2026", "evaluation_digest": "e", "answered": 1, "expected": 2}
+    conclusion = {**about, **said, **rests_on, "assessment": "conclusion"}
     ledger.add("assessment.recorded", "platform/conclusion@1", conclusion, actor=PERSON)
     (found,) = read_evaluations(asked(ledger), numbers)
     assert [(one.is_chosen, one.is_ruled_out) for one in found.candidates] == [(True, False), (False, True)]
