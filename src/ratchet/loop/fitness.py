@@ -38,6 +38,8 @@ METRICS: dict[str, tuple[str, bool]] = {
     "rmse": ("root_mean_squared_error", True),
     "r2": ("r2_score", True),
 }
+_TWO = (0, 1)
+_SHOWN_VALUES = 3
 
 
 # ---- in the parent
@@ -236,6 +238,7 @@ def measure(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     model = storers.load(candidate["model"]["storer"], artifacts.read(candidate["model"]["sha256"]))
     columns = [one["name"] for one in candidate["inputs"]]
     problems = _problems(holdout, label=candidate["label"], columns=columns)
+    problems = problems or _class_problems(model, holdout[candidate["label"]])
     profile = profiles.make(holdout, candidate["inputs"])
     truth = holdout[candidate["label"]].to_numpy() if not problems else None
     return {
@@ -258,6 +261,19 @@ def _problems(holdout: Any, *, label: str, columns: list[str]) -> list[str]:
         return [f"label '{label}' is missing in {int(holdout[label].isna().sum())} rows of the holdout"]
     if holdout[label].nunique() < 2:  # noqa: PLR2004, one value only cannot be told apart
         return [f"label '{label}' has one value only in the holdout"]
+    return []
+
+
+def _class_problems(model: Any, truth: Any) -> list[str]:
+    """Say why a model with classes cannot be measured by the probability of the second of two."""
+    if not hasattr(model, "predict_proba"):
+        return []
+    values = sorted(map(str, truth.unique()))
+    shown = ", ".join(values[:_SHOWN_VALUES]) + (", ..." if len(values) > _SHOWN_VALUES else "")
+    if len(getattr(model, "classes_", _TWO)) != len(_TWO) or len(values) > len(_TWO):
+        return [f"label '{truth.name}' has more than two classes ({shown}); models with two are measured and served"]
+    if not set(truth.unique()) <= set(_TWO):
+        return [f"label '{truth.name}' has the values {shown}; write 1 for what is to be predicted and 0 for the rest"]
     return []
 
 

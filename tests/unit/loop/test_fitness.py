@@ -5,7 +5,7 @@ from typing import Any, get_args
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from ratchet.config import Comparison, FitnessSection, Metric
 from ratchet.errors import StepFailed
@@ -183,6 +183,25 @@ def test_a_holdout_must_be_good_for_something(rows: pd.DataFrame, problem: str) 
     found = fitness._problems(rows, label="left", columns=["visits", "spend"])
     assert bool(found) == bool(problem)
     assert problem in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("label", "problem"),
+    [
+        ([0, 1], ""),
+        ([False, True], ""),
+        (["no", "yes"], "label 'left' has the values no, yes; write 1 for what is to be predicted"),
+        ([1, 2], "label 'left' has the values 1, 2; write 1"),
+        (["a", "b", "c", "d"], "label 'left' has more than two classes (a, b, c, ...)"),
+    ],
+)
+def test_a_label_of_other_classes_is_refused_in_words(label: list[Any], problem: str) -> None:
+    """Nothing is measured or served by the probability of one of three classes, or against words."""
+    rows = pd.DataFrame({"x": np.arange(60.0), "left": (label * 60)[:60]})
+    model = LogisticRegression().fit(rows[["x"]], rows["left"])
+    assert problem in "".join(fitness._class_problems(model, rows["left"]))
+    assert bool(fitness._class_problems(model, rows["left"])) == bool(problem)
+    assert fitness._class_problems(LinearRegression(), rows["left"]) == []
 
 
 def candidate(stage: Stage, version: ModelVersion, rows: pd.DataFrame) -> dict[str, Any]:

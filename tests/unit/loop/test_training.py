@@ -158,12 +158,22 @@ def test_a_failed_run_keeps_what_it_used(make_project: Callable[..., Stage]) -> 
 
 def test_a_model_that_cannot_be_measured_fails_its_run(make_project: Callable[..., Stage]) -> None:
     """What goes wrong in the model's own code is told, and not tried again for ever."""
-    stage = make_project(code=projects.CODE.replace('label="left"', 'label="plan"'))
+    code = projects.CODE.replace("holdout=holdout", 'holdout=holdout.assign(visits="many")')
+    stage = make_project(code=code)
     queued = start(stage)
     stage.runs.work("run")
     run = row(stage, queued)
     assert run.status == "failed"
-    assert "multi_class" in run.error
+    assert "could not convert string to float" in run.error
+
+
+def test_a_label_of_three_classes_fails_its_gate(make_project: Callable[..., Stage]) -> None:
+    """The run has done its work; the gate says what is wrong with the label."""
+    stage = make_project(code=projects.CODE.replace('label="left"', 'label="plan"'))
+    queued = start(stage)
+    stage.runs.work("run")
+    assert (row(stage, queued).status, row(stage, queued).gate) == ("success", "fail")
+    assert "label 'plan' has more than two classes" in stage.events("gate.evaluated")[0].data["reason"]
 
 
 def test_a_fault_of_ours_ends_the_run_visibly(
