@@ -58,8 +58,8 @@ class Airline:
     def hours(self, until: datetime) -> list[datetime]:
         """Return the hours before a moment in which it asks, in order.
 
-        Of each New York day they are drawn until they have half of its flights, and at least ``DAY_FLIGHTS``; the draw
-        depends on the day and the seed alone.
+        Of each New York day they are drawn until they have a third of its flights, and at least ``DAY_FLIGHTS``; the
+        draw depends on the day and the seed alone.
         """
         days: dict[date, list[datetime]] = defaultdict(list)
         for hour in self._flights.hours_between(self._since, _midnight_after(until)):
@@ -69,7 +69,7 @@ class Airline:
 
     def _draw(self, hours: list[datetime]) -> list[datetime]:
         flights = {hour: self._flights.count(hour) for hour in hours}
-        wanted = max(DAY_FLIGHTS, sum(flights.values()) / 2)
+        wanted = max(DAY_FLIGHTS, sum(flights.values()) / 3)
         drawn: list[datetime] = []
         for hour in sorted(hours, key=lambda one: crc32(f"{self._seed}/{one.isoformat()}".encode())):
             if sum(flights[one] for one in drawn) >= wanted:

@@ -280,7 +280,8 @@ def _class_problems(model: Any, truth: Any) -> list[str]:
 def _metrics(model: Any, rows: Any, truth: Any, names: list[str]) -> dict[str, float]:
     if truth is None:
         return {}
-    return {name: round(metric(name, truth, predict(model, rows)), 6) for name in names}
+    scores = predict(model, rows)
+    return {name: round(metric(name, truth, scores), 6) for name in names}
 
 
 def _champion_metrics(

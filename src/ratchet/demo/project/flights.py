@@ -21,13 +21,19 @@ def newest(flights: rt.Dataset) -> pd.DataFrame:
 
 
 @rt.step
-def train(flights: rt.Dataset, learning_rate: float, seed: int, max_rows: int = 40_000) -> Pipeline:
+def train(flights: rt.Dataset, learning_rate: float, seed: int, max_rows: int = 25_000) -> Pipeline:
     """Train on a sample of all that came before: as good as all of it, and still quick in December."""
     before = flights.latest() - HOLDOUT
     rows = flights.to_pandas(before=before, columns=[*FEATURES, "late"], sample=max_rows, seed=seed)
     encode = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+    # Small trees over coarse bins: on later months as good as twice the size, at half the time.
     boost = HistGradientBoostingClassifier(
-        learning_rate=learning_rate, max_iter=40, early_stopping=False, random_state=seed
+        learning_rate=learning_rate,
+        max_iter=30,
+        max_leaf_nodes=15,
+        max_bins=63,
+        early_stopping=False,
+        random_state=seed,
     )
     model = make_pipeline(make_column_transformer((encode, TEXTS), remainder="passthrough"), boost)
     return model.fit(rows[FEATURES], rows["late"])
