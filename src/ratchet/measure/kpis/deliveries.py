@@ -7,13 +7,18 @@ decided by the question.
 from datetime import datetime
 from typing import Literal
 
-from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.transitions import RUBBER_STAMP
 from ratchet.records import Event, Record
 
 ShiftKind = Literal["new", "rollback", "again", ""]
 _YES = ("approved", "pass", None)
+SHIFTED = ("traffic.shifted", "service.removed")
+_REGISTERED = ("model.version.registered",)
+_JUDGED = ("gate.evaluated",)
+_REQUESTED = ("deployment.requested",)
+_TRAINED = ("run.finished", *_JUDGED, *_REGISTERED)
 
 
 class LiveShift(Record, frozen=True):
@@ -68,14 +73,17 @@ class Approval(Record, frozen=True):
 # ---- what serves
 
 
-def live_shifts(view: View) -> list[LiveShift]:
+def live_shifts(view: View | OfTypes) -> list[LiveShift]:
     """Return all changes of live production traffic, in order."""
-    return view.once("live shifts", _live_shifts)
+    return view.made("live shifts", _live_shifts, of=SHIFTED)
 
 
 def deployments(question: Question) -> list[LiveShift]:
     """Return the production deployments that the scope covers: neither rollbacks nor the same bytes again."""
-    return [shift for shift in live_shifts(question.view) if shift.kind == "new" and question.covers(shift.event)]
+    found = question.view.made("deployments", _deployments, of=SHIFTED)
+    if question.scope.kind == "organisation":
+        return list(found)
+    return [shift for shift in found if question.covers(shift.event)]
 
 
 def live(question: Question) -> dict[str, LiveShift]:
@@ -95,17 +103,18 @@ def live_versions(question: Question) -> list[str]:
 
 def first_live(view: View) -> dict[str, LiveShift]:
     """Return the shift by which each version was first live in production."""
-    return view.once("first live", _first_live)
+    return view.made("first live", _first_live, of=SHIFTED)
 
 
 # ---- how a version got there
 
 
-def registered(view: View) -> dict[str, Event]:
+def registered(view: View | OfTypes) -> dict[str, Event]:
     """Return the registration of each version."""
-    return view.once(
+    return view.made(
         "registered",
-        lambda seen: {version_of(event): event for event in seen.of("model.version.registered")},
+        lambda seen: {version_of(event): event for event in seen.of(*_REGISTERED)},
+        of=_REGISTERED,
     )
 
 
@@ -114,21 +123,20 @@ def trained(view: View) -> dict[str, Event]:
 
     What was trained elsewhere may be registered nowhere; then the gate that looked at it says which run made it.
     """
-    return view.once("trained", _trained)
+    return view.made("trained", _trained, of=_TRAINED)
 
 
 def verdicts(view: View) -> dict[str, list[Event]]:
     """Return the verdicts of gates on each version, in order."""
-    return view.once("verdicts", _verdicts)
+    return view.made("verdicts", _verdicts, of=_JUDGED)
 
 
 def requests(view: View) -> dict[str, Event]:
     """Return the request of each deployment, by its id."""
-    return view.once(
+    return view.made(
         "requests",
-        lambda seen: {
-            str(event.data.get("deployment_id") or event.subject): event for event in seen.of("deployment.requested")
-        },
+        lambda seen: {str(event.data.get("deployment_id") or event.subject): event for event in seen.of(*_REQUESTED)},
+        of=_REQUESTED,
     )
 
 
@@ -142,12 +150,16 @@ def version_of(event: Event) -> str:
     return str(event.data.get("version") or event.subject)
 
 
-def _live_shifts(view: View) -> list[LiveShift]:
+def _deployments(view: OfTypes) -> list[LiveShift]:
+    return [one for one in live_shifts(view) if one.kind == "new"]
+
+
+def _live_shifts(view: OfTypes) -> list[LiveShift]:
     now: dict[str, dict[str, float]] = {}
     seen_versions: dict[str, set[str]] = {}
     seen_digests: dict[str, set[str]] = {}
     found = []
-    for event in view.of("traffic.shifted", "service.removed"):
+    for event in view.of(*SHIFTED):
         if not _is_live_production(event):
             continue
         endpoint = str(event.data.get("endpoint") or event.subject)
@@ -187,7 +199,7 @@ def _is_live_production(event: Event) -> bool:
     return environment == "production" and event.data.get("role", "live") == "live"
 
 
-def _first_live(view: View) -> dict[str, LiveShift]:
+def _first_live(view: OfTypes) -> dict[str, LiveShift]:
     found: dict[str, LiveShift] = {}
     for shift in live_shifts(view):
         for version in shift.new:
@@ -195,14 +207,14 @@ def _first_live(view: View) -> dict[str, LiveShift]:
     return found
 
 
-def _trained(view: View) -> dict[str, Event]:
+def _trained(view: OfTypes) -> dict[str, Event]:
     runs = {str(event.data.get("run_id") or event.subject): event for event in view.of("run.finished")}
     made = {**{version_of(gate): gate for gate in view.of("gate.evaluated")}, **registered(view)}
     found = {version: runs.get(str(event.data.get("run_id") or "")) for version, event in made.items()}
     return {version: run for version, run in found.items() if run is not None}
 
 
-def _verdicts(view: View) -> dict[str, list[Event]]:
+def _verdicts(view: OfTypes) -> dict[str, list[Event]]:
     found: dict[str, list[Event]] = {}
     for event in view.of("gate.evaluated"):
         found.setdefault(version_of(event), []).append(event)

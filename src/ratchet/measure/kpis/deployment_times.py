@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from ratchet.measure.kpis.deliveries import (
+    SHIFTED,
     LiveShift,
     approvals,
     first_live,
@@ -18,7 +19,7 @@ from ratchet.measure.kpis.deliveries import (
     trained,
     verdicts,
 )
-from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Line, Question, hours, model_of
 from ratchet.measure.kpis.survival import product_limit_median
@@ -27,6 +28,7 @@ from ratchet.records import Event, Record
 STARTS = ("started", "trained", "approved", "code", "data")
 SEGMENTS = ("evaluate", "queue", "approval_wait", "staging", "canary")
 PUBLISHED_DAYS = 31.0
+_BEGUN = ("design.signed", "pipeline.declared", "run.queued", "run.finished")
 _HOURS_A_DAY = 24
 
 
@@ -91,13 +93,14 @@ def time_to_deployment(question: Question) -> Answer:
 
 
 def _ways(view: View) -> list[Way]:
-    shifts, begun = first_live(view), _begun(view)
+    shifts, begun = first_live(view), view.made("begun", _begun, of=_BEGUN)
+    runs = trained(view)
     firsts: dict[str, str] = {}
     for version in shifts:
-        if version in trained(view):
+        if version in runs:
             firsts.setdefault(model_of(version), version)
     found = []
-    for version, run in trained(view).items():
+    for version, run in runs.items():
         shift = shifts.get(version)
         since = {"trained": run.at}
         if firsts.get(model_of(version)) == version and run.pipeline in begun:
@@ -108,10 +111,10 @@ def _ways(view: View) -> list[Way]:
     return found
 
 
-def _begun(view: View) -> dict[str, datetime]:
+def _begun(view: OfTypes) -> dict[str, datetime]:
     """Return when work on each pipeline began: its design, its declaration or its first run."""
     found: dict[str, datetime] = {}
-    for event in view.of("design.signed", "pipeline.declared", "run.queued", "run.finished"):
+    for event in view.of(*_BEGUN):
         found.setdefault(event.pipeline, event.at)
     return found
 
@@ -146,13 +149,14 @@ def _waiting(question: Question, waiting: list[Way]) -> tuple[list[float], Count
 
 def _segments(view: View, done: list[Way]) -> dict[str, float | None]:
     """Return the median hours of the parts of the way."""
-    full = view.once("full traffic", _full_traffic)
+    full = view.made("full traffic", _full_traffic, of=SHIFTED)
+    judged, asked_for, approved = verdicts(view), requests(view), approvals(view)
     parts: dict[str, list[float]] = {name: [] for name in SEGMENTS}
     for way in done:
         assert way.shift is not None, "only versions that were live have segments"
-        gate = next(iter(verdicts(view).get(way.version, ())), None)
-        asked = requests(view).get(way.shift.deployment_id)
-        approval = approvals(view).get(way.shift.deployment_id)
+        gate = next(iter(judged.get(way.version, ())), None)
+        asked = asked_for.get(way.shift.deployment_id)
+        approval = approved.get(way.shift.deployment_id)
         if gate is not None:
             parts["evaluate"].append(hours(way.run.at, gate.at))
         if gate is not None and asked is not None:
@@ -166,7 +170,7 @@ def _segments(view: View, done: list[Way]) -> dict[str, float | None]:
     return {name: quantile(times, 0.5) for name, times in parts.items()}
 
 
-def _full_traffic(view: View) -> dict[str, datetime]:
+def _full_traffic(view: OfTypes) -> dict[str, datetime]:
     """Return when each version first had all of an endpoint's traffic."""
     found: dict[str, datetime] = {}
     for shift in live_shifts(view):

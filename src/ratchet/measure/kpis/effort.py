@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from ratchet.measure.initiators import acting_class
 from ratchet.measure.kpis.deliveries import approvals, deployments, live_shifts
-from ratchet.measure.kpis.facts import when
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, model_of, months_between, share
+from ratchet.measure.kpis.questions import LEAST, Answer, Kpi, Question, Value, hours, model_of, months_between, share
 from ratchet.records import Event, Record
 
 WORK = ("command.issued", "touch.recorded", "approval.requested", "approval.decided", "approval.closed")
@@ -92,13 +91,14 @@ def model_months(question: Question) -> int:
         until = ends.get(shift.endpoint, question.as_of)
         ends[shift.endpoint] = shift.at
         if shift.after and until > shift.at and question.covers(shift.event):
-            inside = months_between(shift.at, until, question.zone)
+            first, last = question.month(shift.at), question.month(until - LEAST)
+            inside = (first,) if first == last else months_between(shift.at, until, question.zone)
             found |= {(model_of(version), month) for version in shift.after for month in inside}
     return len(found)
 
 
 def _acts(question: Question, *types: str) -> list[Event]:
-    return sorted((event for event in question.events(*types) if acting_class(event) == "human"), key=when)
+    return [event for event in question.events(*types) if acting_class(event) == "human"]
 
 
 def _response_hours(question: Question) -> float:

@@ -23,6 +23,7 @@ from ratchet.records import NATIVE_SOURCE, Event
 _Made = TypeVar("_Made")
 # What ``when`` gives, without a call for each event.
 _WHEN = attrgetter("time", "seq")
+_SEQ = attrgetter("seq")
 
 
 class Facts:
@@ -66,6 +67,8 @@ class Facts:
         self._waiting: dict[str, list[Event]] = {}
         self._late: list[tuple[Event, int]] = []
         self._chains: dict[int, tuple[Event, ...]] = {}
+        self._ordered: dict[str, list[Event]] = {}
+        self._made: dict[str, tuple[list[list[Event]], Any]] = {}
 
     def fold(self, events: Iterable[Event]) -> int:
         """Add events in the order of the ledger; return how many were new."""
@@ -132,6 +135,28 @@ class Facts:
         self._chains[event.seq] = whole
         return whole
 
+    def ordered(self, type_: str, seq: int) -> list[Event] | None:
+        """Return the events of a type up to a place by their own time; ``None`` where later ones were asked for before.
+
+        As long as there are no new ones, it is the same list.
+        """
+        events = self.history._of_kind.get(type_, [])
+        count, kept = bisect_right(events, seq, key=_SEQ), self._ordered.get(type_)
+        if kept is None or len(kept) < count:
+            kept = self._ordered[type_] = sorted([*(kept or ()), *events[len(kept or ()) : count]], key=_WHEN)
+        return kept if len(kept) == count else None
+
+    def made(self, name: str, lists: list[list[Event]]) -> Any:
+        """Return what was made of these very lists before; ``None`` where it was made of others."""
+        of, found = self._made.get(name, ([], None))
+        is_same = len(of) == len(lists) and all(one is other for one, other in zip(of, lists, strict=True))
+        return found if is_same else None
+
+    def keep(self, name: str, types: Sequence[str], lists: list[list[Event]], made: Any) -> None:
+        """Keep what was made of lists of events, where they are those that the next view will see, too."""
+        if all(self._ordered.get(type_) is found for type_, found in zip(types, lists, strict=True)):
+            self._made[name] = (lists, made)
+
     def _broken(self, seq: int) -> list[Event]:
         """Return the events up to a place in the ledger whose cause was not there yet."""
         never = [event for events in self._waiting.values() for event in events]
@@ -170,7 +195,9 @@ class View:
         if len(types) == 1:
             type_ = types[0]
             if type_ not in self._of:
-                self._of[type_] = sorted(self.snapshot.recorded(type_), key=_WHEN)
+                # Where nothing is seen that was imported later, it is the beginning of all there is.
+                known = self._facts.ordered(type_, self.seq) if self.seq == self._recorded else None
+                self._of[type_] = sorted(self.snapshot.recorded(type_), key=_WHEN) if known is None else known
             return self._of[type_]
         return sorted((event for type_ in types for event in self.of(type_)), key=_WHEN)
 
@@ -178,6 +205,23 @@ class View:
         """Return what a function makes of this view; it is called once for each name."""
         if name not in self._made:
             self._made[name] = make(self)
+        return cast("_Made", self._made[name])
+
+    def made(self, name: str, make: "Callable[[OfTypes], _Made]", *, of: Sequence[str]) -> _Made:
+        """Return what a function makes of the events of some types alone; later views that see the same take it over.
+
+        Args:
+            name: Names what is made.
+            make: Makes it, and reads nothing but these events; what it gives is never ``None`` and never changed.
+            of: The types.
+        """
+        if name not in self._made:
+            lists = [self.of(type_) for type_ in of]
+            found = self._facts.made(name, lists)
+            if found is None:
+                found = make(OfTypes(self, frozenset(of)))
+                self._facts.keep(name, of, lists, found)
+            self._made[name] = found
         return cast("_Made", self._made[name])
 
     def earlier(self, moment: datetime) -> "View":
@@ -193,11 +237,11 @@ class View:
         """Return the event that led to this one, if it is known."""
         return self.snapshot.cause(event)
 
-    def chain(self, event: Event) -> list[Event]:
+    def chain(self, event: Event) -> Sequence[Event]:
         """Return an event and all its causes, the event first."""
         # Of what was recorded by then, the causes that came before it are seen as well.
         known = self._facts.chain(event) if event.seq <= self._recorded else None
-        return self.snapshot.chain(event) if known is None else list(known)
+        return self.snapshot.chain(event) if known is None else known
 
     @property
     def history(self) -> History:
@@ -233,6 +277,25 @@ class View:
         """Return the time of the earliest event; ``None`` in an empty ledger."""
         recorded = _known(self._facts._first, self._recorded)
         return min((at for at in (recorded, *(event.at for event in self.snapshot.imported_later)) if at), default=None)
+
+
+class OfTypes:
+    """The events of some types in a view, and nothing else of it."""
+
+    def __init__(self, view: View, types: frozenset[str]) -> None:
+        """Look at a view; ``View.made`` makes these."""
+        self._view = view
+        self._types = types
+
+    def of(self, *types: str) -> list[Event]:
+        """Return the events of some of the types, by their own time."""
+        assert self._types.issuperset(types), f"{types} are read, and not named as read"
+        return self._view.of(*types)
+
+    def made(self, name: str, make: "Callable[[OfTypes], _Made]", *, of: Sequence[str]) -> _Made:
+        """Return what a function makes of some of the types."""
+        assert self._types.issuperset(of), f"{of} are read, and not named as read"
+        return self._view.made(name, make, of=of)
 
 
 def when(event: Event) -> tuple[datetime, int]:

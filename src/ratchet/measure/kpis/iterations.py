@@ -6,13 +6,14 @@ Invariant: a duration is taken between two events of one chain of causes, never 
 from typing import Any
 
 from ratchet.measure.kpis.deliveries import deployments, version_of
-from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, model_of
 from ratchet.records import Event
 
 REASONS = ("code.pushed", "dataset.version.published", "monitor.alert.raised")
 _PLACES = 6
+_SUITES = ("fitness.suite.finished",)
 
 
 def iteration_time(question: Question) -> Answer:
@@ -45,13 +46,13 @@ def iteration_time(question: Question) -> Answer:
 
 def _gain(view: View, version: str) -> float | None:
     """Return by how much a version's accuracy is above its champion's; ``None`` where either is unknown."""
-    suite = view.once("quality suites", _quality_suites).get(version)
+    suite = view.made("quality suites", _quality_suites, of=_SUITES).get(version)
     own, champion = (_accuracy(suite), _accuracy(suite.get("champion"))) if suite else (None, None)
     return None if own is None or champion is None else round(own - champion, _PLACES)
 
 
-def _quality_suites(view: View) -> dict[str, dict[str, Any]]:
-    suites = view.of("fitness.suite.finished")
+def _quality_suites(view: OfTypes) -> dict[str, dict[str, Any]]:
+    suites = view.of(*_SUITES)
     return {version_of(event): event.data for event in suites if event.data.get("kind") == "quality"}
 
 

@@ -89,7 +89,7 @@ def paths(question: Question) -> Answer:
     known = question.view.once("paths", _paths)
     found = deployments(question)
     along = [shift for shift in found if _is_along(shift, known)]
-    outside = [shift for shift in found if shift not in along]
+    outside = [shift for shift in found if not _is_along(shift, known)]
     times = {"along": _times(question.view, along), "outside": _times(question.view, outside)}
     ended = [path for path in known.values() if path[-1].until is not None and path[-1].until <= question.as_of]
     return Answer.of(

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from ratchet.measure.kpis.facts import View, when
+from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.organisation import Organisation
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.policies import ALWAYS, Policy, shipped
@@ -20,7 +20,10 @@ Status = Literal["ok", "no evidence", "insufficient"]
 Direction = Literal["up", "down", "none"]
 Value = float | int | str | None
 ACTIVE = timedelta(days=90)
-_LEAST = timedelta(microseconds=1)
+_OWNED = ("pipeline.declared", "ownership.changed")
+_ARCHIVED = ("pipeline.declared", "pipeline.archived")
+LEAST = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1)
 
 
 class Scope(Record, frozen=True):
@@ -80,6 +83,7 @@ class Question:
         self.policies = tuple(policies) or tuple(map(shipped, ALWAYS))
         self.organisation = Organisation(settings.team, settings.zone)
         self._endpoint_pipelines: frozenset[str] | None = None
+        self._month_of_hour: dict[datetime, str] = {}
 
     @property
     def as_of(self) -> datetime:
@@ -101,7 +105,8 @@ class Question:
 
     def events(self, *types: str) -> list[Event]:
         """Return the events of some types that the scope covers, by their own time."""
-        return [event for event in self.view.of(*types) if self.covers(event)]
+        found = self.view.of(*types)
+        return list(found) if self.scope.kind == "organisation" else [event for event in found if self.covers(event)]
 
     def covers(self, event: Event, *, at: datetime | None = None) -> bool:
         """Tell whether an event is about the scope.
@@ -148,7 +153,7 @@ class Question:
         Before it was first declared it belonged to whoever declared it.
         """
         moment = at or self.as_of
-        entries = self.view.once("owners", _owners).get(pipeline, [])
+        entries = self.view.made("owners", _owners, of=_OWNED).get(pipeline, [])
         found = [team for since, team in entries if since <= moment] or [team for _, team in entries[:1]]
         return found[-1] if found else ""
 
@@ -162,13 +167,13 @@ class Question:
     @property
     def archived(self) -> tuple[str, ...]:
         """Return the pipelines that were archived, and not declared again since, by name."""
-        archived = self.view.once("archived", _archived)
+        archived = self.view.made("archived", _archived, of=_ARCHIVED)
         return tuple(name for name in self.pipelines if name in archived)
 
     @property
     def active(self) -> tuple[str, ...]:
         """Return the pipelines with an event in the last 90 days that are not archived, by name."""
-        since, archived = self.as_of - ACTIVE, self.view.once("archived", _archived)
+        since, archived = self.as_of - ACTIVE, self.view.made("archived", _archived, of=_ARCHIVED)
         latest = {name: self.view.last_active(name) for name in self.pipelines if name not in archived}
         return tuple(name for name, last in latest.items() if last is not None and last >= since)
 
@@ -176,7 +181,12 @@ class Question:
 
     def month(self, moment: datetime) -> str:
         """Return the local month of a moment, such as ``2024-03``."""
-        return f"{moment.astimezone(self.zone):%Y-%m}"
+        hour = moment.replace(minute=0, second=0, microsecond=0)
+        if hour not in self._month_of_hour:
+            around = {f"{one.astimezone(self.zone):%Y-%m}" for one in (hour - _HOUR, hour + 2 * _HOUR)}
+            self._month_of_hour[hour] = around.pop() if len(around) == 1 else ""
+        # Near its ends a month is read off each moment: zones are not whole hours off, and clocks are put back there.
+        return self._month_of_hour[hour] or f"{moment.astimezone(self.zone):%Y-%m}"
 
     @property
     def months(self) -> tuple[str, ...]:
@@ -251,7 +261,7 @@ class Kpi(Record, frozen=True):
 
 def months_between(first: datetime, until: datetime, zone: ZoneInfo) -> tuple[str, ...]:
     """Return the local months from one moment to another; one that begins at the second moment is out."""
-    start, end = first.astimezone(zone), (until - _LEAST).astimezone(zone)
+    start, end = first.astimezone(zone), (until - LEAST).astimezone(zone)
     count = (end.year - start.year) * 12 + end.month - start.month
     places = [start.month - 1 + step for step in range(count + 1)]
     return tuple(f"{start.year + place // 12:04d}-{place % 12 + 1:02d}" for place in places)
@@ -302,15 +312,15 @@ def hours(since: datetime, until: datetime) -> float:
     return (until - since).total_seconds() / 3600
 
 
-def _owners(view: View) -> dict[str, list[tuple[datetime, str]]]:
+def _owners(view: OfTypes) -> dict[str, list[tuple[datetime, str]]]:
     found: dict[str, list[tuple[datetime, str]]] = {}
-    for event in view.of("pipeline.declared", "ownership.changed"):
+    for event in view.of(*_OWNED):
         data = event.data
         team = data.get("to") if event.type == "ownership.changed" else data.get("owner") or event.team
         found.setdefault(event.pipeline, []).append((event.at, str(team or "")))
     return found
 
 
-def _archived(view: View) -> frozenset[str]:
-    last = {event.pipeline: event for event in sorted(view.of("pipeline.declared", "pipeline.archived"), key=when)}
+def _archived(view: OfTypes) -> frozenset[str]:
+    last = {event.pipeline: event for event in view.of(*_ARCHIVED)}
     return frozenset(name for name, event in last.items() if event.type == "pipeline.archived")

@@ -2,7 +2,10 @@
 
 from datetime import timedelta
 
-from ratchet.measure.kpis.facts import Facts
+import pytest
+from msgspec.structs import replace
+
+from ratchet.measure.kpis.facts import Facts, OfTypes
 from ratchet.records import Event
 from tests.ledgers import START, LedgerBuilder
 
@@ -69,13 +72,13 @@ def test_a_chain_is_read_once_where_nothing_can_change_it() -> None:
     before = facts.as_of(ledger.now)
     for event, expected in ((middle, [middle, start]), (end, [end, middle, start]), (lost, [lost])):
         for _ in range(2):
-            assert before.chain(event) == expected == before.snapshot.chain(event)
+            assert list(before.chain(event)) == expected == before.snapshot.chain(event)
     cause = ledger.add("run.queued", "q")
     facts.fold([cause])
     assert cause.id == "E00005"
-    assert before.chain(lost) == [lost]
-    assert facts.as_of(ledger.now).chain(lost) == [lost, cause]
-    assert facts.as_of(ledger.now).chain(end) == [end, middle, start]
+    assert list(before.chain(lost)) == [lost]
+    assert list(facts.as_of(ledger.now).chain(lost)) == [lost, cause]
+    assert list(facts.as_of(ledger.now).chain(end)) == [end, middle, start]
 
 
 def test_what_was_made_of_a_view_is_made_once() -> None:
@@ -85,6 +88,44 @@ def test_what_was_made_of_a_view_is_made_once() -> None:
     view, calls = folded(ledger).as_of(ledger.now), list[Event]()
     for _ in range(2):
         assert view.once("commands", lambda seen: calls.append(seen.of("command.issued")[0]) or len(calls)) == 1
+
+
+def test_what_was_made_of_some_types_is_taken_over_while_they_are_the_same() -> None:
+    """A later view takes over what was made of events that it sees as well, until it sees others."""
+    ledger, facts, made = LedgerBuilder(), Facts(), list[int]()
+    facts.fold([ledger.command()])
+
+    def count(seen: OfTypes) -> int:
+        made.append(1)
+        return len(seen.of("command.issued"))
+
+    def ask(at: timedelta = timedelta()) -> tuple[int, int]:
+        made.clear()
+        return facts.as_of(ledger.now + at).made("commands", count, of=("command.issued",)), len(made)
+
+    assert ask() == (1, 1)
+    assert ask(timedelta(days=1)) == (1, 0)
+    facts.fold([ledger.add("run.queued", "r")])
+    assert ask() == (1, 0)
+    facts.fold([ledger.command()])
+    assert ask() == (2, 1)
+    assert ask(-timedelta(seconds=1)) == (1, 1)
+    assert ask() == (2, 0)
+    late = replace(ledger.command(), source="elsewhere", evidence="imported", time=START)
+    facts.fold([late])
+    assert ask() == (3, 1)
+    assert ask(-timedelta(seconds=1)) == (3, 1)
+
+
+def test_what_is_not_named_is_not_read() -> None:
+    """What is made of some types for all views must not read others, else it would stay when those change."""
+    ledger, facts = LedgerBuilder(), Facts()
+    facts.fold([ledger.command()])
+    view = facts.as_of(ledger.now)
+    with pytest.raises(AssertionError, match="not named"):
+        view.made("a", lambda seen: seen.of("run.queued"), of=("command.issued",))
+    with pytest.raises(AssertionError, match="not named"):
+        view.made("b", lambda seen: seen.made("c", lambda _: 1, of=("run.queued",)), of=("command.issued",))
 
 
 def test_an_empty_ledger_has_no_first_event() -> None:
