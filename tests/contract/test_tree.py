@@ -57,6 +57,14 @@ class TreeContract:
                 assert (state.size, state.root) == (len(expected), root_of(expected))
                 assert tree.split(tree.leaves_between(connection, 0, state.size)) == expected
 
+    @pytest.mark.parametrize(("start", "end"), [(0, 64), (64, 128), (64, 129), (64, 100), (192, 200), (192, 400)])
+    def test_leaves_are_given_from_a_tile_on(self, ledger: Ledger, database: Database, start: int, end: int) -> None:
+        """Those that are asked for and no others, also where the end lies within a tile, or where there are fewer."""
+        emit(ledger, 200)
+        with database.read() as connection:
+            expected = leaves(connection)
+            assert tree.split(tree.leaves_between(connection, start, end)) == expected[start:end]
+
     def test_a_transaction_that_fails_leaves_no_leaf(self, ledger: Ledger, database: Database) -> None:
         """The leaf is there with its event, or neither is."""
         emit(ledger, 3)

@@ -5,10 +5,12 @@ is given nothing but its place.
 """
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import text
@@ -21,11 +23,14 @@ from ratchet.store.database import Database
 CHUNK_LEVEL = 13
 CHUNK_ENTRIES = 1 << CHUNK_LEVEL
 FORMAT = "ratchet-ledger-v1"
-# Number, envelope, payload, salt; from the database also what its columns say.
+# Number, envelope, payload, salt, and the columns source, id, type, subject, pipeline, cause, which a file has not.
 Row = tuple[Any, ...]
+_NO_COLUMNS = (None,) * 6
+# Both tables have bounds of their own: PostgreSQL would read all payloads for each chunk else.
 _ROWS = text(
     "SELECT l.seq, l.envelope, p.body, p.salt, l.source, l.id, l.type, l.subject, l.pipeline, l.cause "
-    "FROM ledger l LEFT JOIN payload p ON p.seq = l.seq WHERE l.seq > :after AND l.seq <= :until ORDER BY l.seq"
+    "FROM ledger l LEFT JOIN payload p ON p.seq = l.seq AND p.seq > :after AND p.seq <= :until "
+    "WHERE l.seq > :after AND l.seq <= :until ORDER BY l.seq"
 )
 
 
@@ -116,8 +121,9 @@ def read_origin(path: Path) -> str:
     return header.origin
 
 
-def rows(chunk: Chunk, database: Database | None = None) -> list[Row]:
-    """Return the entries of a chunk.
+@contextmanager
+def reading(chunk: Chunk, database: Database | None = None) -> Iterator[Iterable[Row]]:
+    """Give the entries of a chunk one after the other: a ledger is read by the million, and none needs to be kept.
 
     Args:
         chunk: Where they are.
@@ -127,13 +133,19 @@ def rows(chunk: Chunk, database: Database | None = None) -> list[Row]:
         ExportInvalid: A line of an export is no entry.
     """
     if chunk.is_file:
-        return list(_rows_of_export(chunk))
-    with (database or opened(chunk.place)).read() as connection:
-        result = connection.execute(_ROWS, {"after": chunk.start, "until": chunk.until})
-        # The driver's own tuples: a ledger is read by the million, and half of the time would go into SQLAlchemy's.
-        found = [*result.cursor.fetchall()]
-        result.close()
-    return found
+        yield _rows_of_export(chunk)
+        return
+    bounds = {"after": chunk.start, "until": chunk.until}
+    opened_one = database or opened(chunk.place)
+    with opened_one.read() as connection:
+        # The driver's own tuples: half of the time would go into SQLAlchemy's. PostgreSQL sends bytes as they are where
+        # it is asked for it, else as text of twice the length.
+        if opened_one.is_sqlite:
+            yield cast("Iterable[Row]", connection.execute(_ROWS, bounds).cursor)
+        else:
+            cursor: Any = connection.connection.cursor(binary=True)
+            cursor.execute(str(_ROWS.compile(dialect=connection.dialect)), bounds)
+            yield cursor
 
 
 @cache
@@ -146,7 +158,7 @@ def _rows_of_export(chunk: Chunk) -> Iterator[Row]:
     with Path(chunk.place).open("rb") as file:
         file.seek(chunk.offset)
         # The first line is the header.
-        for number, line in enumerate(_lines(file, chunk.until - chunk.start), start=chunk.start + 2):
+        for number, line in enumerate(islice(file, chunk.until - chunk.start), start=chunk.start + 2):
             try:
                 yield _parse(line)
             except (msgspec.DecodeError, ValueError) as error:
@@ -154,17 +166,12 @@ def _rows_of_export(chunk: Chunk) -> Iterator[Row]:
                 raise ExportInvalid(where=f"{chunk.place}:{number}", problem=problem) from error
 
 
-def _lines(file: IO[bytes], count: int) -> Iterator[bytes]:
-    for _ in range(count):
-        yield file.readline()
-
-
 def _parse(content: bytes) -> Row:
     line = _LINE.decode(content)
     if line.payload is None or line.salt is None:
-        return line.seq, line.envelope.encode(), None, None
+        return line.seq, line.envelope.encode(), None, None, *_NO_COLUMNS
     body = b64decode(line.payload) if line.encoding == "base64" else line.payload.encode()
-    return line.seq, line.envelope.encode(), body, bytes.fromhex(line.salt)
+    return line.seq, line.envelope.encode(), body, bytes.fromhex(line.salt), *_NO_COLUMNS
 
 
 def export(database: Database, origin: str) -> Iterator[bytes]:

@@ -3,9 +3,7 @@
 Invariant: what is found depends on the chunk alone, and aligned chunks fit together into one tree.
 """
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +14,7 @@ from ratchet.records import Record
 from ratchet.store import entries, tree
 from ratchet.store.checkpoints import CHECKPOINT, ROTATION
 from ratchet.store.database import Database
-from ratchet.store.entries import Chunk
+from ratchet.store.entries import Chunk, Row
 from ratchet.store.erasure import ERASED
 from ratchet.store.merkle import LEAF_PREFIX, NODE_PREFIX
 
@@ -85,7 +83,7 @@ class ChunkReport(Record, frozen=True):
 
 _DECODE = msgspec.json.Decoder(_Envelope).decode
 _SUBTREE = f"the hash that was kept of the {tree.TILE_LEAVES} entries from here on was changed, or they were"
-_ENVELOPE, _SALT, _COLUMNS_FROM = 1, 3, 4
+_ENVELOPE, _SOURCE, _ID = 1, 4, 5
 _COLUMNS = ("source", "id", "type", "subject", "pipeline", "cause")
 
 
@@ -100,97 +98,121 @@ def check_chunk(chunk: Chunk, sizes: Sequence[int], database: Database | None = 
     Raises:
         ExportInvalid: A line of an export is no entry.
     """
-    found = entries.rows(chunk, database)
     try:
-        return _check(chunk, found, sizes, database)
+        return _check(chunk, sizes, database)
     except TypeError:
         # SQLite lets anybody write text where bytes were; a look at each value would cost every reading.
-        return _check(chunk, [tuple(_as_bytes(row)) for row in found], sizes, database)
+        return _check(chunk, sizes, database, mended=_as_bytes)
 
 
-def _as_bytes(row: entries.Row) -> Iterator[Any]:
-    for position, value in enumerate(row):
-        is_bytes = _ENVELOPE <= position <= _SALT and value is not None and not isinstance(value, bytes)
-        yield str(value).encode() if is_bytes else value
+def _as_bytes(rows: Iterable[Row]) -> Iterator[Row]:
+    for row in rows:
+        values = row[_ENVELOPE:_SOURCE]
+        yield row[0], *(None if value is None else tree.as_bytes(value) for value in values), *row[_SOURCE:]
 
 
-def _check(chunk: Chunk, found: list[entries.Row], sizes: Sequence[int], database: Database | None) -> ChunkReport:
-    leaves = [sha256(LEAF_PREFIX + row[1]).digest() for row in found]
-    about = _Contents()
-    with _without_collector():
-        about.read(found)
+def _check(
+    chunk: Chunk,
+    sizes: Sequence[int],
+    database: Database | None,
+    *,
+    mended: Callable[[Iterable[Row]], Iterable[Row]] = lambda rows: rows,
+) -> ChunkReport:
+    about = _Contents(is_file=chunk.is_file)
+    with entries.reading(chunk, database) as rows:
+        about.read(mended(rows))
+    leaves = about.leaves
     levels = _levels(leaves)
     # A checkpoint is the entry after those it covers.
     wanted = {len(leaves), *(size - chunk.start for size in sizes)}
     wanted |= {one.seq - 1 - chunk.start for one in about.special if one.type == CHECKPOINT}
     return ChunkReport(
-        count=len(found),
+        count=len(leaves),
         is_dense=about.is_dense,
-        first=found[0][0] if found else 0,
-        last=found[-1][0] if found else 0,
+        first=about.first,
+        last=about.last,
         subtrees={count: _subtrees(levels, count) for count in wanted if 0 <= count <= len(leaves)},
         findings=about.findings,
-        hasty=[] if chunk.is_file else _not_as_kept(database or entries.opened(chunk.place), chunk, found, levels),
+        hasty=[] if chunk.is_file else _not_as_kept(database or entries.opened(chunk.place), chunk, levels),
         special=about.special,
         missing=about.missing,
         keys=about.keys,
     )
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Leave Python's search for cycles out: it would look through all entries again and again, and there are none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class _Contents:
-    """What the entries of a chunk say, each checked by itself."""
+    """What the entries of a chunk say, each checked by itself.
 
-    def __init__(self) -> None:
+    Args:
+        is_file: Whether they have no columns to be compared with, and their keys are wanted instead.
+    """
+
+    def __init__(self, *, is_file: bool) -> None:
+        self.leaves: list[bytes] = []
         self.findings: list[Finding] = []
         self.special: list[Special] = []
         self.missing: list[int] = []
         self.keys: list[tuple[str, str]] = []
+        self.first = self.last = 0
         self.is_dense = True
+        self._is_file = is_file
 
-    def read(self, rows: list[entries.Row]) -> None:
+    def read(self, rows: Iterable[Row]) -> None:
         """Look at each entry; this is done by the million, so it calls little."""
         names: dict[str, str] = {}
-        expected = rows[0][0] if rows else 0
-        for row in rows:
-            seq, envelope, body, salt = row[:_COLUMNS_FROM]
+        is_file, expected = self._is_file, 0
+        for seq, envelope, body, salt, source, identity, kind, subject, pipeline, cause in rows:
+            self.leaves.append(sha256(LEAF_PREFIX + envelope).digest())
             if seq != expected:
-                self.findings.append(gap(expected, seq))
-                self.is_dense = False
+                self._jump(expected, seq)
             expected = seq + 1
             try:
                 entry = _DECODE(envelope)
             except msgspec.DecodeError as error:
                 self.findings.append(Finding(seq=seq, id="", what=f"its envelope cannot be read ({error})"))
                 continue
-            kind = names.get(entry.type)
-            if kind is None:
-                kind = names[entry.type] = short_name(entry.type)
-            columns = row[_COLUMNS_FROM:]
-            said = (entry.source, entry.id, kind, entry.subject, entry.pipeline, entry.causationid)
-            if not columns:
-                self.keys.append(said[:2])
-            if entry.seq != seq or (columns and columns != said):
-                self.findings.append(_misplaced(seq, entry, columns, said))
+            name = names.get(entry.type)
+            if name is None:
+                name = names[entry.type] = short_name(entry.type)
+            if is_file:
+                self.keys.append((entry.source, entry.id))
+            if entry.seq != seq:
+                what = f"it stands at {seq}, and its envelope says {entry.seq}"
+                self.findings.append(Finding(seq=seq, id=entry.id, what=what))
+            elif not is_file and not (
+                entry.id == identity
+                and entry.subject == subject
+                and entry.causationid == cause
+                and entry.source == source
+                and name == kind
+                and entry.pipeline == pipeline
+            ):
+                self._other_columns(seq, entry, (source, identity, kind, subject, pipeline, cause))
             if body is None:
                 self.missing.append(seq)
             elif sha256(salt + body).hexdigest() != entry.datadigest:
                 what = "its payload is not the one that its envelope was written with"
                 self.findings.append(Finding(seq=seq, id=entry.id, what=what))
-            elif kind in _SPECIAL:
+            elif name in _SPECIAL:
                 data = msgspec.json.decode(body)
-                self.special.append(Special(seq=seq, id=entry.id, type=kind, data=data))
+                self.special.append(Special(seq=seq, id=entry.id, type=name, data=data))
+        self.last = expected - 1 if self.leaves else 0
+
+    def _jump(self, expected: int, seq: int) -> None:
+        """Take in that an entry has not the number after the one before it; the first may have any."""
+        if len(self.leaves) == 1:
+            self.first = seq
+        else:
+            self.findings.append(gap(expected, seq))
+            self.is_dense = False
+
+    def _other_columns(self, seq: int, entry: _Envelope, columns: tuple[Any, ...]) -> None:
+        kind = short_name(entry.type)
+        said = (entry.source, entry.id, kind, entry.subject, entry.pipeline, entry.causationid)
+        pairs = zip(_COLUMNS, columns, said, strict=True)
+        name, column, other = next(one for one in pairs if one[1] != one[2])
+        what = f"its column {name} says '{column}', and its envelope '{other}'"
+        self.findings.append(Finding(seq=seq, id=entry.id, what=what))
 
 
 def gap(expected: int, found: int) -> Finding:
@@ -199,16 +221,6 @@ def gap(expected: int, found: int) -> Finding:
         return Finding(seq=found, id="", what="its number stands there twice, or out of order")
     which = f"entry {expected} is" if found == expected + 1 else f"entries {expected} to {found - 1} are"
     return Finding(seq=expected, id="", what=f"{which} missing")
-
-
-def _misplaced(seq: int, entry: _Envelope, columns: tuple[Any, ...], said: tuple[str, ...]) -> Finding:
-    if entry.seq != seq:
-        return Finding(seq=seq, id=entry.id, what=f"it stands at {seq}, and its envelope says {entry.seq}")
-    differing = [name for name, one, other in zip(_COLUMNS, columns, said, strict=True) if one != other]
-    place = differing[0]
-    position = _COLUMNS.index(place)
-    what = f"its column {place} says '{columns[position]}', and its envelope '{said[position]}'"
-    return Finding(seq=seq, id=entry.id, what=what)
 
 
 def _levels(leaves: list[bytes]) -> list[list[bytes]]:
@@ -229,9 +241,7 @@ def _subtrees(levels: list[list[bytes]], count: int) -> list[tuple[int, bytes]]:
     ]
 
 
-def _not_as_kept(
-    database: Database, chunk: Chunk, found: list[entries.Row], levels: list[list[bytes]]
-) -> list[Finding]:
+def _not_as_kept(database: Database, chunk: Chunk, levels: list[list[bytes]]) -> list[Finding]:
     """Compare the entries with the hashes that were kept of them when they were appended."""
     leaves, tiles = levels[0], levels[tree.TILE_LEVEL] if len(levels) > tree.TILE_LEVEL else []
     with database.read() as connection:
@@ -243,11 +253,11 @@ def _not_as_kept(
             for number, (root, now) in enumerate(zip(roots, tiles, strict=False))
             if root != now
         ]
-    by_number = {row[0]: (row, leaf) for row, leaf in zip(found, leaves, strict=True)}
-    differing = []
-    for number, leaf in enumerate(tree.split(kept), start=chunk.start + 1):
-        row, now = by_number.get(number, (None, leaf))
-        if row is not None and now != leaf:
-            what = "its envelope was changed after it was appended: it has not the hash that was kept of it"
-            differing.append(Finding(seq=number, id=str(row[5]), what=what))
-    return differing
+    with entries.reading(chunk, database) as rows:
+        by_number = {row[0]: (str(row[_ID]), leaf) for row, leaf in zip(rows, leaves, strict=True)}
+    what = "its envelope was changed after it was appended: it has not the hash that was kept of it"
+    return [
+        Finding(seq=number, id=by_number[number][0], what=what)
+        for number, leaf in enumerate(tree.split(kept), start=chunk.start + 1)
+        if number in by_number and by_number[number][1] != leaf
+    ]

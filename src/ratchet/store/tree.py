@@ -209,8 +209,9 @@ def leaves_between(connection: Connection, start: int, end: int) -> bytes:
         start: A multiple of ``TILE_LEAVES``.
         end: Leaves from here on are left out; fewer may be kept than are asked for.
     """
-    number = start // TILE_LEAVES
-    query = select(ledger_tile.c.leaves).where(ledger_tile.c.number >= number, ledger_tile.c.number * TILE_LEAVES < end)
+    number, after_last = start // TILE_LEAVES, -(-end // TILE_LEAVES)
+    # Two bare bounds: anything computed from the column would have the database read all tiles up to the last.
+    query = select(ledger_tile.c.leaves).where(ledger_tile.c.number >= number, ledger_tile.c.number < after_last)
     found = [as_bytes(tile) for tile in connection.execute(query.order_by(ledger_tile.c.number)).scalars()]
     state = load(connection)
     if state is not None and state.size // TILE_LEAVES == number + len(found):
