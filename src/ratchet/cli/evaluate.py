@@ -422,8 +422,11 @@ def _print_comparison(found: "Comparison") -> None:
 @click.option("--choice", required=True, metavar="NAME", help="The candidate that is chosen, or none.")
 @click.option("--reason", "reasons", multiple=True, required=True, help="Why; may be given several times.")
 @click.option("--by", default="", metavar="NAME", help="Who concludes; your account by default.")
+@click.option("--without-answers", is_flag=True, help="Conclude although nobody has answered; this is recorded.")
 @with_session
-def conclude_command(session: Session, *, place: str, choice: str, reasons: tuple[str, ...], by: str) -> None:
+def conclude_command(
+    session: Session, *, place: str, choice: str, reasons: tuple[str, ...], by: str, without_answers: bool
+) -> None:
     """Conclude the evaluation, once and for all: afterwards neither answers nor another conclusion are taken."""
     import getpass
 
@@ -438,7 +441,9 @@ def conclude_command(session: Session, *, place: str, choice: str, reasons: tupl
     with project_around(session, folder.path) as workspace:
         known = known_of(workspace, folder.read()).conclusion
         who = by.strip() or getpass.getuser()
-        found, made = folder.conclude(choice, reasons=reasons, by=who, now=clock.now(), concluded=known)
+        found, made = folder.conclude(
+            choice, reasons=reasons, by=who, now=clock.now(), concluded=known, without_answers=without_answers
+        )
         recorded = record(workspace, found)
     if session.as_json:
         import msgspec

@@ -41,6 +41,17 @@ def test_from_an_empty_folder_to_a_conclusion(call: Call, begun: Path) -> None:
 
 
 @pytest.mark.usefixtures("begun")
+def test_a_conclusion_without_answers_is_refused_unless_it_is_meant(call: Call) -> None:
+    """The message says how to answer, and how to say that it is meant."""
+    refused = call("evaluate", "conclude", "--choice", "Beta", "--reason", "quick")
+    assert refused.code == 1
+    assert "ratchet evaluate answer" in refused.err
+    assert "--without-answers" in refused.err
+    meant = call("evaluate", "conclude", "--choice", "Beta", "--reason", "quick", "--without-answers", "--json")
+    assert json.loads(meant.out)["is_without_answers"] is True
+
+
+@pytest.mark.usefixtures("begun")
 def test_a_red_must_is_named_and_cannot_be_chosen(call: Call) -> None:
     """In the comparison, and where somebody chooses it all the same."""
     call("evaluate", "answer", *MUST, "r", "--text", "It answers everybody.")
@@ -171,6 +182,7 @@ def test_inside_of_a_project_everything_is_recorded(call: Call, project: Path) -
 def test_a_conclusion_that_was_recorded_stays_when_its_file_is_removed(call: Call, project: Path) -> None:
     """The ledger remembers: neither answers nor another conclusion are taken."""
     call("evaluate", "init", "--candidates", "Alpha,Beta")
+    call("evaluate", "answer", *SECRETS, "green")
     call("evaluate", "conclude", "--choice", "Beta", "--reason", "r", "--by", "person-1")
     (project / "evaluation" / "conclusion.toml").unlink()
     assert "was concluded on" in call("evaluate", "answer", *SECRETS, "red").err

@@ -25,7 +25,8 @@ from ratchet.web import report
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
 from ratchet.workspace import Workspace
-from tests.kpis import END_OF_YEAR, write_golden_year
+from tests.kpis import END_OF_YEAR, asked, write_golden_year
+from tests.ledgers import PERSON, LedgerBuilder
 from tests.unit.measure.reports import golden
 from tests.unit.web.clients import BASE, Client, whole
 
@@ -204,3 +205,20 @@ def test_the_web_pages_lead_to_it_and_let_its_style_through(tmp_path: Path) -> N
     (styled,) = re.findall(r"<style>(.*?)</style>", reply.text, re.DOTALL)
     assert f"sha256-{b64encode(sha256(styled.encode()).digest()).decode()}" == report.style_digest()
     assert " style=" not in reply.text
+
+
+def test_candidates_are_compared_in_numbers() -> None:
+    """Cost, effort, coverage and steps short of each stand beside its answers; what nobody stated is said to be so."""
+    ledger = LedgerBuilder()
+    alpha = {"name": "Alpha", "cost_year": 900, "currency": "EUR", "effort_days": 5, "processes": 4, "covered": 3}
+    alpha |= {"stated": 2, "steps_short": 6}
+    about = {"evaluation": "e", "digest": "d", "candidates": ["Alpha", "Beta"], "groups": ["ops"], "respondents": ["p"]}
+    data = {**about, "assessment": "evaluation", "figures": [alpha, {"name": "Beta"}]}
+    ledger.add("assessment.recorded", "e@1", data, actor=PERSON)
+    page = Page(report.draw(collect(asked(ledger), shipped("standard"), ratchet="0", project="p")))
+    assert page.faults == []
+    words = " ".join(page.words.split())
+    # Cells stand side by side, without a space between them.
+    assert re.search(r"Alpha(no evidence)*75 %3 of 4 processes62 of 4 stated900 EUR5 daysnot concluded", words)
+    assert re.search(r"Beta(no evidence)*(not stated){4}not concluded", words)
+    assert "by 1 person in 1 group." in words

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ratchet.measure.evaluations.answers import Answer
 from ratchet.measure.evaluations.candidates import Candidate
 from ratchet.measure.evaluations.evaluation import Evaluation
+from ratchet.measure.evaluations.figures import Figures
 from ratchet.measure.evaluations.processes import Processes, steps_below
 from ratchet.measure.evaluations.questionnaires import Item, Questionnaire
 from ratchet.measure.evaluations.sentiments import Sentiment
@@ -109,6 +110,21 @@ class CandidateResult(Record, frozen=True):
     def expected(self) -> int:
         """Return the answers that all groups could give."""
         return sum(group.expected for group in self.groups)
+
+    @property
+    def figures(self) -> Figures:
+        """Return what it would take and bring."""
+        one = self.candidate
+        return Figures(
+            name=one.name,
+            cost_year=one.cost_year,
+            currency=one.currency,
+            effort_days=one.effort_days,
+            processes=None if self.covered is None else self.covered + len(self.uncovered),
+            covered=self.covered,
+            stated=self.reach.stated if self.reach else None,
+            steps_short=self.reach.steps_short if self.reach else None,
+        )
 
     @property
     def is_disqualified(self) -> bool:

@@ -6,10 +6,13 @@ that is seen.
 
 from datetime import datetime
 
+from ratchet.measure.evaluations import figures
+from ratchet.measure.evaluations.figures import Figures
 from ratchet.records import Record
 from ratchet.toml_tables import TableFile, toml_text
 
 _KEYS = ("choice", "reasons", "by", "concluded_at", "digest", "answered", "expected", "missing", "disqualified")
+_WITHOUT_ANSWERS = "is_without_answers"
 _HEAD = "# The conclusion. It is written once; what it rests on has the sha256 `digest`.\n"
 
 
@@ -25,6 +28,8 @@ class Conclusion(Record, frozen=True):
         expected: How many there could have been.
         missing: Respondents who had not answered everything.
         disqualified: Candidates that a red answer to a must ruled out.
+        figures: What each candidate would take and bring; empty in a conclusion of an earlier release.
+        is_without_answers: Nobody had answered anything, and whoever concluded said that this is meant.
     """
 
     choice: str
@@ -36,6 +41,8 @@ class Conclusion(Record, frozen=True):
     expected: int
     missing: tuple[str, ...] = ()
     disqualified: tuple[str, ...] = ()
+    figures: tuple[Figures, ...] = ()
+    is_without_answers: bool = False
 
     @property
     def day(self) -> str:
@@ -52,6 +59,9 @@ def to_toml(conclusion: Conclusion) -> bytes:
             lines.append(f"{name} = [{', '.join(toml_text(one) for one in value)}]")
         else:
             lines.append(f"{name} = {value if isinstance(value, int) else toml_text(value)}")
+    if conclusion.is_without_answers:
+        lines.append(f"{_WITHOUT_ANSWERS} = true")
+    lines += [f"\n{figures.to_toml(one)}" for one in conclusion.figures]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -61,8 +71,9 @@ def parse(content: bytes, *, where: str) -> Conclusion:
     Raises:
         ConfigInvalid: They are none.
     """
-    table = TableFile(content, where=where).table("conclusion")
-    table.refuse_unknown(_KEYS, "a conclusion")
+    file = TableFile(content, where=where)
+    table = file.table("conclusion")
+    table.refuse_unknown((*_KEYS, _WITHOUT_ANSWERS), "a conclusion")
     moment = table.text("concluded_at")
     try:
         datetime.fromisoformat(moment)
@@ -78,4 +89,6 @@ def parse(content: bytes, *, where: str) -> Conclusion:
         expected=int(table.number("expected", default=0)),
         missing=table.texts("missing"),
         disqualified=table.texts("disqualified"),
+        figures=tuple(map(figures.parse, file.tables("candidate"))),
+        is_without_answers=table.flag(_WITHOUT_ANSWERS, default=False),
     )

@@ -30,6 +30,7 @@ from ratchet.measure.evaluations.refusals import (
     EvaluationExists,
     EvaluationNotFound,
     EvidenceRefused,
+    NothingAnswered,
     OutsidePeriod,
     QuestionUnknown,
     RespondentUnknown,
@@ -93,7 +94,14 @@ class Folder:
             return self.read()
 
     def conclude(
-        self, choice: str, *, reasons: Sequence[str], by: str, now: datetime, concluded: Conclusion | None = None
+        self,
+        choice: str,
+        *,
+        reasons: Sequence[str],
+        by: str,
+        now: datetime,
+        concluded: Conclusion | None = None,
+        without_answers: bool = False,
     ) -> tuple[Evaluation, Conclusion]:
         """Write the conclusion.
 
@@ -103,9 +111,11 @@ class Folder:
             by: Who concludes.
             now: The moment.
             concluded: A conclusion that is known from elsewhere.
+            without_answers: It is meant even if nobody has answered anything.
 
         Raises:
             EvaluationConcluded: There is one already.
+            NothingAnswered: There are no answers, and nobody said that this is meant.
             UnknownName: No candidate has that name.
             ChoiceDisqualified: A red answer to a must rules it out.
             ConfigInvalid: A reason or a name cannot be shown, or is too long. In each case nothing was written.
@@ -117,6 +127,8 @@ class Folder:
             is_none = choice.strip().lower() == NO_CHOICE
             name = NO_CHOICE if is_none else find(found.candidates, choice).name
             ruled_out = [one for one in numbers.candidates if one.candidate.name == name and one.vetoes]
+            if not numbers.answered and not without_answers:
+                raise NothingAnswered(evaluation=found.id, expected=numbers.expected)
             if ruled_out:
                 vetoes = ", ".join(str(veto) for veto in ruled_out[0].vetoes)
                 raise ChoiceDisqualified(candidate=name, vetoes=vetoes)
@@ -130,6 +142,8 @@ class Folder:
                 expected=numbers.expected,
                 missing=tuple(one.respondent for one in numbers.missing),
                 disqualified=tuple(one.candidate.name for one in numbers.candidates if one.is_disqualified),
+                figures=tuple(one.figures for one in numbers.candidates),
+                is_without_answers=not numbers.answered,
             )
             content = conclusions.to_toml(made)
             # It is written once: a conclusion that could not be read again would close the folder for good.

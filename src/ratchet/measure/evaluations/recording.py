@@ -8,7 +8,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 
+from ratchet.measure.evaluations import figures
 from ratchet.measure.evaluations.answers import Answer
+from ratchet.measure.evaluations.comparison import compare
 from ratchet.measure.evaluations.conclusions import Conclusion
 from ratchet.measure.evaluations.evaluation import Evaluation
 from ratchet.records import Event, Record, digest_of
@@ -54,6 +56,8 @@ class Recorded(Record, frozen=True):
             expected=int(data["expected"]),
             missing=tuple(data["missing"]),
             disqualified=tuple(data["disqualified"]),
+            figures=tuple(figures.read(data).values()),
+            is_without_answers=bool(data.get("is_without_answers")),
         )
 
 
@@ -140,6 +144,7 @@ def _definition(evaluation: Evaluation) -> dict[str, object]:
         "candidates": list(evaluation.names.candidates),
         "groups": list(evaluation.groups),
         "respondents": [one.name for one in evaluation.respondents],
+        "figures": [one.figures.values() for one in compare(evaluation).candidates],
         "digest": evaluation.definition,
     }
 
@@ -167,4 +172,9 @@ def _conclusion(evaluation: str, conclusion: Conclusion) -> dict[str, object]:
         "missing": list(conclusion.missing),
         "disqualified": list(conclusion.disqualified),
     }
+    # Only where there are some: a conclusion of an earlier release is still the one that was recorded.
+    if conclusion.figures:
+        values["figures"] = [one.values() for one in conclusion.figures]
+    if conclusion.is_without_answers:
+        values["is_without_answers"] = True
     return {"assessment": "conclusion", "evaluation": evaluation, **values, "digest": digest_of(values)}

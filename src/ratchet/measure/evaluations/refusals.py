@@ -72,6 +72,19 @@ class ChoiceDisqualified(RatchetError):
 
 
 @dataclass
+class NothingAnswered(RatchetError):
+    """An evaluation was to be concluded that nobody has answered."""
+
+    evaluation: str
+    expected: int
+    template: ClassVar[str] = (
+        "Evaluation {evaluation} has no answers yet; there could be {expected}. Nothing was written. Answer first: "
+        "ratchet evaluate answer. If a choice without any is meant, say so, and that is recorded: "
+        "ratchet evaluate conclude --without-answers ..."
+    )
+
+
+@dataclass
 class QuestionUnknown(RatchetError):
     """An answer was given to an item that its questionnaire does not have."""
 

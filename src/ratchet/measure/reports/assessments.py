@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ratchet.measure.evaluations import sentiments
+from msgspec.structs import replace
+
+from ratchet.measure.evaluations import figures, sentiments
+from ratchet.measure.evaluations.figures import Figures
 from ratchet.measure.evaluations.recording import is_readable
 from ratchet.measure.kpis.questions import Question
 from ratchet.measure.maps.degrees import is_known
@@ -22,6 +25,7 @@ from ratchet.measure.reports.report import CandidateLine, EvaluationLine, Maps
 from ratchet.records import Event
 
 _SENTIMENTS = ("green", "yellow", "red")
+_NOT_STATED = "not stated"
 
 
 def read_maps(question: Question, steps: StepFile | None, numbers: dict[str, Number]) -> Maps:
@@ -122,6 +126,7 @@ def _evaluation(name: str, definition: Event, latest: list[Event], numbers: dict
     about = definition.data
     numbers[f"evaluation/{name}"] = counted("evaluation", "Answers", len(answers), events=[definition, *answers])
     candidates = tuple(_candidate(name, one, answers, concluded, numbers) for one in about.get("candidates", ()))
+    _count_figures(name, definition, next((one for one in latest if one.data is concluded), None), numbers)
     return EvaluationLine(
         name=name,
         title=str(about.get("title") or name),
@@ -148,6 +153,25 @@ def _candidate(
         is_ruled_out=name in {str(one) for one in concluded.get("disqualified") or ()},
         is_chosen=bool(concluded) and concluded.get("choice") == name,
     )
+
+
+def _count_figures(evaluation: str, definition: Event, conclusion: Event | None, numbers: dict[str, Number]) -> None:
+    """Count what each candidate would take and bring, as it was concluded upon; else as it is defined."""
+    source = conclusion if conclusion and figures.read(conclusion.data) else definition
+    known = figures.read(source.data)
+    for name in map(str, definition.data.get("candidates", ())):
+        one = known.get(name, Figures(name=name))
+        covered = "" if one.coverage is None else f"{one.covered} of {one.processes} processes"
+        stated = "" if one.stated is None or one.stated == one.processes else f"{one.stated} of {one.processes} stated"
+        for what, value, unit, note in (
+            ("coverage", one.coverage, "share", covered),
+            ("steps", one.steps_short, "", stated),
+            ("cost", one.cost_year, one.currency, ""),
+            ("effort", one.effort_days, "days", ""),
+        ):
+            number = counted("candidate", f"{name}, {what}", value, unit=unit, events=[source], note=note)
+            text = number.text if value is not None else _NOT_STATED
+            numbers[f"evaluation/{evaluation}/{name}/{what}"] = replace(number, text=text)
 
 
 def _word(text: str) -> str:

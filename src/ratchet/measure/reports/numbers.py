@@ -306,6 +306,15 @@ _OWN = (
         "All of it is declared.",
     ),
     _own(
+        "candidate",
+        "Candidates of a comparison",
+        "What each candidate would cost and take, and how much of the work it covers.",
+        "As the conclusion has it, before there is one as the definition has it: cost a year and days until it is in "
+        "use as stated; coverage is the processes of the target map for which it has a tool, over all of them; steps "
+        "short are the degrees that lie between its own map and the target, summed.",
+        "What nobody has stated is not known, and never 0; currencies are not converted.",
+    ),
+    _own(
         "next_step",
         "Cheapest next step",
         "What lacks most cheaply towards a pipeline's next level.",

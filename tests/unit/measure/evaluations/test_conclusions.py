@@ -1,9 +1,11 @@
 """A conclusion as a file."""
 
 import pytest
+from msgspec.structs import replace
 
 from ratchet.errors import ConfigInvalid
 from ratchet.measure.evaluations.conclusions import Conclusion, parse, to_toml
+from ratchet.measure.evaluations.figures import Figures
 
 MADE = Conclusion(
     choice="Alpha",
@@ -22,6 +24,13 @@ def test_a_conclusion_comes_back_from_its_file() -> None:
     """With all that it rests on."""
     assert parse(to_toml(MADE), where="c.toml") == MADE
     assert MADE.day == "2024-12-20"
+
+
+def test_the_figures_of_the_candidates_stay_with_it() -> None:
+    """What the choice would take and bring, as it was known then; and that a choice without answers was meant."""
+    figures = (Figures(name="Alpha", cost_year=12.5, currency="EUR", processes=3, covered=0), Figures(name="Beta"))
+    made = replace(MADE, figures=figures, answered=0, is_without_answers=True)
+    assert parse(to_toml(made), where="c.toml") == made
 
 
 @pytest.mark.parametrize(

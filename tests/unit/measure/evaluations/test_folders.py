@@ -21,6 +21,7 @@ from ratchet.measure.evaluations.refusals import (
     EvaluationExists,
     EvaluationNotFound,
     EvidenceRefused,
+    NothingAnswered,
     OutsidePeriod,
     QuestionUnknown,
     RespondentUnknown,
@@ -218,6 +219,23 @@ def test_a_conclusion_says_what_it_rests_on(folder: Folder) -> None:
 def test_a_conclusion_may_be_no_choice(folder: Folder) -> None:
     """All candidates may have been ruled out."""
     assert folder.conclude("None", reasons=["none fits"], by="person-1", now=NOW)[1].choice == "none"
+
+
+def test_a_conclusion_without_answers_must_be_meant(folder: Folder) -> None:
+    """Nobody has found anything yet: refused with what to do; if it is meant, that stays in the conclusion."""
+    (folder.path / "answers.toml").write_text("")
+    with pytest.raises(NothingAnswered, match=r"no answers yet; there could be 16.*--without-answers"):
+        folder.conclude("Beta", reasons=["r"], by="person-1", now=NOW)
+    assert folder.read().conclusion is None
+    found, made = folder.conclude("Beta", reasons=["r"], by="person-1", now=NOW, without_answers=True)
+    assert (made.answered, made.is_without_answers) == (0, True)
+    assert found.conclusion == made
+
+
+def test_what_was_answered_is_never_said_to_be_without(folder: Folder) -> None:
+    """The flag changes nothing where there are answers."""
+    made = folder.conclude("Beta", reasons=["r"], by="person-1", now=NOW, without_answers=True)[1]
+    assert not made.is_without_answers
 
 
 def test_a_disqualified_candidate_cannot_be_chosen(folder: Folder) -> None:

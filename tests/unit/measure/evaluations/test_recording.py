@@ -87,6 +87,27 @@ def test_the_conclusion_is_remembered_without_its_file(folder: Folder) -> None:
     assert pending(folder.read(), known) == []
 
 
+def test_definition_and_conclusion_carry_the_figures_of_the_candidates(folder: Folder) -> None:
+    """What each would cost and cover is in the ledger, not only who was chosen."""
+    ledger = Remembered()
+    found, made = folder.conclude("Beta", reasons=["r"], by="person-1", now=NOW)
+    events = {one.data["assessment"]: one.data for one in ledger.take(found)}
+    assert events["conclusion"]["figures"] == events["evaluation"]["figures"]
+    assert events["conclusion"]["figures"] == [one.values() for one in made.figures]
+    assert events["conclusion"]["figures"][0]["cost_year"] == 1200
+
+
+def test_a_conclusion_of_an_earlier_release_is_not_recorded_again(folder: Folder) -> None:
+    """It has no figures; what was recorded of it, with its digest, stays the one conclusion."""
+    ledger = Remembered()
+    found, made = folder.conclude("Beta", reasons=["r"], by="person-1", now=NOW)
+    old = replace(found, conclusion=replace(made, figures=()))
+    (event,) = [one for one in ledger.take(old) if one.data["assessment"] == "conclusion"]
+    assert not {"figures", "is_without_answers"} & set(event.data)
+    assert recorded(ledger.events, found.id).conclusion == old.conclusion
+    assert ledger.take(old) == []
+
+
 def test_another_evaluation_is_another_one(place: Path, change: Change) -> None:
     """Nothing of it counts here."""
     ledger = Remembered()

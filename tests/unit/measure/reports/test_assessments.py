@@ -102,3 +102,46 @@ def test_answers_that_were_withdrawn_do_not_count() -> None:
     (found,) = read_evaluations(asked(ledger), numbers)
     assert [(one.is_chosen, one.is_ruled_out) for one in found.candidates] == [(True, False), (False, True)]
     assert msgspec.json.decode(msgspec.json.encode(found), type=type(found)) == found
+
+
+def test_the_figures_of_the_candidates_are_shown() -> None:
+    """Before the conclusion those of the definition, then what was concluded upon; what nobody stated is no zero."""
+    ledger, numbers = LedgerBuilder(), dict[str, Number]()
+    one = {"name": "one", "cost_year": 1200, "currency": "EUR", "effort_days": 5, "processes": 4, "covered": 3}
+    about = {"evaluation": "platform", "digest": "d", "candidates": ["one", "two"], "groups": [], "respondents": []}
+    definition = {**about, "assessment": "evaluation", "figures": [one, {"name": "two"}]}
+    defined = ledger.add("assessment.recorded", "platform@1", definition, actor=PERSON)
+    read_evaluations(asked(ledger), numbers)
+    texts = {name.rpartition("/")[2]: number.text for name, number in numbers.items() if "/one/" in name}
+    assert (texts["cost"], texts["effort"], texts["coverage"]) == ("1\u202f200 EUR", "5 days", "75 %")
+    assert numbers["evaluation/platform/one/coverage"].note == "3 of 4 processes"
+    assert numbers["evaluation/platform/one/cost"].basis.first == defined.id
+    assert [numbers[f"evaluation/platform/two/{what}"].text for what in ("cost", "coverage", "effort", "steps")] == [
+        "not stated"
+    ] * 4
+    said = {"choice": "one", "disqualified": [], "missing": [], "reasons": ["r"], "by": "person-1"}
+    rests_on = {"concluded_at": "2026", "evaluation_digest": "e", "answered": 1, "expected": 2}
+    conclusion = {"evaluation": "platform", "digest": "c", **said, **rests_on, "assessment": "conclusion"}
+    concluded = conclusion | {"figures": [{**one, "cost_year": 900, "steps_short": 2, "stated": 3}]}
+    told = ledger.add("assessment.recorded", "platform/conclusion@1", concluded, actor=PERSON)
+    read_evaluations(asked(ledger), numbers)
+    assert numbers["evaluation/platform/one/cost"].text == "900 EUR"
+    assert (numbers["evaluation/platform/one/steps"].value, numbers["evaluation/platform/one/steps"].note) == (
+        2,
+        "3 of 4 stated",
+    )
+    assert numbers["evaluation/platform/one/steps"].basis.first == told.id
+
+
+def test_a_conclusion_of_an_earlier_release_is_still_read() -> None:
+    """It says what was chosen, and nothing of what the candidates cost."""
+    ledger, numbers = LedgerBuilder(), dict[str, Number]()
+    about = {"evaluation": "platform", "digest": "d", "candidates": ["one"], "groups": [], "respondents": []}
+    ledger.add("assessment.recorded", "platform@1", {**about, "assessment": "evaluation"}, actor=PERSON)
+    said = {"choice": "one", "disqualified": [], "missing": [], "reasons": ["r"], "by": "person-1"}
+    rests_on = {"concluded_at": "2026", "evaluation_digest": "e", "answered": 1, "expected": 2}
+    old = {"evaluation": "platform", "digest": "c", **said, **rests_on, "assessment": "conclusion"}
+    ledger.add("assessment.recorded", "platform/conclusion@1", old, actor=PERSON)
+    (found,) = read_evaluations(asked(ledger), numbers)
+    assert found.candidates[0].is_chosen
+    assert numbers["evaluation/platform/one/cost"].text == "not stated"
