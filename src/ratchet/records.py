@@ -112,6 +112,26 @@ class Event(Record, frozen=True, gc=False):
         return self.time
 
 
+class KeptFold(Record, frozen=True):
+    """What a fold gave for one pipeline.
+
+    Attributes:
+        pipeline: Whose transitions.
+        rows: All of them, by the names of the table's columns.
+        facts: What is kept beside them, and read for each question about levels.
+        activity: What is kept beside them, and read for questions about time.
+        window_us: How far back its evidence counts, where that is longer than a policy says.
+        seq: The entry up to which was folded.
+    """
+
+    pipeline: str
+    rows: tuple[dict[str, Any], ...]
+    facts: str
+    activity: str
+    window_us: int
+    seq: int
+
+
 class KeptAnswer(Record, frozen=True):
     """What was said about a moment that is over.
 

@@ -4,7 +4,7 @@ Invariant: what is kept is what the history of a pipeline gives, read by the sam
 soon as any event could have changed what its transitions look like.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -33,10 +33,11 @@ from ratchet.measure.standings import (
     to_us,
 )
 from ratchet.measure.transitions import Transition, read
-from ratchet.records import NATIVE_SOURCE, Event, Evidence, digest_of
+from ratchet.records import NATIVE_SOURCE, Event, Evidence, KeptFold, digest_of
 
 # Raised whenever the same events give other transitions: what an earlier version kept is folded again.
 VERSION = 3
+_TOGETHER = 20
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _FIRED = ("rule.fired",)
 _SAID_ABOUT_PIPELINES = ("assessment.recorded", "source.cursor")
@@ -91,17 +92,8 @@ class Kept(Protocol):
     def by_key(self, keys: Iterable[tuple[str, str]], *, until: int) -> list[Event]:
         """Return the events with these sources and ids."""
 
-    def keep(
-        self,
-        pipeline: str,
-        rows: list[dict[str, object]],
-        *,
-        facts: str,
-        activity: str,
-        window_us: int,
-        seq: int,
-    ) -> None:
-        """Keep what a fold up to an entry gave for one pipeline."""
+    def keep(self, folds: Sequence[KeptFold]) -> None:
+        """Keep what a fold gave for some pipelines."""
 
     def facts(self) -> dict[str, str]:
         """Return what is kept of each pipeline beside its transitions."""
@@ -143,8 +135,15 @@ class Fold:
             self._kept.start_over()
         self._look_around(after, until)
         changed = self._changed(after, until)
-        for pipeline in changed:
-            self._fold(pipeline, until, now, after=after)
+        for start in range(0, len(changed), _TOGETHER):
+            # One transaction for some of them: each waits for the disk, and none holds the others up for long.
+            self._kept.keep(
+                [
+                    found
+                    for name in changed[start : start + _TOGETHER]
+                    for found in self._fold(name, until, now, after=after)
+                ]
+            )
         self._kept.advance(until)
         return len(changed)
 
@@ -231,7 +230,8 @@ class Fold:
             if rule_key(event) in keys
         ]
 
-    def _fold(self, pipeline: str, until: int, now: datetime, *, after: int) -> None:
+    def _fold(self, pipeline: str, until: int, now: datetime, *, after: int) -> Iterator[KeptFold]:
+        """Yield what is kept of a pipeline; nothing of one that no event belongs to."""
         history = self._history(pipeline, until)
         if pipeline not in history.pipelines:
             return
@@ -248,9 +248,9 @@ class Fold:
         last = {key: (to_us(pairs[-1][1].at), pairs[-1][1].seq) for key, pairs in found.items() if pairs}
         facts = facts_of(snapshot, pipeline, last=last, rules=history.rules_behind(pipeline))
         window = timedelta(days=4 * facts.cadence_days)
-        self._kept.keep(
-            pipeline,
-            rows,
+        yield KeptFold(
+            pipeline=pipeline,
+            rows=tuple(rows),
             facts=msgspec.json.encode(facts).decode(),
             activity=msgspec.json.encode(self._activity(snapshot, pipeline, until)).decode(),
             window_us=window // MICROSECOND,

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 
-from ratchet.records import Event, Evidence
+from ratchet.records import Event, Evidence, KeptFold
 from ratchet.store.database import Database
 from ratchet.store.ledger import _decode, _query
 from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
@@ -168,42 +168,11 @@ class Projections:
 
     # ---- what it keeps
 
-    def keep(
-        self,
-        pipeline: str,
-        rows: Sequence[dict[str, Any]],
-        *,
-        facts: str,
-        activity: str,
-        window_us: int,
-        seq: int,
-    ) -> None:
-        """Keep what a fold up to an entry gave for one pipeline, in one transaction; a later fold's stays.
-
-        Args:
-            pipeline: Whose transitions.
-            rows: All of them, by the names of the table's columns.
-            facts: What is kept beside them, and read for each question about levels.
-            activity: What is kept beside them, and read for questions about time.
-            window_us: How far back its evidence counts, where that is longer than a policy says.
-            seq: The entry.
-        """
-        wanted = {(row["seq"], row["stage"]): row for row in rows}
-        folded = transition_fold.c.pipeline == pipeline
+    def keep(self, folds: Sequence[KeptFold]) -> None:
+        """Keep what a fold gave for some pipelines, in one transaction; what a later fold gave stays."""
         with self._database.write() as transaction:
-            kept = transaction.execute(select(transition_fold.c.seq).where(folded)).scalar()
-            if kept is not None and kept > seq:
-                return
-            query = select(transition).where(transition.c.pipeline == pipeline)
-            present = {(row["seq"], row["stage"]): dict(row) for row in transaction.execute(query).mappings()}
-            for entry, stage in (key for key, row in present.items() if wanted.get(key) != row):
-                transaction.execute(delete(transition).where(transition.c.seq == entry, transition.c.stage == stage))
-            new = [row for key, row in wanted.items() if present.get(key) != row]
-            if new:
-                transaction.execute(insert(transition), new)
-            transaction.execute(delete(transition_fold).where(folded))
-            fold = {"pipeline": pipeline, "seq": seq, "window_us": window_us, "facts": facts, "activity": activity}
-            transaction.execute(insert(transition_fold), fold)
+            for fold in folds:
+                _keep(transaction, fold)
 
     # ---- what is asked
 
@@ -363,3 +332,21 @@ class Projections:
             ]
             if rows:
                 transaction.execute(insert(standing), rows)
+
+
+def _keep(transaction: Connection, fold: KeptFold) -> None:
+    wanted = {(row["seq"], row["stage"]): row for row in fold.rows}
+    folded = transition_fold.c.pipeline == fold.pipeline
+    kept = transaction.execute(select(transition_fold.c.seq).where(folded)).scalar()
+    if kept is not None and kept > fold.seq:
+        return
+    query = select(transition).where(transition.c.pipeline == fold.pipeline)
+    present = {(row["seq"], row["stage"]): dict(row) for row in transaction.execute(query).mappings()}
+    for entry, stage in (key for key, row in present.items() if wanted.get(key) != row):
+        transaction.execute(delete(transition).where(transition.c.seq == entry, transition.c.stage == stage))
+    new = [row for key, row in wanted.items() if present.get(key) != row]
+    if new:
+        transaction.execute(insert(transition), new)
+    transaction.execute(delete(transition_fold).where(folded))
+    names = ("pipeline", "seq", "window_us", "facts", "activity")
+    transaction.execute(insert(transition_fold), {name: getattr(fold, name) for name in names})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ratchet.records import Event
+from ratchet.records import Event, KeptFold
 from ratchet.store import migrations
 from ratchet.store.database import Database
 from ratchet.store.projections import Projections
@@ -43,6 +43,11 @@ def row(seq: int, *, pipeline: str = "a", stage: str = "train", code: str = "00"
     }
 
 
+def fold(pipeline: str, rows: list[dict[str, Any]], *, facts: str = "{}", window_us: int = 0, seq: int) -> KeptFold:
+    """Return what a fold gave."""
+    return KeptFold(pipeline=pipeline, rows=tuple(rows), facts=facts, activity="-", window_us=window_us, seq=seq)
+
+
 def event(seq: int, *, pipeline: str = "a", cause: str = "", kind: str = "run.finished") -> Event:
     """Return an event with a place."""
     return Event(
@@ -59,8 +64,8 @@ def event(seq: int, *, pipeline: str = "a", cause: str = "", kind: str = "run.fi
 
 def test_the_most_recent_codes_come_in_one_string(kept: Projections) -> None:
     """Each pipeline has its latest codes within the window, no more than asked for; its own window may be longer."""
-    kept.keep("a", [row(seq, code=f"{seq}x") for seq in range(1, 6)], facts="{}", activity="-", window_us=0, seq=9)
-    kept.keep("b", [row(7, pipeline="b", at_us=1, code="7x")], facts="{}", activity="-", window_us=100, seq=9)
+    kept.keep([fold("a", [row(seq, code=f"{seq}x") for seq in range(1, 6)], facts="{}", window_us=0, seq=9)])
+    kept.keep([fold("b", [row(7, pipeline="b", at_us=1, code="7x")], facts="{}", window_us=100, seq=9)])
     found = kept.tails(["train", "deploy"], at_us=10, window_us=8, limit=3)
     codes = {name: sorted(texts["train"].split("x")) for name, texts in found.items()}
     assert codes == {"a": ["", "3", "4", "5"], "b": ["", "7"]}
@@ -71,9 +76,9 @@ def test_the_most_recent_codes_come_in_one_string(kept: Projections) -> None:
 def test_the_most_recent_events_come_with_their_codes(kept: Projections) -> None:
     """Each event stands behind the code of its own transition; where an id cannot be told, nothing is said of it."""
     rows = [{**row(seq, code=f"{seq}x"), "event_id": f"E {seq}"} for seq in range(1, 6)]
-    kept.keep("a", rows, facts="{}", activity="-", window_us=0, seq=9)
+    kept.keep([fold("a", rows, facts="{}", window_us=0, seq=9)])
     strange = {**row(7, pipeline="b"), "event_id": "E\x1e00F"}
-    kept.keep("b", [strange, row(8, pipeline="b")], facts="{}", activity="-", window_us=0, seq=10)
+    kept.keep([fold("b", [strange, row(8, pipeline="b")], facts="{}", window_us=0, seq=10)])
     found = kept.samples(["train", "deploy"], at_us=10, window_us=8, limit=3)
     assert {name: {stage: sorted(all_) for stage, all_ in by.items()} for name, by in found.items()} == {
         "a": {"train": ["3xE 3", "4xE 4", "5xE 5"]}
@@ -84,16 +89,16 @@ def test_the_most_recent_events_come_with_their_codes(kept: Projections) -> None
 
 def test_rows_that_are_gone_or_changed_are_replaced(kept: Projections) -> None:
     """What a later fold does not give any more is gone; what an earlier one gives changes nothing."""
-    kept.keep("a", [row(1), row(2)], facts="1", activity="-", window_us=0, seq=5)
-    kept.keep("a", [row(2, code="99"), row(3)], facts="2", activity="-", window_us=0, seq=6)
+    kept.keep([fold("a", [row(1), row(2)], facts="1", window_us=0, seq=5)])
+    kept.keep([fold("a", [row(2, code="99"), row(3)], facts="2", window_us=0, seq=6)])
     assert kept.tails(["train"], at_us=10, window_us=100, limit=9)["a"]["train"] in ("9900", "0099")
-    kept.keep("a", [row(1)], facts="3", activity="-", window_us=0, seq=5)
+    kept.keep([fold("a", [row(1)], facts="3", window_us=0, seq=5)])
     assert kept.facts() == {"a": "2"}
 
 
 def test_one_event_may_complete_changes_in_two_stages(kept: Projections) -> None:
     """A stage of a policy's own may count an event that another stage counts, too."""
-    kept.keep("a", [row(1), row(1, stage="nightly@1")], facts="{}", activity="-", window_us=0, seq=1)
+    kept.keep([fold("a", [row(1), row(1, stage="nightly@1")], facts="{}", window_us=0, seq=1)])
     assert set(kept.tails(["train", "nightly@1"], at_us=9, window_us=9, limit=9)["a"]) == {"train", "nightly@1"}
 
 
