@@ -199,6 +199,7 @@ def test_a_rule_can_be_switched_off_and_on_as_often_as_one_likes(workspace: Work
     [
         (RULE.format("").replace("start_run", "strat_run"), r"ratchet\.toml:\d+: unknown action 'strat_run'"),
         (RULE.format('when = "score > 1"\n'), r"ratchet\.toml:\d+: the condition names 'score'"),
+        (RULE.format("").replace('"churn"', '"chrun"'), r"ratchet\.toml:\d+: rule 'weekly' acts on 'chrun'.*: churn;"),
     ],
 )
 def test_with_a_bad_rule_nothing_is_taken_in(workspace: Workspace, text: str, message: str) -> None:
@@ -209,6 +210,12 @@ def test_with_a_bad_rule_nothing_is_taken_in(workspace: Workspace, text: str, me
         configure(workspace, text)
     assert workspace.ledger.last_seq() == before
     assert [rule.name for rule in workspace.rules().rules] == ["weekly"]
+
+
+def test_a_rule_that_is_off_may_act_on_what_is_gone(workspace: Workspace) -> None:
+    """Whoever takes a pipeline away may switch its rules off first."""
+    configure(workspace, RULE.format("enabled = false\n").replace('"churn"', '"gone"'))
+    assert [rule.is_enabled for rule in workspace.rules().rules] == [False]
 
 
 def test_a_file_that_cannot_be_imported_is_not_taken_in(workspace: Workspace) -> None:

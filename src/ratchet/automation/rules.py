@@ -100,8 +100,12 @@ def read(settings: config.Config, project: Project, *, path: Path) -> list[Rule]
     """
     text = path.read_text()
     rules = []
+    declared = [one.name for one in project.pipelines]
     for number, section in enumerate(settings.rule):
-        rules.append(_from_section(section, settings, _Place(path, text, number)))
+        place = _Place(path, text, number)
+        rules.append(_from_section(section, settings, place))
+        if section.enabled and declared:
+            _check_pipelines(rules[-1], declared, place)
     rules += [_from_python(declaration, settings) for declaration in project.rules]
     names = [rule.name for rule in rules]
     for number, name in enumerate(names):
@@ -156,6 +160,15 @@ def _from_section(section: RuleSection, settings: config.Config, place: _Place) 
         leads_to=tuple(dict.fromkeys(ACTIONS[call.action].stage for call in calls)),
         digest=digest_of(meaning),
     )
+
+
+def _check_pipelines(rule: Rule, declared: list[str], place: _Place) -> None:
+    """Refuse a rule that would ask, each time it fires, for a pipeline that there is not."""
+    for call in rule.calls:
+        name = str(call.parameters.get("pipeline", ""))
+        if name and name not in declared:
+            problem = f"rule '{rule.name}' acts on '{name}', and the project's files declare no such pipeline."
+            raise place.error("do", problem, f"Name one of: {', '.join(declared)}; or switch it off: enabled = false.")
 
 
 def _only_pipeline(settings: config.Config) -> str:

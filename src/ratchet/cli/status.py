@@ -51,20 +51,22 @@ def _read(workspace: "Workspace", policy: str) -> dict[str, Any]:
 
 def _pipelines(workspace: "Workspace", policy: str) -> list[dict[str, Any]]:
     """Return all pipelines, those of the project first, then those of which only events are known."""
+    from ratchet import clock
     from ratchet.measure.freshness import freshness
+    from ratchet.measure.steps import runs_here
     from ratchet.measuring import Measuring
 
     measuring, declared = Measuring(workspace), workspace.pipelines()
     standings = {one.pipeline: one for one in measuring.standings(workspace.policy(policy))}
     found = []
     for name in measuring.pipelines():
-        standing = standings[name]
-        ages = freshness(measuring.history(name), name)
+        standing, history = standings[name], measuring.history(name)
+        ages = freshness(history, name)
         here = declared.get(name)
         found.append(
             {
                 "pipeline": name,
-                "runs_here": here is not None,
+                "runs_here": here is not None or runs_here(history.as_of(clock.now()), name),
                 "level": standing.label,
                 "level_name": standing.name,
                 "is_insufficient": standing.is_insufficient,

@@ -42,6 +42,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
     Changes of ratchet.toml, of Python files and of data are taken in while it runs. Ctrl-C or SIGTERM stops it;
     what was under way goes on at the next start.
     """
+    from ratchet.cli import keys
     from ratchet.cli.console import note, progress
     from ratchet.web.server import listen
 
@@ -57,6 +58,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
             workspace.sync()
             shown.show("waiting for the endpoint")
             endpoint = workspace.endpoint_address()
+        keys.warn_of(workspace.checkpoints.key)
         _serve(session, workspace, listener, files=files, endpoint=endpoint, names=(*names, host))
         note("Stopping; what is under way goes on at the next start.")
 
