@@ -41,6 +41,7 @@ from ratchet.store.anchors import parse_anchors
 from ratchet.store.artifacts import Artifacts, write_durably
 from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
 from ratchet.store.database import Database, sqlite_url
+from ratchet.store.erasure import ERASED
 from ratchet.store.ledger import Ledger
 
 # The last two are what scikit-learn and joblib load at the first fit, which each child would do again.
@@ -521,12 +522,22 @@ class Workspace:
         raise UnknownName(kind="level policy", name=name, known=", ".join(known))
 
     def history(self) -> History:
-        """Return the measure's view of the ledger, brought up to date."""
+        """Return the measure's view of the ledger, brought up to date; what was erased is not in it any more."""
         with self._folding:
-            for event in self.ledger.read(after=self._measured_until):
-                self._history.add(event)
-                self._measured_until = event.seq
+            known = self._measured_until
+            if self._take_in() and known:
+                self._history, self._measured_until = History(), 0
+                self._take_in()
         return self._history
+
+    def _take_in(self) -> bool:
+        """Add what is new to the history; tell whether a payload was erased."""
+        is_erased = False
+        for event in self.ledger.read(after=self._measured_until):
+            self._history.add(event)
+            self._measured_until = event.seq
+            is_erased = is_erased or event.type == ERASED
+        return is_erased
 
     def level(self, pipeline: str, *, policy: str = "standard", as_of: datetime | None = None) -> LevelReport:
         """Return how automated a pipeline is, with the evidence.

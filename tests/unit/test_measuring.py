@@ -14,6 +14,7 @@ from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.measure import policies
 from ratchet.measure.standings import standing_of
 from ratchet.measuring import Measuring, means, with_policy
+from ratchet.store.erasure import erase_payload
 from ratchet.workspace import Workspace
 from tests.ledgers import LedgerBuilder
 from tests.rows import write_rows
@@ -194,3 +195,17 @@ def test_a_list_that_cannot_be_changed_is_left_to_the_person() -> None:
     """Where the list stands in a table that is written in one line, the message says what to add."""
     with pytest.raises(ConfigInvalid, match="by hand"):
         with_policy('project = { name = "x", policies = [] }\n', "c.toml")
+
+
+def test_what_was_erased_is_remembered_by_nobody(workspace: Workspace) -> None:
+    """A process that had read a payload before it was erased measures without it, as one that starts afterwards."""
+    before = workspace.history()
+    event = next(one for one in workspace.ledger.read(types=["run.finished"]))
+    assert before.as_of().find(event.id) == event
+    with workspace.by_command("erase_payload", {}, subject=event.id):
+        erase_payload(workspace.database, workspace.ledger, event, reason="asked for")
+    found = workspace.history().as_of().find(event.id)
+    assert found is not None
+    assert found.data == {}
+    assert workspace.history() is workspace.history()
+    assert workspace.ask().view.history is workspace.history()
