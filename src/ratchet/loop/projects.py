@@ -62,7 +62,8 @@ def declare(resources: Resources, project: Project) -> None:
     """Record pipelines that are new or have changed; inside an origin with a key, which names the command behind it."""
     with resources.database.write() as transaction:
         known: dict[str, Any] = registry.state(transaction, "pipelines", {})
-        found = {one.name: msgspec.to_builtins(one) for one in project.pipelines}
+        # As it will be read again: a tuple that was kept comes back as a list, and would look like a change.
+        found = {one.name: msgspec.json.decode(msgspec.json.encode(one)) for one in project.pipelines}
         for name, values in found.items():
             if known.get(name) != values:
                 resources.ledger.append(transaction, _declared(name, values))

@@ -6,9 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from ratchet import clock
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
-from tests.unit.importers.shapes import page, run
+from tests.unit.importers.shapes import START, page, run
 from tests.unit.importers.test_airflow import dag_run
 from tests.unit.importers.test_mlflow import Tracking
 from tests.unit.importers.test_mlflow import tracking as tracking
@@ -18,8 +19,9 @@ SECTION = '\n[import.github.Retrain]\npipeline = "churn"\nstages = ["train", "ev
 
 @pytest.fixture
 def runs(project: Path) -> str:
-    """An export of five weekly trainings in the current folder."""
-    (project / "runs.json").write_text(json.dumps(page(*(run(week, day=7 * week) for week in range(1, 6)))))
+    """An export of five weekly trainings in the current folder, the last one some weeks ago."""
+    before = (clock.now() - START).days - 60
+    (project / "runs.json").write_text(json.dumps(page(*(run(week, day=before + 7 * week) for week in range(1, 6)))))
     return "runs.json"
 
 

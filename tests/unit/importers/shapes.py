@@ -20,6 +20,8 @@ from ratchet.store.ledger import Ledger
 
 REPOSITORY = "example/churn"
 START = datetime(2026, 6, 1, 3, tzinfo=UTC)
+# After all that was recorded, and less than half a year after the start.
+TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 YOU = Actor(authtype="user", authid="you")
 WITNESS = Witness(evidence="imported", pseudonym=lambda name: name)
 PERSON = {"login": "person-1", "type": "User"}
