@@ -116,6 +116,21 @@ def test_rows_can_be_bounded_chosen_and_sampled(stage: Stage, data: Path) -> Non
     assert set(first["customer"]) != set(other["customer"])
 
 
+def test_the_end_of_a_history_is_the_end_of_all_of_it(stage: Stage, data: Path) -> None:
+    """Read alone, the newest rows are those of the whole: also where a later part moved a row out, in, or twice."""
+    rows = projects.customers(60)
+    old, new = rows["seen_at"].min(), rows["seen_at"].max()
+    moved = pd.concat([rows.tail(3).assign(seen_at=old), rows.head(2).assign(seen_at=new), rows.tail(5).head(2)])
+    write_parquet(data / "2026-02.parquet", pd.concat([moved, moved.tail(1)]))
+    version = opened(stage, scan(stage))
+    middle = version.latest() - timedelta(minutes=10 * 20)
+    everything = version.to_pandas()
+    end = everything[everything["seen_at"] >= middle].reset_index(drop=True)
+    assert len(everything) == 60
+    assert len(end) == 21 - 3 + 2
+    pd.testing.assert_frame_equal(version.to_pandas(since=middle), end)
+
+
 def test_a_column_may_be_named_like_one_of_ours(stage: Stage) -> None:
     """A maker of machines has a column ``part``, and a whole number as its key."""
     stage.configure('[project]\nname = "x"\n[dataset.parts]\nsource = "data/*"\nkey = "number"\n')
