@@ -100,12 +100,14 @@ def test_a_recorded_map_leads_to_its_event(site: Site, maps: Path) -> None:
 
 def test_a_broken_file_shows_its_error(site: Site, maps: Path) -> None:
     """File and line stand on the list and on the page of the work that it lies beside; nothing fails."""
-    (maps / "flights-target.toml").write_text(map_text(kind="target", degree="<magic>"))
-    (maps / "flights-steps.toml").unlink()
+    (maps / "now.toml").write_text(map_text(map_id="broken"))
+    (maps / "then.toml").write_text(map_text(map_id="broken", kind="target", degree="<magic>"))
     browser = site.browser()
-    assert "maps/flights-target.toml:13" in page(browser, "/processes")
-    text = page(browser, "/processes/flights")
-    assert "maps/flights-target.toml:13" in text
+    assert "maps/then.toml:13" in page(browser, "/processes")
+    text = page(browser, "/processes/broken")
+    assert "maps/then.toml:13" in text
+    assert "Further maps beside it cannot be read." in text
+    assert "There is no target map yet" not in text
     assert "&lt;magic&gt;" in text
     assert "<magic>" not in text
 
