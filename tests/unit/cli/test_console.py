@@ -24,7 +24,16 @@ def now(tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "-"), ("", "-"), (True, "true"), (4000, "4000"), (12345, "12,345"), (0.774912, "0.7749"), ("a", "a")],
+    [
+        (None, "-"),
+        ("", "-"),
+        (True, "true"),
+        (4000, "4000"),
+        (12345, "12,345"),
+        (0.774912, "0.7749"),
+        (7.8551e-06, "0.000007855"),
+        ("a", "a"),
+    ],
 )
 def test_number(value: Any, shown: str) -> None:
     """Numbers are cut to what a person reads, and nothing is a dash."""

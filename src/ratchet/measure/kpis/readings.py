@@ -5,6 +5,7 @@ Invariant: a face adds nothing to a reading; what has no evidence has no value, 
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, get_args
 
 from ratchet.errors import UnknownName
@@ -36,6 +37,7 @@ _MS_A_SECOND = 1000
 # The ends of names that say in which unit their numbers are, as `value_text` knows it.
 _UNITS = {"hours": "hours", "share": "share", "days": "d", "minutes": "min"}
 _MANY = 1000
+_SMALL = 1e-4
 
 
 class Named(Record, frozen=True):
@@ -278,6 +280,8 @@ def named_value(name: str, value: Value) -> tuple[str, str]:
         value: The number in that unit.
     """
     rest, _, last = name.rpartition("_")
+    if name.startswith("is_") and value in (0, 1):
+        return name.replace("_", " "), "yes" if value else "no"
     if last not in _UNITS or isinstance(value, str):
         return name.replace("_", " "), value_text(value, "")
     label = rest if last in ("hours", "days", "minutes") and rest else name
@@ -336,4 +340,5 @@ def _duration(value: float) -> str:
 def _plain(value: float) -> str:
     if isinstance(value, int) or float(value).is_integer() or abs(value) >= _MANY:
         return f"{value:,.0f}".replace(",", "\u202f")
-    return f"{value:.3g}"
+    # Digits, however small it is: nobody counts with powers of ten.
+    return f"{value:.3g}" if abs(value) >= _SMALL else format(Decimal(f"{value:.3g}"), "f")

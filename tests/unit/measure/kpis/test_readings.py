@@ -154,6 +154,7 @@ def test_a_kpi_is_found_by_its_name() -> None:
         (1.0, "pages a week", "1 page a week"),
         (1, "a month", "1 a month"),
         (1, "USD", "1 USD"),
+        (7.8551e-06, "USD", "0.00000786 USD"),
         (3.0, "count", "3"),
         ("no", "share", "no"),
     ],
@@ -168,6 +169,7 @@ def test_values_are_written_with_their_unit(value: object, unit: str, text: str)
     [
         ("p50_hours", 3.248e-06, ("p50", "11.7 ms")),
         ("hours", 2.5, ("hours", "2.5 h")),
+        ("is_within_tolerance", 0, ("is within tolerance", "no")),
         ("upper_share", 0.25, ("upper share", "25 %")),
         ("waiting_days", 80.29, ("waiting", "80.3 d")),
         ("oldest_data_age_days", None, ("oldest data age", "\u2013")),
