@@ -18,6 +18,7 @@ from ratchet.records import Actor, Event, ModelVersion, actor_class
 from tests import projects
 from tests.loops import PERSON, Stage
 from tests.unit.loop.endpoints import endpoint
+from tests.waiting import PATIENCE_SECONDS
 
 QUICK = projects.SETTINGS + "\n[incidents]\nunready_seconds = 0.001\n"
 KINDS = ("incident.detected", "incident.mitigated", "incident.resolved")
@@ -40,6 +41,12 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_arguments: object) -> None:
         """Say nothing."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no slow machine for an endpoint that does not answer."""
+    monkeypatch.setattr(incidents, "_ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 @contextmanager
