@@ -534,7 +534,7 @@ class Workspace:
     def _take_in(self) -> bool:
         """Add what is new to the history; tell whether a payload was erased."""
         is_erased, is_collecting = False, gc.isenabled()
-        # Nothing of it is garbage, and to look at all of it again and again takes a sixth of the time.
+        # What is read stays: to look for garbage among it takes a sixth of the time.
         gc.disable()
         try:
             for event in self.ledger.read(after=self._measured_until):

@@ -18,7 +18,8 @@ SHIFTED = ("traffic.shifted", "service.removed")
 _REGISTERED = ("model.version.registered",)
 _JUDGED = ("gate.evaluated",)
 _REQUESTED = ("deployment.requested",)
-_TRAINED = ("run.finished", *_JUDGED, *_REGISTERED)
+APPROVED = ("approval.requested", "approval.decided")
+TRAINED = ("run.finished", *_JUDGED, *_REGISTERED)
 
 
 class LiveShift(Record, frozen=True):
@@ -26,6 +27,7 @@ class LiveShift(Record, frozen=True):
 
     Attributes:
         event: The ``traffic.shifted``, or the ``service.removed`` that took everything off.
+        at: When it happened (UTC).
         endpoint: Where.
         before: Shares just before, above 0.
         after: Shares from now on, above 0.
@@ -36,17 +38,13 @@ class LiveShift(Record, frozen=True):
     """
 
     event: Event
+    at: datetime
     endpoint: str
     before: dict[str, float]
     after: dict[str, float]
     new: tuple[str, ...]
     digests: dict[str, str]
     kind: ShiftKind
-
-    @property
-    def at(self) -> datetime:
-        """Return when it happened (UTC)."""
-        return self.event.at
 
     @property
     def deployment_id(self) -> str:
@@ -101,7 +99,7 @@ def live_versions(question: Question) -> list[str]:
     return sorted({version for shift in live(question).values() for version in shift.after})
 
 
-def first_live(view: View) -> dict[str, LiveShift]:
+def first_live(view: View | OfTypes) -> dict[str, LiveShift]:
     """Return the shift by which each version was first live in production."""
     return view.made("first live", _first_live, of=SHIFTED)
 
@@ -118,20 +116,20 @@ def registered(view: View | OfTypes) -> dict[str, Event]:
     )
 
 
-def trained(view: View) -> dict[str, Event]:
+def trained(view: View | OfTypes) -> dict[str, Event]:
     """Return the finished run behind each version; one that was made by hand has none.
 
     What was trained elsewhere may be registered nowhere; then the gate that looked at it says which run made it.
     """
-    return view.made("trained", _trained, of=_TRAINED)
+    return view.made("trained", _trained, of=TRAINED)
 
 
-def verdicts(view: View) -> dict[str, list[Event]]:
+def verdicts(view: View | OfTypes) -> dict[str, list[Event]]:
     """Return the verdicts of gates on each version, in order."""
     return view.made("verdicts", _verdicts, of=_JUDGED)
 
 
-def requests(view: View) -> dict[str, Event]:
+def requests(view: View | OfTypes) -> dict[str, Event]:
     """Return the request of each deployment, by its id."""
     return view.made(
         "requests",
@@ -140,9 +138,9 @@ def requests(view: View) -> dict[str, Event]:
     )
 
 
-def approvals(view: View) -> dict[str, Approval]:
+def approvals(view: View | OfTypes) -> dict[str, Approval]:
     """Return the required approvals that were given, by what they were given for: the id of a deployment."""
-    return view.once("approvals", _approvals)
+    return view.made("approvals", _approvals, of=APPROVED)
 
 
 def version_of(event: Event) -> str:
@@ -183,6 +181,7 @@ def _live_shifts(view: OfTypes) -> list[LiveShift]:
         found.append(
             LiveShift(
                 event=event,
+                at=event.at,
                 endpoint=endpoint,
                 before=before,
                 after=after,
@@ -221,7 +220,7 @@ def _verdicts(view: OfTypes) -> dict[str, list[Event]]:
     return found
 
 
-def _approvals(view: View) -> dict[str, Approval]:
+def _approvals(view: OfTypes) -> dict[str, Approval]:
     asked_for = {event.subject: event for event in reversed(view.of("approval.requested"))}
     found: dict[str, list[tuple[datetime, Event]]] = {}
     for event in view.of("approval.decided"):

@@ -10,7 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from ratchet.measure.kpis.deliveries import (
+    APPROVED,
     SHIFTED,
+    TRAINED,
     LiveShift,
     approvals,
     first_live,
@@ -29,6 +31,7 @@ STARTS = ("started", "trained", "approved", "code", "data")
 SEGMENTS = ("evaluate", "queue", "approval_wait", "staging", "canary")
 PUBLISHED_DAYS = 31.0
 _BEGUN = ("design.signed", "pipeline.declared", "run.queued", "run.finished")
+_ON_THE_WAY = tuple(dict.fromkeys((*SHIFTED, *TRAINED, *APPROVED, *_BEGUN)))
 _HOURS_A_DAY = 24
 
 
@@ -61,7 +64,7 @@ class Way(Record, frozen=True):
 
 def ways(question: Question) -> list[Way]:
     """Return the way of each version that was trained, as far as the scope covers its training."""
-    return [way for way in question.view.once("ways", _ways) if question.covers(way.run)]
+    return [way for way in question.view.made("ways", _ways, of=_ON_THE_WAY) if question.covers(way.run)]
 
 
 def time_to_deployment(question: Question) -> Answer:
@@ -92,7 +95,7 @@ def time_to_deployment(question: Question) -> Answer:
     )
 
 
-def _ways(view: View) -> list[Way]:
+def _ways(view: OfTypes) -> list[Way]:
     shifts, begun = first_live(view), view.made("begun", _begun, of=_BEGUN)
     runs = trained(view)
     firsts: dict[str, str] = {}
@@ -119,7 +122,7 @@ def _begun(view: OfTypes) -> dict[str, datetime]:
     return found
 
 
-def _origins(view: View, shift: LiveShift) -> dict[str, datetime]:
+def _origins(view: OfTypes, shift: LiveShift) -> dict[str, datetime]:
     """Return the moments that lie in the chain of a shift: the push and the data nearest to it, the last approval."""
     found = {}
     chain = view.chain(shift.event)
@@ -136,7 +139,7 @@ def _origins(view: View, shift: LiveShift) -> dict[str, datetime]:
 def _waiting(question: Question, waiting: list[Way]) -> tuple[list[float], Counter[str]]:
     """Return for how many hours versions were seen to wait, and whether they still do or a later one went live."""
     lives: dict[str, list[tuple[datetime, datetime]]] = {}
-    for way in question.view.once("ways", _ways):
+    for way in question.view.made("ways", _ways, of=_ON_THE_WAY):
         if way.shift is not None:
             lives.setdefault(model_of(way.version), []).append((way.run.at, way.shift.at))
     times, fates = [], Counter[str]()

@@ -219,8 +219,10 @@ class View:
             lists = [self.of(type_) for type_ in of]
             found = self._facts.made(name, lists)
             if found is None:
-                found = make(OfTypes(self, frozenset(of)))
-                self._facts.keep(name, of, lists, found)
+                seen = OfTypes(self, frozenset(of))
+                found = make(seen)
+                if not seen.is_open:
+                    self._facts.keep(name, of, lists, found)
             self._made[name] = found
         return cast("_Made", self._made[name])
 
@@ -280,12 +282,17 @@ class View:
 
 
 class OfTypes:
-    """The events of some types in a view, and nothing else of it."""
+    """The events of some types in a view with what led to them, and nothing else of it.
+
+    Attributes:
+        is_open: Whether a further event of another type could change what was read: a cause that is missing may come.
+    """
 
     def __init__(self, view: View, types: frozenset[str]) -> None:
         """Look at a view; ``View.made`` makes these."""
         self._view = view
         self._types = types
+        self.is_open = False
 
     def of(self, *types: str) -> list[Event]:
         """Return the events of some of the types, by their own time."""
@@ -295,7 +302,19 @@ class OfTypes:
     def made(self, name: str, make: "Callable[[OfTypes], _Made]", *, of: Sequence[str]) -> _Made:
         """Return what a function makes of some of the types."""
         assert self._types.issuperset(of), f"{of} are read, and not named as read"
-        return self._view.made(name, make, of=of)
+        found = self._view.made(name, make, of=of)
+        self.is_open = self.is_open or self._view._facts.made(name, [self._view.of(type_) for type_ in of]) is None
+        return found
+
+    def chain(self, event: Event) -> Sequence[Event]:
+        """Return an event and all its causes, the event first."""
+        self.is_open = self.is_open or self._view._facts.chain(event) is None
+        return self._view.chain(event)
+
+    def cause(self, event: Event) -> Event | None:
+        """Return the event that led to this one, if it is known."""
+        self.is_open = self.is_open or self._view._facts.chain(event) is None
+        return self._view.cause(event)
 
 
 def when(event: Event) -> tuple[datetime, int]:

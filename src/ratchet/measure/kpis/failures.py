@@ -15,8 +15,8 @@ from ratchet.measure.incidents.conduct import HUMAN_INDUCED, HUMAN_MODES
 from ratchet.measure.incidents.outages import Incident, incidents, merged
 from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.automation import mode_of_deployment
-from ratchet.measure.kpis.deliveries import LiveShift, deployments
-from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.deliveries import SHIFTED, LiveShift, deployments, live_shifts
+from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, share
 from ratchet.measure.kpis.survival import product_limit_median
@@ -142,13 +142,19 @@ def _taken_back(question: Question) -> _TakenBack:
 def rework_rate(question: Question) -> Answer:
     """Work out how many production deployments only repaired something."""
     found = deployments(question)
-    rework = [one for one in found if any(map(_is_repair, question.view.chain(one.event)[1:]))]
+    repairs = question.view.made("repairs", _repairs, of=SHIFTED)
+    rework = [one for one in found if one.event.seq in repairs]
     values = {
         "share": share(len(rework), len(found)),
         "rework_count": len(rework),
         "deployments_count": len(found),
     }
     return Answer.of({**values}, {}, [one.event for one in found])
+
+
+def _repairs(view: OfTypes) -> frozenset[int]:
+    """Return the places of the shifts that an incident or a rollback led to."""
+    return frozenset(one.event.seq for one in live_shifts(view) if any(map(_is_repair, view.chain(one.event)[1:])))
 
 
 def _is_repair(link: Event) -> bool:

@@ -6,10 +6,12 @@ Invariant: a duration is taken between two events of one chain, or of one thing,
 from datetime import timedelta
 
 from ratchet.measure.incidents.outages import merged
+from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.failures import covered
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours
 
+_BEFORE = ("run.finished", "gate.evaluated")
 TOLD = ("push_to_verdict", "run_to_verdict", "prediction_to_outcome", "onset_to_alert", "alert_to_fixed")
 
 
@@ -17,15 +19,14 @@ def feedback_time(question: Question) -> Answer:
     """Return the hours from each act to what tells of its effect."""
     view = question.view
     gates, joined = question.events("gate.evaluated"), question.events("feedback.joined")
-    runs = {str(event.data.get("run_id") or event.subject): event for event in view.of("run.finished")}
+    before = view.made("before gates", _before_gates, of=_BEFORE)
     times: dict[str, list[float]] = {name: [] for name in TOLD}
     for gate in gates:
-        push = next((event for event in view.chain(gate) if event.type == "code.pushed"), None)
-        run = runs.get(str(gate.data.get("run_id") or ""))
-        if push is not None:
-            times["push_to_verdict"].append(hours(push.at, gate.at))
-        if run is not None:
-            times["run_to_verdict"].append(hours(run.at, gate.at))
+        since_push, since_run = before[gate.seq]
+        if since_push is not None:
+            times["push_to_verdict"].append(since_push)
+        if since_run is not None:
+            times["run_to_verdict"].append(since_run)
     delays = (event.data.get("median_delay_hours") for event in joined)
     times["prediction_to_outcome"] += [float(delay) for delay in delays if isinstance(delay, int | float)]
     apart = timedelta(minutes=question.settings.incidents.flapping_minutes)
@@ -41,6 +42,17 @@ def feedback_time(question: Question) -> Answer:
         for tag, part in (("p50", 0.5), ("p90", 0.9))
     }
     return Answer.of(values, {name: len(found) for name, found in times.items()}, gates + joined)
+
+
+def _before_gates(view: OfTypes) -> dict[int, tuple[float | None, float | None]]:
+    """Return the hours from the nearest push and from the end of the run to each verdict, by its place."""
+    runs = {str(event.data.get("run_id") or event.subject): event for event in view.of("run.finished")}
+    found = {}
+    for gate in view.of("gate.evaluated"):
+        push = next((event for event in view.chain(gate) if event.type == "code.pushed"), None)
+        run = runs.get(str(gate.data.get("run_id") or ""))
+        found[gate.seq] = (hours(push.at, gate.at) if push else None, hours(run.at, gate.at) if run else None)
+    return found
 
 
 KPIS = (

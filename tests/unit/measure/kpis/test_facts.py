@@ -117,6 +117,28 @@ def test_what_was_made_of_some_types_is_taken_over_while_they_are_the_same() -> 
     assert ask(-timedelta(seconds=1)) == (3, 1)
 
 
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_what_rests_on_a_cause_that_is_missing_is_made_again(is_nested: bool) -> None:
+    """A chain that a further event can mend is no ground to stand on, nor is what was made of one."""
+    ledger, facts = LedgerBuilder(), Facts()
+    facts.fold([ledger.add("run.queued", "q", causationid="E00003"), ledger.add("custom.emitted", "x")])
+
+    def lengths(seen: OfTypes) -> list[int]:
+        if is_nested:
+            return seen.made("inner", inner, of=("run.queued",))
+        return inner(seen)
+
+    def inner(seen: OfTypes) -> list[int]:
+        return [len(seen.chain(event)) for event in seen.of("run.queued")]
+
+    def ask() -> list[int]:
+        return facts.as_of(ledger.now).made("lengths", lengths, of=("run.queued",))
+
+    assert ask() == [1]
+    facts.fold([ledger.command()])
+    assert ask() == [2]
+
+
 def test_what_is_not_named_is_not_read() -> None:
     """What is made of some types for all views must not read others, else it would stay when those change."""
     ledger, facts = LedgerBuilder(), Facts()
