@@ -72,8 +72,8 @@ def _print_written(folder: Path, written: list[Path], *, is_empty: bool) -> None
     if folder != Path():
         console.say(f"  cd {folder}")
     if is_empty:
-        console.say("  ratchet import github runs.json --dry-run     what other systems' records would be read as")
-        console.say("  ratchet assess init                           a map of your processes to fill in")
+        console.say("  ratchet import github runs.json --dry-run   what records would be read as")
+        console.say("  ratchet assess init                         a map of your processes")
         console.say("  or a pipeline of your own: a Python file beside ratchet.toml")
         return
     console.say(f"  ratchet run {PIPELINE}       train, and see whether the model passes its gate")
