@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import ratchet as rt
 from ratchet import clock
@@ -73,7 +74,7 @@ def freeze() -> None:
     print(f"The clock stands at {clock.simulate(Path('.ratchet/clock'), start=clock.now()):%Y-%m-%d %H:%M} UTC.")
 
 
-def post(address: str, body: dict[str, object], **headers: str) -> dict[str, object]:
+def post(address: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
     """Send JSON with the shop's token, and return the reply."""
     headers |= {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ['SHOP_TOKEN']}"}
     request = urllib.request.Request(address, json.dumps(body).encode(), headers)
