@@ -10,7 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from ratchet import clock, origin
 from ratchet.catalogue import event_type, wire_name
-from ratchet.errors import CauseMissing, LedgerConflict
+from ratchet.errors import CauseMissing, EventInvalid, LedgerConflict
 from ratchet.records import NATIVE_SOURCE, Event, derive_id
 from ratchet.store import tree
 from ratchet.store.database import Database
@@ -27,6 +27,9 @@ from ratchet.store.merkle import hash_leaf
 from ratchet.store.schema import ledger, payload
 
 SALT_BYTES = 16
+# Two of them are the key of one index, and an entry of PostgreSQL's indexes has at most 2,704 bytes.
+NAME_LIMIT_BYTES = 1024
+_NAMES = ("source", "id", "subject", "pipeline", "causationid", "correlationid")
 _PAGE = 1000
 _ENCODER = msgspec.json.Encoder()
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
@@ -65,6 +68,7 @@ class Ledger:
         Raises:
             UnknownEventType: A type is not in the catalogue.
             CauseMissing: An event that is no root has no cause.
+            EventInvalid: One from elsewhere has a name that no column holds.
         """
         complete = [_complete(event) for event in events]
         known = _find_many(transaction, complete)
@@ -93,6 +97,7 @@ class Ledger:
 
         Raises:
             LedgerConflict: Its key is taken by an event with another body. That is recorded, too.
+            EventInvalid: It has a name that no column holds.
         """
         complete = _complete(event)
         with self._database.write() as transaction:
@@ -223,6 +228,8 @@ def _complete(event: Event) -> Event:
         raise CauseMissing(type=event.type)
     identity = event.id or _identity(event, source)
     now = clock.now()
+    if event.source != NATIVE_SOURCE:
+        check_names(event)
     return msgspec.structs.replace(
         event,
         type=kind.name,
@@ -235,6 +242,21 @@ def _complete(event: Event) -> Event:
         trigger=event.trigger or (source.trigger if source else "") or "unknown",
         **_actor_fields(event, source),
     )
+
+
+def check_names(event: Event) -> None:
+    """Refuse names that no column could hold; those of our own are short.
+
+    Raises:
+        EventInvalid: One is too long, or holds NUL.
+    """
+    for name in _NAMES:
+        value = getattr(event, name)
+        if "\0" in value:
+            raise EventInvalid(field=name, problem="holds the character NUL", remedy="Leave it out.")
+        if len(value) > NAME_LIMIT_BYTES or len(value.encode()) > NAME_LIMIT_BYTES:
+            problem = f"has more than {NAME_LIMIT_BYTES} bytes"
+            raise EventInvalid(field=name, problem=problem, remedy="Send a shorter one.")
 
 
 def _identity(event: Event, source: origin.Origin | None) -> str:
@@ -306,15 +328,24 @@ def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:
 
 def _decode(seq: int, envelope: bytes, body: bytes | None) -> Event:
     event = _EVENT.decode(envelope)
-    # Nobody else has it yet. What the envelope lacks is put into it, and names that a million events share are shared.
+    # Nobody else has it yet. What the envelope lacks is put into it, and what a million events share is shared.
     force_setattr(event, "type", _short_name(event.type))
     force_setattr(event, "seq", seq)
     for name in _SHARED_NAMES:
         force_setattr(event, name, sys.intern(getattr(event, name)))
+    if event.time == event.recordedtime:
+        force_setattr(event, "recordedtime", event.time)
+    if event.authclaims and all(isinstance(claim, str) for claim in event.authclaims.values()):
+        force_setattr(event, "authclaims", _shared_claims(tuple(event.authclaims.items())))
     # An erased payload leaves its envelope: the event stays in every count, without its content.
     if body is not None:
         force_setattr(event, "data", _OBJECT.decode(body))
     return event
+
+
+@lru_cache(maxsize=4096)
+def _shared_claims(claims: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    return dict(claims)
 
 
 @cache
