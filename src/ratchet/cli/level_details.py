@@ -22,6 +22,7 @@ _SHOWN_FINDINGS = 2
 
 def print_three_levels(found: "ThreeLevels", *, is_whole: bool, is_insufficient: bool) -> None:
     """Print configured, measured and declared level, and why they differ."""
+    from rich.padding import Padding
     from rich.text import Text
 
     from ratchet.cli import console
@@ -31,7 +32,7 @@ def print_three_levels(found: "ThreeLevels", *, is_whole: bool, is_insufficient:
     console.say(f"\nconfigured: {found.configured}, measured: {measured}, declared: {declared}")
     shown = found.findings if is_whole else found.findings[:_SHOWN_FINDINGS]
     for finding in shown:
-        console.say(Text(f"  {finding.sentence}", style="yellow"))
+        console.say(Padding(Text(finding.sentence, style="yellow"), (0, 0, 0, 2), expand=False))
     if len(shown) < len(found.findings):
         console.say(Text(f"  and {len(found.findings) - len(shown)} more: --explain", style="dim"))
 

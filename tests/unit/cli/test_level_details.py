@@ -24,6 +24,9 @@ def test_a_claim_is_recorded_and_counts_for_nothing(call: Call) -> None:
     report = json.loads(call("level", "returns", "--json").out)
     assert (report["level"], report["three_levels"]["declared"]["level"]) == (0, 3)
     assert report["three_levels"]["findings"][-1]["sentence"].startswith("declared 3, too little evidence: level 1")
+    lines = call("level", "returns").out.splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("  declared 3, too little"))
+    assert lines[first + 1].startswith("  ")
     assert "the review" in call("events", "--type", "assessment.recorded", "--json").out
 
 
