@@ -279,7 +279,7 @@ def _record_segment(
     for use in uses:
         with origin.use(_because_of(resources, transaction, use.traffic_id or cause)):
             resources.ledger.append(transaction, usage.recorded(use, **place))
-    since, until = (day_start(resources, day).isoformat() for day in (made.day, _day_after(made.day)))
+    since, until = (day_start(resources, day) for day in (made.day, _day_after(made.day)))
     with origin.use(_because_of(resources, transaction, cause)):
         resources.ledger.append(transaction, *usage.costs(uses, **place, since=since, until=until))
     record = msgspec.json.encode(made).decode()

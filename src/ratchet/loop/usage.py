@@ -4,6 +4,7 @@ Invariant: a repeated request counts once; what the process took adds up over al
 """
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ratchet.records import Event, Record, derive_id
 # What is measured of a request, once for all of its rows, and what a part from before it was measured means by that.
 READINGS = {"cpu_us": "BIGINT", "process_cpu_us": "BIGINT", "process_wall_us": "BIGINT", "memory_mb": "DOUBLE"}
 CPU_SECONDS, MEMORY_MB_SECONDS = "cpu_seconds", "memory_mb_seconds"
+_MICROSECOND = timedelta(microseconds=1)
 
 _USED = """
 SELECT version, caller, traffic_id, count(DISTINCT request_id) AS requests, count(prediction_id) AS rows,
@@ -111,13 +113,13 @@ def recorded(use: Use, *, segment: str, endpoint: str, day: str, pipeline: str) 
 
 
 def costs(
-    uses: Sequence[Use], *, segment: str, endpoint: str, day: str, pipeline: str, since: str, until: str
+    uses: Sequence[Use], *, segment: str, endpoint: str, day: str, pipeline: str, since: datetime, until: datetime
 ) -> list[Event]:
-    """Return what serving one segment cost, one event for each resource.
+    """Return what serving one segment cost, one event for each resource, at the end of its day.
 
     Args:
         uses: All of the segment's.
-        since: When its day began (ISO, UTC).
+        since: When its day began (UTC).
         until: When that was over.
     """
     cpu_s = round(sum(one.process_cpu_s for one in uses), 6)
@@ -129,13 +131,15 @@ def costs(
             subject=endpoint,
             id=derive_id("serving cost", segment, resource),
             pipeline=pipeline,
+            # It is sealed on the next day, which may be another month's.
+            time=until - _MICROSECOND,
             data={
                 "step": "serve",
                 "endpoint": endpoint,
                 "segment": segment,
                 "day": day,
-                "from": since,
-                "until": until,
+                "from": since.isoformat(),
+                "until": until.isoformat(),
                 "resource": resource,
                 "qty": qty,
                 "unit": unit,

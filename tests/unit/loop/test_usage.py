@@ -105,6 +105,9 @@ def test_serving_costs_what_the_process_took(stage: Stage, version: ModelVersion
     ]
     (shifted,) = stage.events("traffic.shifted")
     assert {one.causationid for one in costs} == {shifted.id}
+    # Known on the next day, and charged to this one.
+    assert {one.at for one in costs} == {projects.START.replace(hour=23, minute=59, second=59, microsecond=999_999)}
+    assert all(one.recordedtime and one.recordedtime > one.at for one in costs)
     day = {"from": "2026-01-05T00:00:00+00:00", "until": "2026-01-06T00:00:00+00:00", "segment": "churn/2026-01-05"}
     assert all(one.data.items() >= ({"step": "serve", "endpoint": "churn"} | day).items() for one in costs)
 
