@@ -230,7 +230,7 @@ def _judge_closure(evidence: PipelineEvidence, criterion: Criterion, _level: Lev
     found = len(evidence.closures())
     sentence = (
         f"The loop from alert or labels to live traffic closed {_times(found)} with no person in it, "
-        f"and {criterion.min} times is asked for."
+        f"and {_times(criterion.min)} is asked for."
     )
     return _judge_count(criterion, found, sentence)
 

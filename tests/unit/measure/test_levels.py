@@ -73,6 +73,12 @@ def test_what_does_not_count_says_why() -> None:
     )
 
 
+def test_one_time_is_once() -> None:
+    """What is asked for is a sentence for people."""
+    sentences = [result.sentence for level in measure(LedgerBuilder(), STRICT).levels for result in level.results]
+    assert any("closed 0 times with no person in it, and once is asked for." in sentence for sentence in sentences)
+
+
 def test_what_is_known_too_weakly_says_so() -> None:
     """Automated trainings of another system do not count where the policy asks for our own record."""
     ledger = LedgerBuilder()
