@@ -3,6 +3,7 @@
 Invariant: it reads the database and starts nothing, so it works while the workspace runs and while it does not.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ratchet.measure.freshness import Freshness
+    from ratchet.measuring import Measuring
     from ratchet.workspace import Workspace
+
+_SHOWN_OTHERS = 20
 
 
 @click.command("status", epilog=examples("ratchet status", "ratchet status --json | jq '.pipelines[].level'"))
@@ -24,17 +28,22 @@ def status_command(session: Session, *, policy: str) -> None:
     from ratchet.cli.console import print_json
 
     with session.workspace() as workspace:
-        found = _read(workspace, policy)
+        found = _read(workspace, policy, is_whole=session.as_json)
         if session.as_json:
             print_json(found)
         else:
             _print(found)
 
 
-def _read(workspace: "Workspace", policy: str) -> dict[str, Any]:
+def _read(workspace: "Workspace", policy: str, *, is_whole: bool) -> dict[str, Any]:
     from ratchet import clock
     from ratchet.loop.serving import claim
+    from ratchet.measuring import Measuring
 
+    measuring, declared = Measuring(workspace), workspace.pipelines()
+    known = measuring.pipelines()
+    # A ledger may know of a thousand pipelines of other systems; to read the ages of one takes some 20 ms.
+    shown = known if is_whole else [*declared, *[name for name in known if name not in declared][:_SHOWN_OTHERS]]
     holder = claim.holder(workspace.resources.serving)
     return {
         "workspace": workspace.config.project.name,
@@ -45,21 +54,23 @@ def _read(workspace: "Workspace", policy: str) -> dict[str, Any]:
         "pending_jobs": workspace.runs.pending(),
         "endpoint_address": f"http://{holder.host}:{holder.port}" if holder else "",
         "policy": policy,
-        "pipelines": _pipelines(workspace, policy),
+        "pipelines": _pipelines(workspace, measuring, policy, shown),
+        "pipelines_count": len(known),
     }
 
 
-def _pipelines(workspace: "Workspace", policy: str) -> list[dict[str, Any]]:
-    """Return all pipelines, those of the project first, then those of which only events are known."""
+def _pipelines(
+    workspace: "Workspace", measuring: "Measuring", policy: str, names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what is known of pipelines: of those of the project, and of those of which there are events only."""
     from ratchet import clock
     from ratchet.measure.freshness import freshness
     from ratchet.measure.steps import runs_here
-    from ratchet.measuring import Measuring
 
-    measuring, declared = Measuring(workspace), workspace.pipelines()
+    declared = workspace.pipelines()
     standings = {one.pipeline: one for one in measuring.standings(workspace.policy(policy))}
     found = []
-    for name in measuring.pipelines():
+    for name in names:
         standing, history = standings[name], measuring.history(name)
         ages = freshness(history, name)
         here = declared.get(name)
@@ -126,6 +137,9 @@ def _print(found: dict[str, Any]) -> None:
         return
     console.say("")
     _print_pipelines(found["pipelines"])
+    more = found["pipelines_count"] - len(found["pipelines"])
+    if more:
+        console.say(f"\nand {more} more: ratchet level shows the level of each")
     _print_alerts(found["pipelines"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ratchet import clock
+from ratchet.cli import status
 from ratchet.records import Event
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
@@ -37,6 +38,20 @@ def test_what_runs_elsewhere_has_its_line_too(call: Call, project: Path) -> None
     here, there = json.loads(call("status", "--json").out)["pipelines"]
     assert (here["pipeline"], here["runs_here"], here["last_run_gate"]) == ("returns", True, "pass")
     assert (there["pipeline"], there["runs_here"], there["last_run"]) == ("churn", False, "17")
+
+
+def test_of_many_pipelines_some_are_shown(call: Call, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fleet of other systems does not bury the project's own; a program gets all of them."""
+    monkeypatch.setattr(status, "_SHOWN_OTHERS", 2)
+    kept = {"source": "//github.com/us", "evidence": "imported", "time": clock.now()}
+    with Workspace(project) as workspace:
+        for number in range(5):
+            event = Event(type="code.pushed", subject="us", id=f"{number}", pipeline=f"other-{number}", **kept)
+            workspace.ledger.record(event)
+    shown = call("status").out
+    assert [f"other-{number}" in shown for number in range(5)] == [True, True, False, False, False]
+    assert "and 3 more: ratchet level" in shown
+    assert len(json.loads(call("status", "--json").out)["pipelines"]) == 6
 
 
 @pytest.mark.usefixtures("project")
