@@ -4,9 +4,7 @@ Invariant: what a person asks for is a command in the ledger, appended in one tr
 out; whoever runs the workspace carries it out, whichever process took it in.
 """
 
-import gc
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -35,6 +33,7 @@ from ratchet.measure.kpis.desk import Desk
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
+from ratchet.recollection import Recollection
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
 from ratchet.spending import Spending
 from ratchet.store import migrations
@@ -42,7 +41,6 @@ from ratchet.store.anchors import parse_anchors
 from ratchet.store.artifacts import Artifacts, write_durably
 from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
 from ratchet.store.database import Database, sqlite_url
-from ratchet.store.erasure import ERASED
 from ratchet.store.ledger import Ledger
 
 # The last two are what scikit-learn and joblib load at the first fit, which each child would do again.
@@ -105,9 +103,7 @@ class Workspace:
         self.supervisor = Supervisor()
         self._lock: WorkspaceLock | None = None
         self._said: set[str] = set()
-        self._history = History()
-        self._folding = threading.Lock()
-        self._measured_until = 0
+        self._recollection = Recollection(self.ledger)
         desk = Desk(self.history, settings=lambda: Settings.of(self.config), policies=self.policies)
         self.ask, self.kpi, self.kpis, self.kpi_over_months = desk.ask, desk.kpi, desk.kpis, desk.over_months
         self.spending = Spending(self.resources, ask=desk.ask, level=lambda name: self.level(name).level)
@@ -285,7 +281,7 @@ class Workspace:
             if clock.monotonic() > deadline:
                 raise NotSettled(limit_seconds=timeout_seconds, waiting=", ".join(sorted(waiting)[:5]))
             clock.sleep(pause)
-            pause = min(pause * 1.5, 0.02)
+            pause = min(pause * 1.5, 0.01)
 
     # ---- commands
 
@@ -524,27 +520,7 @@ class Workspace:
 
     def history(self) -> History:
         """Return the measure's view of the ledger, brought up to date; what was erased is not in it any more."""
-        with self._folding:
-            known = self._measured_until
-            if self._take_in() and known:
-                self._history, self._measured_until = History(), 0
-                self._take_in()
-        return self._history
-
-    def _take_in(self) -> bool:
-        """Add what is new to the history; tell whether a payload was erased."""
-        is_erased, is_collecting = False, gc.isenabled()
-        # What is read stays: to look for garbage among it takes a sixth of the time.
-        gc.disable()
-        try:
-            for event in self.ledger.read(after=self._measured_until):
-                self._history.add(event)
-                self._measured_until = event.seq
-                is_erased = is_erased or event.type == ERASED
-        finally:
-            if is_collecting:
-                gc.enable()
-        return is_erased
+        return self._recollection.history()
 
     def level(self, pipeline: str, *, policy: str = "standard", as_of: datetime | None = None) -> LevelReport:
         """Return how automated a pipeline is, with the evidence.
