@@ -4,6 +4,7 @@ Invariant: every figure comes from the ledger or from logged predictions and the
 printed like the others.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from ratchet import reporting
+from ratchet import clock, reporting
 from ratchet.demo.flights import NEW_YORK
 from ratchet.demo.story import PERSON, PIPELINE
 from ratchet.loop import backtests
@@ -76,7 +77,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def progress(start: datetime, end: datetime, *, quiet: bool) -> Iterator[Callable[[datetime], None]]:
-    """Show how far the year has come, on the error stream."""
+    """Show how far the year has come, on the error stream: a bar on a terminal, else a line a month."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -87,7 +88,11 @@ def progress(start: datetime, end: datetime, *, quiet: bool) -> Iterator[Callabl
         TimeElapsedColumn(),
     ]
     total = (end - start).total_seconds()
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+    console = Console(stderr=True)
+    if not quiet and not console.is_terminal:
+        yield _a_line_a_month(clock.monotonic())
+        return
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
         task = bar.add_task("2013-01-01", total=total)
 
         def advance(at: datetime) -> None:
@@ -95,6 +100,20 @@ def progress(start: datetime, end: datetime, *, quiet: bool) -> Iterator[Callabl
             bar.update(task, completed=done, description=at.astimezone(NEW_YORK).date().isoformat())
 
         yield advance
+
+
+def _a_line_a_month(began: float) -> Callable[[datetime], None]:
+    said = ""
+
+    def advance(at: datetime) -> None:
+        nonlocal said
+        month = f"{at.astimezone(NEW_YORK):%Y-%m}"
+        if month != said:
+            said = month
+            sys.stderr.write(f"{month} begins after {clock.monotonic() - began:.0f} s\n")
+            sys.stderr.flush()
+
+    return advance
 
 
 def compute(workspace: Workspace, *, until: datetime) -> Figures:

@@ -1,10 +1,13 @@
 """What the demo prints."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
+import pytest
 
-from ratchet.demo.report import WIDTH, Figures, Month, as_json, as_text
+from ratchet.demo.report import WIDTH, Figures, Month, as_json, as_text, progress
+from ratchet.demo.story import START
 
 
 def _month(name: str, **changes: object) -> Month:
@@ -76,3 +79,16 @@ def test_json_has_every_figure() -> None:
     """What scripts read is what people read."""
     figures = _figures([_month("2013-03")])
     assert msgspec.json.decode(as_json(figures), type=Figures) == figures
+
+
+def test_without_a_terminal_each_month_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log shows how far the year has come; who asked for JSON gets nothing beside it."""
+    end = START + timedelta(days=70)
+    for quiet in (False, True):
+        with progress(START, end, quiet=quiet) as advance:
+            for day in range(70):
+                advance(START + timedelta(days=day))
+        said = capsys.readouterr()
+        assert said.out == ""
+        begun = [line.split(" ")[0] for line in said.err.splitlines()]
+        assert begun == ([] if quiet else ["2013-01", "2013-02", "2013-03"])
