@@ -10,10 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from ratchet.errors import EventInvalid
-from ratchet.importers.messages import named_by_sender
+from ratchet.importers.messages import named_by_sender, read_object
 from ratchet.importers.readings import Place, Sections, Witness, initiator_id, read
 from ratchet.importers.refusals import RecordInvalid
 from ratchet.importers.tables import kinds
@@ -120,11 +118,8 @@ def _kind(type_: str) -> tuple[str, str]:
 
 
 def _message(body: bytes, type_: str) -> dict[str, Any]:
-    try:
-        message = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        remedy = "Send the CDEvent as JSON: context, subject, customData."
-        raise EventInvalid(field="data", problem=f"is no JSON object: {error}", remedy=remedy) from error
+    remedy = "Send the CDEvent as JSON: context, subject, customData."
+    message = read_object(body, field="data", remedy=remedy)
     version = str(look_up(message, "context.version|context.specversion") or "")
     if not _VERSION.match(version):
         remedy = "Versions 0.4 to 0.6 of the specification are read."
@@ -142,7 +137,10 @@ def _trigger(message: dict[str, Any], extension: str) -> str:
 
 def _linked(message: dict[str, Any]) -> str:
     """Return the id of the message that led to this one: the end of a path, else what is said to have triggered it."""
-    links = [link for link in look_up(message, "context.links") or [] if isinstance(link, dict)]
+    said = look_up(message, "context.links") or []
+    if not isinstance(said, list):
+        raise EventInvalid(field="data.context.links", problem="is no list", remedy="Send a list of links.")
+    links = [link for link in said if isinstance(link, dict)]
     for path, kind in (("from.contextId", "PATH"), ("from.contextId", "END"), ("target.contextId", "RELATION")):
         for link in links:
             is_meant = str(link.get("linkType", "")).upper() == kind

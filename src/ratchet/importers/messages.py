@@ -1,18 +1,65 @@
-"""Delivers what was sent: all events that a message stands for, in one transaction, with what reacts to them.
+"""What was sent: read as JSON, and delivered with all events that it stands for, in one transaction.
 
-Invariant: a message is taken as a whole, once; the same key with another body is refused, and that is recorded.
+Invariant: a message is taken as a whole, once; the same key with another body is refused, and that is recorded; what
+some reader of the ledger or some database could not take is refused before anything is written.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
-from ratchet.errors import LedgerConflict
+from ratchet.errors import EventInvalid, LedgerConflict
 from ratchet.importers.pulls import conflict_of, is_other
 from ratchet.importers.readings import Reading
 from ratchet.records import Event
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
+
+DEPTH_LIMIT = 32
+_WHOLE = range(-(2**63), 2**63)
+
+
+def read_object(body: bytes, *, field: str, remedy: str) -> dict[str, Any]:
+    """Return the JSON object that was sent.
+
+    Args:
+        body: Byte for byte.
+        field: Its name, for messages.
+        remedy: What to send instead.
+
+    Raises:
+        EventInvalid: It is none, or holds what cannot be kept.
+    """
+    try:
+        found: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise EventInvalid(field=field, problem=f"is no JSON object: {error}", remedy=remedy) from error
+    check_values(found, field=field)
+    return found
+
+
+def check_values(data: dict[str, Any], *, field: str = "data") -> None:
+    """Refuse what could not be read again: deep nesting, numbers beyond 64 bits, texts that PostgreSQL does not hold.
+
+    Raises:
+        EventInvalid: There is some of it.
+    """
+    level: list[Any] = [data]
+    for _ in range(DEPTH_LIMIT):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict | list):
+                below += (*value, *value.values()) if isinstance(value, dict) else value
+            elif isinstance(value, str) and "\0" in value:
+                raise EventInvalid(field=field, problem="holds the character NUL", remedy="Leave it out.")
+            elif isinstance(value, int) and value not in _WHOLE:
+                problem = f"holds the number {str(value)[:24]}, which 64 bits cannot"
+                raise EventInvalid(field=field, problem=problem, remedy="Send it as a text.")
+        if not below:
+            return
+        level = below
+    raise EventInvalid(field=field, problem=f"is nested deeper than {DEPTH_LIMIT}", remedy="Flatten it.")
 
 
 def deliver(database: Database, ledger: Ledger, events: Sequence[Event]) -> list[tuple[Event, bool]]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ratchet.errors import EventInvalid
+from ratchet.importers.messages import read_object
 from ratchet.importers.readings import Place, Reading, Sections, Witness, initiator_id, read
 from ratchet.importers.refusals import RecordInvalid
 from ratchet.importers.tables import kinds
@@ -49,10 +50,7 @@ def receive(body: bytes, *, sections: Sections, witness: Witness, is_declared: b
     Raises:
         EventInvalid: It is no run event, or lacks something.
     """
-    try:
-        message = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise EventInvalid(field="body", problem=f"is no JSON object: {error}", remedy="Send a RunEvent.") from error
+    message = read_object(body, field="body", remedy="Send a RunEvent.")
     if "run" not in message and ("dataset" in message or "job" in message):
         # Events about a dataset or a job alone have no run, and so no place in a pipeline.
         return ()
@@ -83,7 +81,10 @@ def _parent(message: dict[str, Any]) -> str:
 def _versions(message: dict[str, Any], side: str) -> list[tuple[dict[str, Any], str]]:
     """Return the datasets on one side that have a version, each with its full name."""
     found = []
-    for dataset in message.get(side) or []:
+    said = message.get(side) or []
+    if not isinstance(said, list):
+        raise EventInvalid(field=side, problem="is no list", remedy="Send a list of datasets.")
+    for dataset in said:
         version = look_up(dataset, "facets.version.datasetVersion")
         if version is not None:
             found.append((dataset, f"{dataset.get('namespace', '')}/{dataset.get('name', '')}@{version}"))

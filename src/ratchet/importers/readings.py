@@ -7,7 +7,7 @@ gives the same events; what the tables do not name has an unknown trigger and an
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -22,6 +22,8 @@ from ratchet.importers.templates import fill, holds, look_up
 from ratchet.records import Actor, Event, Evidence, Record, derive_id, to_utc
 
 AHEAD = timedelta(minutes=5)
+# Nothing that anybody imports is older; a month before year 1 is none.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN = Actor()
 _STARTED_BY_MACHINES = ("schedule", "code", "data", "metric")
 _COMMIT_LETTERS = 12
@@ -347,8 +349,11 @@ class _Reader:
             moment = to_utc(msgspec.convert(found, datetime))
         except (ValueError, OverflowError) as error:
             raise self._invalid(path, f"is '{found}', which is no moment with a time zone") from error
+        remedy = "Set the clock that is wrong right."
         if moment > clock.now() + AHEAD:
-            raise self._invalid(path, f"is '{found}', which lies in the future", "Set the clock that is wrong right.")
+            raise self._invalid(path, f"is '{found}', which lies in the future", remedy)
+        if moment < EARLIEST:
+            raise self._invalid(path, f"is '{found}', which lies before {EARLIEST.year}", remedy)
         return moment
 
     # ---- checking
@@ -382,6 +387,8 @@ class _Reader:
 
 
 def _is(wanted: str, found: Any) -> bool:
+    if wanted == "list of texts":
+        return isinstance(found, list) and all(isinstance(one, str) for one in found)
     if wanted == "number":
         return isinstance(found, int) and not isinstance(found, bool)
     return isinstance(found, str)

@@ -105,7 +105,7 @@ class Kind(_Row, frozen=True):
         records: Name of the list in a page; ``""`` where a page is the list itself.
         total: Name of the source's own count in a page.
         known_by: Fields that tell this kind from the others where a page is a bare list.
-        fields: Path -> ``text``, ``number`` or ``moment``; with a ``?`` behind it may be missing.
+        fields: Path -> ``text``, ``number``, ``moment`` or ``list of texts``; with a ``?`` behind it may be missing.
         times: Phase -> path of its moment.
         facts: Name -> template: what tables of stages may use.
         is_optional: Whether a record that nobody mapped is left out, as parts of a run are.

@@ -17,14 +17,16 @@ import msgspec
 from ratchet import clock
 from ratchet.catalogue import event_type
 from ratchet.errors import EventInvalid
+from ratchet.importers.messages import read_object
+from ratchet.importers.readings import EARLIEST
 from ratchet.loop.credentials import Credential
 from ratchet.records import NATIVE_SOURCE, Actor, Event, Record, to_utc
+from ratchet.store.ledger import check_names
 from ratchet.web.refusals import MediaTypeUnsupported, NotPermitted
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 BATCH_LIMIT = 1000
-DEPTH_LIMIT = 32
 AHEAD = timedelta(minutes=5)
 TEXT_LIMIT = 512
 
@@ -55,7 +57,6 @@ _TRIGGERS = ("schedule", "data", "code", "metric", "custom", "api", "ui", "cli",
 _USUAL_TRIGGER = {"custom.emitted": "custom", "code.pushed": "code", "dataset.version.published": "data"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _JSON = re.compile(r"application/([\w.-]+\+)?json", re.IGNORECASE)
-_WHOLE = range(-(2**63), 2**63)
 
 
 class Message(Record, frozen=True):
@@ -157,6 +158,7 @@ def receive(message: Message, *, credential: Credential, actor: Actor) -> Receiv
         evidence="attested",
         trigger=message.trigger or _USUAL_TRIGGER.get(kind.name, "api"),
     )
+    check_names(event)
     return Received(event=event, body=body)
 
 
@@ -241,6 +243,9 @@ def _moment(text: str) -> datetime | None:
         moment = to_utc(msgspec.convert(text, datetime))
     except (ValueError, OverflowError) as error:
         raise EventInvalid(field="time", problem=f"is '{text}': {error}", remedy=remedy) from error
+    if moment < EARLIEST:
+        problem = f"is '{text}', before {EARLIEST.year}"
+        raise EventInvalid(field="time", problem=problem, remedy="Set the clock that is wrong right.")
     if moment > clock.now() + AHEAD:
         raise EventInvalid(field="time", problem=f"is '{text}', in the future", remedy=remedy)
     return moment
@@ -249,12 +254,7 @@ def _moment(text: str) -> datetime | None:
 def _payload(message: Message, kind: str, credential: Credential) -> tuple[dict[str, Any], bytes]:
     """Return the payload and its bytes: those received, unless we have to say whether a signal is declared."""
     body = bytes(message.data)
-    try:
-        data = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        remedy = "Send a JSON object."
-        raise EventInvalid(field="data", problem=f"is no JSON object: {error}", remedy=remedy) from error
-    _check_values(data)
+    data = read_object(body, field="data", remedy="Send a JSON object.")
     if kind != "custom.emitted":
         return data, body
     if not isinstance(data.get("name"), str) or not data["name"]:
@@ -265,20 +265,3 @@ def _payload(message: Message, kind: str, credential: Credential) -> tuple[dict[
         return data, body
     data["declared_signal"] = is_declared
     return data, msgspec.json.encode(data)
-
-
-def _check_values(data: dict[str, Any]) -> None:
-    """Refuse what some reader of the ledger could not read again: deep nesting, and numbers beyond 64 bits."""
-    level: list[Any] = [data]
-    for _ in range(DEPTH_LIMIT):
-        below: list[Any] = []
-        for value in level:
-            if isinstance(value, dict | list):
-                below += value.values() if isinstance(value, dict) else value
-            elif isinstance(value, int) and value not in _WHOLE:
-                problem = f"holds the number {str(value)[:24]}, which 64 bits cannot"
-                raise EventInvalid(field="data", problem=problem, remedy="Send it as a text.")
-        if not below:
-            return
-        level = below
-    raise EventInvalid(field="data", problem=f"is nested deeper than {DEPTH_LIMIT}", remedy="Flatten it.")

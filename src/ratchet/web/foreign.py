@@ -12,6 +12,7 @@ from ratchet.importers.readings import Witness
 from ratchet.loop import credentials
 from ratchet.loop.credentials import Credential
 from ratchet.records import Actor, Event
+from ratchet.store.ledger import check_names
 from ratchet.web.cloudevents import Message
 from ratchet.web.refusals import NotPermitted
 
@@ -32,7 +33,7 @@ def read_cdevent(
     """Return the events that a CDEvent stands for.
 
     Raises:
-        EventInvalid: It is none that is taken, or lacks something.
+        EventInvalid: It is none that is taken, lacks something, or has a name that no column holds.
         NotPermitted: It speaks for a pipeline that runs here.
     """
 
@@ -58,7 +59,7 @@ def read_lineage(workspace: "Workspace", body: bytes, *, credential: Credential,
     """Return the events that an OpenLineage run event stands for.
 
     Raises:
-        EventInvalid: It is no run event, or lacks something.
+        EventInvalid: It is no run event, lacks something, or has a name that no column holds.
         NotPermitted: It speaks for a pipeline that runs here.
     """
     events = openlineage.receive(
@@ -89,6 +90,7 @@ def _permitted(workspace: "Workspace", system: ImportSystem, events: tuple[Event
     mapped = {section.pipeline for section in workspace.config.imports.get(system, {}).values()}
     declared = set(workspace.pipelines())
     for event in events:
+        check_names(event)
         if event.pipeline in declared - mapped:
             raise NotPermitted(
                 what=f"an event about the pipeline '{event.pipeline}' from outside",
