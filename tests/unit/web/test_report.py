@@ -119,6 +119,24 @@ def test_two_maps_on_a_page_share_no_name() -> None:
     assert " style=" not in text
 
 
+@pytest.mark.parametrize(
+    ("degree", "said"),
+    [
+        ("unmeasured", "How far ml-process-current@1 is from ml-process-target@1 is not known"),
+        ("absent", "The current map is at least 1 steps short of it."),
+    ],
+)
+def test_what_nobody_has_said_is_not_0_steps(degree: str, said: str) -> None:
+    """A fresh map has no distance from its target; a map with some degrees has at least theirs."""
+    current = process_maps.parse(template_text("ml-process", kind="current").encode(), where="current.toml")
+    first = msgspec.structs.replace(current.nodes[0], degree=degree)
+    current = msgspec.structs.replace(current, nodes=(first, *current.nodes[1:]))
+    target = process_maps.parse(template_text("ml-process", kind="target").encode(), where="target.toml")
+    maps = Maps(current=current, measured={}, target=target, difference=compare(current, target))
+    page = Page(report.draw(msgspec.structs.replace(golden.report(), maps=maps, numbers=_counted())))
+    assert said in " ".join(page.words.split())
+
+
 def _counted() -> dict[str, Number]:
     names = ("map/automated", "map/measured", "map/short")
     return golden.report().numbers | {name: counted("level", name, 1.0, events=["E1"]) for name in names}

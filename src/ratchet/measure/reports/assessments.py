@@ -68,7 +68,9 @@ def read_maps(question: Question, steps: StepFile | None, numbers: dict[str, Num
         current.process_map, target.process_map, written=steps, measured=measured, recorded=recorded, today=today
     )
     both = [current.event_id, target.event_id]
-    numbers["map/short"] = counted("map", "Steps short of the target", difference.steps_short, events=both)
+    # Where nobody has said yet how anything is done, the way to the target is not 0 steps long.
+    short = difference.steps_short or (None if difference.unknown else 0)
+    numbers["map/short"] = counted("map", "Steps short of the target", short, events=both)
     _count_plan(plan, both, numbers)
     return Maps(
         current=current.process_map,

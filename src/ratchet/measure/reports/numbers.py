@@ -289,6 +289,7 @@ _OWN = (
         "Degrees as people declared them; beside them what the ledger measured where a process is bound to it. Steps "
         "short are the degrees that lie between the current map and the target.",
         "An unmeasured degree is counted by itself.",
+        "Where no process that has to rise has a degree on both maps, steps short are not known, and never 0.",
     ),
     _own(
         "plan",

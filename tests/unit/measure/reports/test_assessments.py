@@ -52,6 +52,11 @@ def test_both_maps_give_a_difference_and_a_plan() -> None:
     assert found.plan is not None
     assert [one.step.is_proposed for one in found.plan.steps] == [True]
     assert (numbers["map/short"].value, numbers["plan/effort"].value) == (3, None)
+    unsaid = LedgerBuilder()
+    _record(unsaid, _map("current", "unmeasured"))
+    _record(unsaid, _map("target", "automated"))
+    read_maps(asked(unsaid), None, unknown := {})
+    assert unknown["map/short"].value is None
     step = Step(
         id="s", title="Write a loader", nodes=("collect",), owner="person-1", effort_days=4, by=date(2026, 3, 1)
     )
