@@ -9,14 +9,21 @@ from datetime import datetime
 import pytest
 
 from ratchet import clock
+from ratchet.loop import incidents
 from ratchet.loop.serving import claim
 from ratchet.records import Event, actor_class
 from ratchet.workspace import Workspace
 from tests import projects
-from tests.waiting import until
+from tests.waiting import PATIENCE_SECONDS, until
 
 SETTINGS = projects.SETTINGS + "\n[incidents]\nunready_seconds = 0.05\nflapping_minutes = 0.001\n"
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take no slow machine for an endpoint that does not answer; one that is dead refuses at once."""
+    monkeypatch.setattr(incidents, "_ANSWER_SECONDS", PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="module")
