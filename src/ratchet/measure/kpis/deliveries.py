@@ -17,7 +17,7 @@ _YES = ("approved", "pass", None)
 SHIFTED = ("traffic.shifted", "service.removed")
 _REGISTERED = ("model.version.registered",)
 _JUDGED = ("gate.evaluated",)
-_REQUESTED = ("deployment.requested",)
+REQUESTED = ("deployment.requested",)
 APPROVED = ("approval.requested", "approval.decided")
 TRAINED = ("run.finished", *_JUDGED, *_REGISTERED)
 
@@ -133,8 +133,8 @@ def requests(view: View | OfTypes) -> dict[str, Event]:
     """Return the request of each deployment, by its id."""
     return view.made(
         "requests",
-        lambda seen: {str(event.data.get("deployment_id") or event.subject): event for event in seen.of(*_REQUESTED)},
-        of=_REQUESTED,
+        lambda seen: {str(event.data.get("deployment_id") or event.subject): event for event in seen.of(*REQUESTED)},
+        of=REQUESTED,
     )
 
 

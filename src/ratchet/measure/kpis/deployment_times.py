@@ -5,12 +5,12 @@ listed as an error of the data; neither is dropped.
 """
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from ratchet.measure.kpis.deliveries import (
     APPROVED,
+    REQUESTED,
     SHIFTED,
     TRAINED,
     LiveShift,
@@ -21,7 +21,7 @@ from ratchet.measure.kpis.deliveries import (
     trained,
     verdicts,
 )
-from ratchet.measure.kpis.facts import OfTypes, View
+from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Line, Question, hours, model_of
 from ratchet.measure.kpis.survival import product_limit_median
@@ -31,7 +31,7 @@ STARTS = ("started", "trained", "approved", "code", "data")
 SEGMENTS = ("evaluate", "queue", "approval_wait", "staging", "canary")
 PUBLISHED_DAYS = 31.0
 _BEGUN = ("design.signed", "pipeline.declared", "run.queued", "run.finished")
-_ON_THE_WAY = tuple(dict.fromkeys((*SHIFTED, *TRAINED, *APPROVED, *_BEGUN)))
+_ON_THE_WAY = tuple(dict.fromkeys((*SHIFTED, *TRAINED, *APPROVED, *REQUESTED, *_BEGUN)))
 _HOURS_A_DAY = 24
 
 
@@ -42,24 +42,17 @@ class Way(Record, frozen=True):
         version: Which one.
         run: Its training.
         shift: By which it was first live; ``None`` where it never was.
-        since: The moments from which time can be taken, by start; those that are not known are left out.
+        is_error: Whether it was live before it was trained.
+        hours: From each start to production; those that are not known are left out.
+        parts_hours: The parts of the way; those that are not known are left out.
     """
 
     version: str
     run: Event
     shift: LiveShift | None
-    since: dict[str, datetime]
-
-    @property
-    def is_error(self) -> bool:
-        """Tell whether it was live before it was trained."""
-        return self.shift is not None and self.run.at > self.shift.at
-
-    def hours(self, start: str) -> float | None:
-        """Return the hours from a start to production; ``None`` where either is unknown."""
-        if self.shift is None or start not in self.since:
-            return None
-        return hours(self.since[start], self.shift.at)
+    is_error: bool
+    hours: dict[str, float]
+    parts_hours: dict[str, float]
 
 
 def ways(question: Question) -> list[Way]:
@@ -72,13 +65,15 @@ def time_to_deployment(question: Question) -> Answer:
     found = ways(question)
     good = [way for way in found if not way.is_error]
     done = [way for way in good if way.shift is not None]
-    taken = _known(way.hours("trained") for way in done)
+    taken = [way.hours["trained"] for way in done]
     censored, fates = _waiting(question, [way for way in good if way.shift is None])
     by: dict[str, Any] = {"data_errors": sorted(way.version for way in found if way.is_error)}
     for start in STARTS:
-        times = _known(way.hours(start) for way in done)
+        times = [way.hours[start] for way in done if start in way.hours]
         by[start] = {"count": len(times), "p50_hours": quantile(times, 0.5), "p90_hours": quantile(times, 0.9)}
-    by["segments_p50_hours"] = _segments(question.view, done)
+    by["segments_p50_hours"] = {
+        name: quantile([way.parts_hours[name] for way in done if name in way.parts_hours], 0.5) for name in SEGMENTS
+    }
     used = [way.run for way in found] + [way.shift.event for way in found if way.shift is not None]
     return Answer.of(
         {
@@ -102,6 +97,7 @@ def _ways(view: OfTypes) -> list[Way]:
     for version in shifts:
         if version in runs:
             firsts.setdefault(model_of(version), version)
+    parts = _Parts(view)
     found = []
     for version, run in runs.items():
         shift = shifts.get(version)
@@ -110,7 +106,16 @@ def _ways(view: OfTypes) -> list[Way]:
             since["started"] = begun[run.pipeline]
         if shift is not None:
             since |= _origins(view, shift)
-        found.append(Way(version=version, run=run, shift=shift, since=since))
+        found.append(
+            Way(
+                version=version,
+                run=run,
+                shift=shift,
+                is_error=shift is not None and run.at > shift.at,
+                hours={start: hours(moment, shift.at) for start, moment in since.items()} if shift else {},
+                parts_hours=parts.of(version, run, shift) if shift else {},
+            )
+        )
     return found
 
 
@@ -150,27 +155,29 @@ def _waiting(question: Question, waiting: list[Way]) -> tuple[list[float], Count
     return times, fates
 
 
-def _segments(view: View, done: list[Way]) -> dict[str, float | None]:
-    """Return the median hours of the parts of the way."""
-    full = view.made("full traffic", _full_traffic, of=SHIFTED)
-    judged, asked_for, approved = verdicts(view), requests(view), approvals(view)
-    parts: dict[str, list[float]] = {name: [] for name in SEGMENTS}
-    for way in done:
-        assert way.shift is not None, "only versions that were live have segments"
-        gate = next(iter(judged.get(way.version, ())), None)
-        asked = asked_for.get(way.shift.deployment_id)
-        approval = approved.get(way.shift.deployment_id)
+class _Parts:
+    """Tells how long the parts of a way took."""
+
+    def __init__(self, view: OfTypes) -> None:
+        self._full = view.made("full traffic", _full_traffic, of=SHIFTED)
+        self._judged, self._asked_for, self._approved = verdicts(view), requests(view), approvals(view)
+
+    def of(self, version: str, run: Event, shift: LiveShift) -> dict[str, float]:
+        gate = next(iter(self._judged.get(version, ())), None)
+        asked = self._asked_for.get(shift.deployment_id)
+        approval = self._approved.get(shift.deployment_id)
+        found = {}
         if gate is not None:
-            parts["evaluate"].append(hours(way.run.at, gate.at))
+            found["evaluate"] = hours(run.at, gate.at)
         if gate is not None and asked is not None:
-            parts["queue"].append(hours(gate.at, asked.at))
+            found["queue"] = hours(gate.at, asked.at)
         if approval is not None:
-            parts["approval_wait"].append(hours(approval.asked_at, approval.given_at))
+            found["approval_wait"] = hours(approval.asked_at, approval.given_at)
         if asked is not None:
-            parts["staging"].append(hours(approval.given_at if approval else asked.at, way.shift.at))
-        if way.version in full:
-            parts["canary"].append(hours(way.shift.at, full[way.version]))
-    return {name: quantile(times, 0.5) for name, times in parts.items()}
+            found["staging"] = hours(approval.given_at if approval else asked.at, shift.at)
+        if version in self._full:
+            found["canary"] = hours(shift.at, self._full[version])
+        return found
 
 
 def _full_traffic(view: OfTypes) -> dict[str, datetime]:
@@ -180,10 +187,6 @@ def _full_traffic(view: OfTypes) -> dict[str, datetime]:
         if len(shift.after) == 1:
             found.setdefault(next(iter(shift.after)), shift.at)
     return found
-
-
-def _known(times: Iterable[float | None]) -> list[float]:
-    return [time for time in times if time is not None]
 
 
 def _lines(question: Question) -> tuple[Line, ...]:

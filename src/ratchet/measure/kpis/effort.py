@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from ratchet.measure.initiators import acting_class
 from ratchet.measure.kpis.deliveries import approvals, deployments, live_shifts
+from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.questions import LEAST, Answer, Kpi, Question, Value, hours, model_of, months_between, share
 from ratchet.records import Event, Record
 
@@ -98,7 +99,11 @@ def model_months(question: Question) -> int:
 
 
 def _acts(question: Question, *types: str) -> list[Event]:
-    return [event for event in question.events(*types) if acting_class(event) == "human"]
+    def read(view: OfTypes) -> list[Event]:
+        return [event for event in view.of(*types) if acting_class(event) == "human"]
+
+    found = question.view.made(f"acts of people: {', '.join(types)}", read, of=types)
+    return found if question.scope.kind == "organisation" else [event for event in found if question.covers(event)]
 
 
 def _response_hours(question: Question) -> float:

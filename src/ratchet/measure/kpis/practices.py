@@ -88,8 +88,10 @@ def paths(question: Question) -> Answer:
     """Return the share of deployments along an approved path, and what the path saves."""
     known = question.view.once("paths", _paths)
     found = deployments(question)
-    along = [shift for shift in found if _is_along(shift, known)]
-    outside = [shift for shift in found if not _is_along(shift, known)]
+    along: list[LiveShift] = []
+    outside: list[LiveShift] = []
+    for shift in found:
+        (along if _is_along(shift, known) else outside).append(shift)
     times = {"along": _times(question.view, along), "outside": _times(question.view, outside)}
     ended = [path for path in known.values() if path[-1].until is not None and path[-1].until <= question.as_of]
     return Answer.of(
