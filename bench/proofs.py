@@ -1,4 +1,4 @@
-"""What tamper evidence costs: appends with and without the tree, and how fast a ledger is verified and proved.
+"""What tamper evidence costs: appends, beside those without a tree and a bare INSERT, and how fast a ledger is read.
 
 Invariant: both sides of a ratio run in turn in the same process, five times each, and medians are compared.
 """
@@ -27,6 +27,7 @@ SINGLY = 1_000
 READ = 500_000
 CORES = os.cpu_count() or 1
 LIMITS = {
+    "ratio_to_bare_insert": ("at most", 1.4),
     "ratio_batch": ("at most", 1.4),
     "append_per_second": ("at least", 20_000),
     "verify_per_second": ("at least", 300_000),
@@ -86,6 +87,34 @@ def _append_per_second(total: int, batch: int) -> float:
         return total / (time.perf_counter() - began)
 
 
+def _rows() -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Return what appending writes into the tables of entries and of payloads."""
+    with _ledger() as (database, ledger, _folder):
+        for first in range(0, APPENDED, 1000):
+            ledger.record(*_events(1000, first))
+        with database.read() as connection:
+            kept = [
+                connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY seq") for table in ("ledger", "payload")
+            ]
+            entries_of, payloads = ([tuple(row) for row in rows] for rows in kept)
+    return entries_of, payloads
+
+
+def _bare_per_second(rows: list[tuple[Any, ...]], payloads: list[tuple[Any, ...]]) -> float:
+    """Insert finished rows into the same tables, by the batch: nothing is serialised, looked up or hashed."""
+    statements = [
+        f"INSERT INTO {table} VALUES ({', '.join('?' * len(some[0]))})"
+        for table, some in (("ledger", rows), ("payload", payloads))
+    ]
+    with _ledger() as (database, _, _folder):
+        began = time.perf_counter()
+        for first in range(0, len(rows), BATCH):
+            with database.write() as transaction:
+                for statement, some in zip(statements, (rows, payloads), strict=True):
+                    transaction.exec_driver_sql(statement, some[first : first + BATCH])
+        return len(rows) / (time.perf_counter() - began)
+
+
 def _seconds(function: Callable[[], object]) -> float:
     began = time.perf_counter()
     function()
@@ -93,8 +122,10 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def _appends() -> dict[str, float]:
-    rates: dict[str, list[float]] = {name: [] for name in ("plain", "tree", "plain_singly", "tree_singly")}
+    rates: dict[str, list[float]] = {name: [] for name in ("bare", "plain", "tree", "plain_singly", "tree_singly")}
+    finished = _rows()
     for _ in range(ROUNDS):
+        rates["bare"].append(_bare_per_second(*finished))
         with _without_tree():
             rates["plain"].append(_append_per_second(APPENDED, BATCH))
             rates["plain_singly"].append(_append_per_second(SINGLY, 1))
@@ -102,6 +133,8 @@ def _appends() -> dict[str, float]:
         rates["tree_singly"].append(_append_per_second(SINGLY, 1))
     median = {name: statistics.median(values) for name, values in rates.items()}
     return {
+        "bare_insert_per_second": median["bare"],
+        "ratio_to_bare_insert": median["bare"] / median["tree"],
         "plain_per_second": median["plain"],
         "append_per_second": median["tree"],
         "ratio_batch": median["plain"] / median["tree"],

@@ -60,8 +60,15 @@ class Frontier:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Append leaves by their hashes."""
+        hashes, size = self.hashes, self.size
         for leaf in leaves:
-            self.push(leaf)
+            node, carry = leaf, size
+            while carry & 1:
+                node = sha256(NODE_PREFIX + hashes.pop() + node).digest()
+                carry >>= 1
+            hashes.append(node)
+            size += 1
+        self.size = size
 
     def root(self) -> bytes:
         """Return the root of the tree, 32 bytes."""

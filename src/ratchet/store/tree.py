@@ -21,6 +21,7 @@ _TILE_BYTES = TILE_LEAVES * HASH_BYTES
 _CATCH_UP_ENTRIES = 20_000
 _ONLY_ROW = 1
 _LOAD = select(ledger_tree.c.size, ledger_tree.c.frontier, ledger_tree.c.leaves).where(ledger_tree.c.id == _ONLY_ROW)
+_LAST = select(func.coalesce(func.max(ledger.c.seq), 0))
 _STORE = ledger_tree.update().where(ledger_tree.c.id == _ONLY_ROW)
 
 
@@ -133,7 +134,7 @@ def up_to_date(transaction: Connection) -> State:
 
 def last_seq(connection: Connection) -> int:
     """Return the highest number in the ledger, 0 where it is empty."""
-    return int(connection.execute(select(func.coalesce(func.max(ledger.c.seq), 0))).scalar_one())
+    return int(connection.execute(_LAST).scalar_one())
 
 
 def _step(transaction: Connection) -> int:
