@@ -1,8 +1,10 @@
 """CDEvents and OpenLineage through the door: what the sender's token shows, weakened by what the message says."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -415,3 +417,18 @@ def test_bad_run_events_are_refused_and_told_why(site: Site, body: Any, status: 
 def test_lineage_needs_a_token(site: Site) -> None:
     """Nobody is nobody."""
     assert site.stranger().post("/api/v1/lineage", json=_run_event("START")).status_code == 401
+
+
+def test_the_messages_of_the_page_are_taken_in(site: Site) -> None:
+    """Whoever copies them from the page about standards gets a run that a schedule started."""
+    page = (Path(__file__).parents[3] / "docs" / "importing" / "standards.md").read_text()
+    sent = re.findall(r"curl -X POST http://127\.0\.0\.1:8750(\S+) (.*?)-d '(\{.*?\})'\n```", page, re.DOTALL)
+    assert [path for path, _, _ in sent] == ["/api/v1/events", "/api/v1/lineage"]
+    for path, headers, body in sent:
+        named = re.search(r'Content-Type: ([^"]+)"', headers)
+        content = body.replace("'$NOW'", f"{clock.now():%Y-%m-%dT%H:%M:%SZ}")
+        kind = {"Content-Type": named[1]} if named else {}
+        reply = site.caller("system").post(path, content=content, headers=kind)
+        assert reply.status_code == 201, reply.text
+        last = reply.json()["events"][-1]
+        assert (last["type"], last["trigger"]) == ("dev.ratchet.run.finished.v1", "schedule")
