@@ -127,6 +127,17 @@ def table(*headers: str, right: Sequence[str] = (), whole: Sequence[str] = (), n
     return made
 
 
+def cut(text: str, *, beside: int) -> str:
+    """Return a text as far as it fits into a line beside others; where it does not, it ends with three dots.
+
+    Args:
+        text: What may be cut.
+        beside: Cells that the rest of the line takes.
+    """
+    room = max(_SHORT, stdout().width - beside)
+    return text if len(text) <= room else f"{text[: room - 1]}…"
+
+
 def facts(pairs: Iterable[tuple[str, "RenderableType"]]) -> "Table":
     """Return names and values, one pair a line."""
     from rich.table import Table

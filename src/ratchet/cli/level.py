@@ -308,10 +308,12 @@ def _print_events(measuring: "Measuring", ids: tuple[str, ...]) -> None:
 
     made = console.table("", "", "", "", whole=("",))
     made.show_header = False
-    for event_id in ids[-_SHOWN_IDS:]:
-        event = measuring.ledger.find(event_id)
-        if event is not None:
-            made.add_row(f"  {event_id}", event.type, console.short(event.subject), f"{event.at:%Y-%m-%d}")
+    found = [event for event in map(measuring.ledger.find, ids[-_SHOWN_IDS:]) if event is not None]
+    # Where room is short the subject is cut, and never an id, which is there to be copied.
+    beside = max((len(event.id) + len(event.type) for event in found), default=0) + len("  " * 4 + "2026-01-01")
+    for event in found:
+        subject = console.cut(console.short(event.subject), beside=beside)
+        made.add_row(f"  {event.id}", event.type, subject, f"{event.at:%Y-%m-%d}")
     console.say(made)
     if len(ids) > _SHOWN_IDS:
         console.say(f"  and {len(ids) - _SHOWN_IDS} before; all of them with --json")

@@ -97,6 +97,16 @@ def test_lines_in_a_pipe_end_where_their_text_ends(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.splitlines() == ["A       B", "a       b", "longer  much longer"]
 
 
+def test_what_does_not_fit_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long name gives way to what stands beside it, and is never gone."""
+    monkeypatch.setenv("COLUMNS", "40")
+    console.stdout.cache_clear()
+    assert console.cut("a" * 12, beside=28) == "a" * 12
+    assert console.cut("a" * 13, beside=28) == "a" * 11 + "…"
+    assert console.cut("a" * 13, beside=39) == "a" * 7 + "…"
+    console.stdout.cache_clear()
+
+
 def test_things_are_counted_in_words() -> None:
     """One rule, two rules."""
     assert [console.count(number, "rule") for number in (0, 1, 2)] == ["0 rules", "1 rule", "2 rules"]

@@ -7,7 +7,10 @@ from pathlib import Path
 import click
 import pytest
 
+from ratchet import clock
 from ratchet.cli.level import parse_moment
+from ratchet.records import Event
+from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
 
 MANY_LEVELS = "policy = 'seven'\n[[level]]\nid = 0\nname = 'Nothing'\nall = []\n" + "".join(
@@ -126,3 +129,23 @@ def test_unknown_names_are_answered_with_the_known(call: Call, arguments: tuple[
     answer = call("level", *arguments)
     assert answer.code == 1
     assert message in answer.err
+
+
+def test_an_id_stays_whole_beside_a_long_subject(call: Call, project: Path) -> None:
+    """It is there to be copied; what is cut is the subject that another system made up."""
+    at = clock.now()
+    kept = {"source": "airflow", "evidence": "imported", "trigger": "schedule", "pipeline": "churn", "time": at}
+    subject = "retrain/scheduled__2026-11-20T00:00:00+00:00"
+    names = [f"{letter * 26}" for letter in "ABC"]
+    data = {"run_id": subject, "outcome": "success", "candidate": True}
+    verdict = {"run_id": subject, "decision": "pass", "suites": ["quality"]}
+    with Workspace(project) as workspace:
+        workspace.ledger.record(
+            Event(type="clock.ticked", subject="retrain", id=names[0], **kept),
+            Event(type="run.finished", subject=subject, id=names[1], causationid=names[0], data=data, **kept),
+            Event(type="gate.evaluated", subject="churn@1", id=names[2], causationid=names[1], data=verdict, **kept),
+        )
+    lines = call("level", "churn").out.splitlines()
+    line = next(line for line in lines if "run.finished" in line)
+    assert line.startswith(f"  {names[1]}  run.finished  retrain/sched")
+    assert line.endswith(f"…  {at:%Y-%m-%d}")
