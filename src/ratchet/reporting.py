@@ -4,7 +4,9 @@ Invariant: what is published names its figures by their digest, in an event that
 that are worked out again from the same events are the same.
 """
 
+import gc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -120,16 +122,29 @@ def _collect(
     closed: ClosedMonths | None = None,
     say: Say = _quiet,
 ) -> Report:
-    return collect(
-        question,
-        policy,
-        ratchet=ratchet.__version__,
-        project=workspace.config.project.name,
-        means=means(),
-        steps=steps,
-        closed=closed,
-        say=say,
-    )
+    with _without_collector():
+        return collect(
+            question,
+            policy,
+            ratchet=ratchet.__version__,
+            project=workspace.config.project.name,
+            means=means(),
+            steps=steps,
+            closed=closed,
+            say=say,
+        )
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Look for no garbage meanwhile: what is collected has none, and the whole history would be looked through."""
+    is_collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_collecting:
+            gc.enable()
 
 
 def _with(policies: tuple[Policy, ...], chosen: Policy) -> tuple[Policy, ...]:

@@ -63,7 +63,7 @@ class _Uses:
         digest = event.data.get("digest", "")
         if digest and self.rule.digest and digest != self.rule.digest:
             self._begin()
-        if digest:
+        if digest and digest != self.rule.digest:
             self.rule = replace(self.rule, digest=digest)
         self.use_of[event.id] = self.current
         if event.actor_class == "automation":
