@@ -192,6 +192,20 @@ class IntakeContract:
         )
         assert (reply.status_code, workspace.ledger.last_seq()) == (400, last)
 
+    def test_questions_and_commands_are_refused_as_well(self, workspace: Workspace, client: Client) -> None:
+        """NUL in an address, escaped or in a body: PostgreSQL would take no question about it."""
+        last = workspace.ledger.last_seq()
+        for address in ("events?pipeline=%00", "commands/%00", "pipelines/a%00/level", "kpis?for=%00"):
+            reply = client.get(f"/api/v1/{address}")
+            assert (reply.status_code, "the address holds the character NUL" in reply.text) == (400, True), reply.text
+        assert client.get("/events?pipeline=%00").status_code == 400
+        for asked in ('{"action": "cancel_run", "parameters": {"run": "\\u0000"}}', '{"action": "\\u0000"}'):
+            reply = client.post("/api/v1/commands", content=asked, headers={"Idempotency-Key": "key"})
+            assert (reply.status_code, "holds the character NUL" in reply.text) == (400, True), reply.text
+        written = client.post("/api/v1/commands", content=r'{"action": "\\u0000"}', headers={"Idempotency-Key": "key"})
+        assert "NUL" not in written.text
+        assert workspace.ledger.last_seq() == last
+
     def test_of_a_field_that_is_there_twice_the_last_counts(self, workspace: Workspace, client: Client) -> None:
         """As JSON's readers do it; the message is taken once."""
         body = json.dumps(own(id="one")).replace('"id": "one"', '"id": "one", "id": "two"').encode()

@@ -65,6 +65,8 @@ PREFIX = "/api/v1"
 BODY_LIMIT_BYTES = 1 << 20
 PAGE_LIMIT = 1000
 _KEY_LIMIT = 255
+# An even number of backslashes before it makes the last one a backslash.
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _FIELD = re.compile(r"\w[\w .:-]{0,99}")
 
 
@@ -431,7 +433,19 @@ async def read_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
+def check_address(path: str, query: bytes) -> None:
+    """Refuse an address with the character NUL: no name has it, and PostgreSQL takes no question about it.
+
+    Raises:
+        RequestInvalid: It has.
+    """
+    if "\0" in path or b"\0" in query or b"%00" in query:
+        raise _invalid(path.replace("\0", "")[:100], "the address", "holds the character NUL", "Leave it out.")
+
+
 def _read(body: bytes, kind: Callable[..., T], *, where: str) -> T:
+    if _NUL.search(body):
+        raise _invalid(where, "the body", "holds the character NUL (\\u0000)", "Leave it out.")
     try:
         found: T = msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:

@@ -162,6 +162,7 @@ class Guard:
 
         try:
             self._check_host(headers)
+            api.check_address(path, scope["query_string"])
             await self._check_caller(scope, headers, path)
         except RatchetError as error:
             request = Request(scope)
