@@ -437,6 +437,18 @@ class TestLedgerOnPostgreSQL(LedgerContract):
         """Say where the database is."""
         return postgres_url
 
+    def test_known_keys_are_asked_for_one_by_one(self, ledger: Ledger, database: Database) -> None:
+        """Before the table was analysed, the server takes a source for a few entries, and would read all of them."""
+        ledger.record(*(emitted(number) for number in range(4000)))
+        rows = text(
+            "SELECT sum(coalesce(idx_tup_fetch, 0) + seq_tup_read) FROM pg_stat_xact_user_tables "
+            "WHERE relname IN ('ledger', 'payload')"
+        )
+        with database.write() as transaction:
+            before = transaction.execute(rows).scalar() or 0
+            ledger.append(transaction, *(emitted(number) for number in range(3900, 4100)))
+            assert transaction.execute(rows).scalar_one() - before < 1000
+
     @pytest.mark.parametrize("table", ["ledger", "payload"])
     def test_tables_cannot_be_emptied(self, ledger: Ledger, database: Database, table: str) -> None:
         """TRUNCATE, which fires no trigger for rows, is refused, too."""
