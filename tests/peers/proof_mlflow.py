@@ -43,10 +43,13 @@ PAGE = 2
 
 def environment(folder: Path) -> Path:
     """Make the environment of the peer, once, and return its Python."""
-    python = folder / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", f"mlflow=={VERSION}"], check=True)
+    python, done = folder / "bin" / "python", folder / "installed"
+    if not done.exists():
+        # One that was broken off half-way is made anew.
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"mlflow=={VERSION}"]
+        subprocess.run(install, check=True)
+        done.touch()
     return python
 
 
