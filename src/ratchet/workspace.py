@@ -76,7 +76,7 @@ class Workspace:
         ...     workspace.run("flight-delay")
     """
 
-    def __init__(self, project: Path, *, poll_seconds: float = 0.05) -> None:
+    def __init__(self, project: Path, *, poll_seconds: float = 0.1) -> None:
         self.project = project.resolve()
         self.config = config.load(self.project)
         self.folder = self.project / config.STATE_FOLDER

@@ -95,7 +95,7 @@ class DurableRuns:
         poll_seconds: How often an idle queue looks for work.
     """
 
-    def __init__(self, database: Database, *, poll_seconds: float = 0.05) -> None:
+    def __init__(self, database: Database, *, poll_seconds: float = 0.1) -> None:
         self._database = database
         self.poll_seconds = poll_seconds
         self._functions: dict[str, Callable[[JobContext, Spec], Any]] = {}
