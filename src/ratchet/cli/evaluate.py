@@ -277,7 +277,9 @@ def sheet_command(session: Session, *, place: str, respondent: str, candidate: s
     if session.as_json:
         console.print_json({"file": str(out), "respondent": one.name})
     else:
-        console.say(f"{out} is for {one.name}. Filled in, it is read with: ratchet evaluate answer --file {out}")
+        console.say(
+            f"{out} is for {one.name}. Filled in, it is read with: ratchet evaluate answer --file {out}", is_whole=True
+        )
 
 
 # ---- looking
@@ -354,7 +356,7 @@ def compare_command(session: Session, *, place: str, outs: tuple[Path, ...]) -> 
         console.print_json({**to_values(found), "files": [str(out) for out in outs]})
     elif outs:
         for out in outs:
-            console.say(f"{out}")
+            console.say(f"{out}", is_whole=True)
     else:
         _print_comparison(found)
 
