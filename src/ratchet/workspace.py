@@ -81,7 +81,9 @@ class Workspace:
         self.config = config.load(self.project)
         self.folder = self.project / config.STATE_FOLDER
         self.folder.mkdir(parents=True, exist_ok=True)
-        if (self.folder / CLOCK_FILE).exists():
+        is_replayed = (self.folder / CLOCK_FILE).exists()
+        self._began_simulation = is_replayed and not clock.is_simulated()
+        if is_replayed:
             # A replayed year lives in its own time, whoever looks at it later.
             clock.simulate(self.folder / CLOCK_FILE, start=clock.now())
         self.database = Database(self.config.project.database or sqlite_url(self.folder / "ratchet.db"))
@@ -127,6 +129,8 @@ class Workspace:
         self.runs.close()
         self.zygotes.close()
         self.database.close()
+        if self._began_simulation:
+            clock.stop_simulating()
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -384,3 +384,21 @@ def test_one_version_of_an_assessment_is_recorded_once(workspace: Workspace) -> 
     command = workspace.ledger.get(first.causationid)
     assert command is not None
     assert (command.type, command.actor_class) == ("command.issued", "human")
+
+
+def test_replayed_time_ends_with_the_workspace_that_brought_it(tmp_path: Path) -> None:
+    """Who looks at a replayed year and closes it is back in the present; one that was replaying goes on."""
+    replayed = projects.write_project(tmp_path / "shop")
+    start = datetime(2013, 1, 1, tzinfo=UTC)
+    try:
+        clock.simulate(replayed / ".ratchet" / CLOCK_FILE, start=start)
+        with Workspace(replayed):
+            pass
+        assert clock.now() == start
+    finally:
+        clock.stop_simulating()
+    with Workspace(replayed):
+        assert clock.now() == start
+    assert not clock.is_simulated()
+    with Workspace(projects.write_project(tmp_path / "other")):
+        assert clock.now() > start
