@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from ratchet.errors import UnknownName
 from ratchet.measure.evaluations import drawing, export, wording
@@ -23,8 +22,7 @@ from ratchet.measure.evaluations.sentiments import Sentiment
 from ratchet.measure.maps.degrees import DEGREES
 from ratchet.measure.project_files import FileState, list_files
 from ratchet.records import Record
-from ratchet.web.background import Answer
-from ratchet.web.process_pages import Ask, Draw, is_outdated
+from ratchet.web.file_pages import FilePages
 
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
@@ -71,14 +69,6 @@ class View(Record, frozen=True):
     headline: tuple[tuple[str, tuple[Markup, ...]], ...] = ()
     picture: Markup = Markup()
     given: dict[tuple[str, str], tuple[Given, ...]] = {}  # noqa: RUF012, msgspec copies an empty default
-
-
-class Reading(Record, frozen=True):
-    """What was read for a page, with the files as they were then."""
-
-    files: tuple[FileState, ...]
-    found: tuple[EvaluationFolder, ...]
-    view: View | None = None
 
 
 def read(workspace: "Workspace", files: tuple[FileState, ...] | None = None) -> list[EvaluationFolder]:
@@ -177,56 +167,36 @@ def is_address(link: str) -> bool:
     return link.lower().startswith(_SEEN_ELSEWHERE)
 
 
-class EvaluationPages:
-    """The handlers of the pages about evaluations.
+class EvaluationPages(FilePages):
+    """The pages about evaluations."""
 
-    Args:
-        workspace: What is shown.
-        ask: Computes beside a request.
-        draw: Draws a page.
-    """
+    address = "evaluations"
 
-    def __init__(self, workspace: "Workspace", *, ask: Ask, draw: Draw) -> None:
-        self._workspace = workspace
-        self._ask = ask
-        self._draw = draw
+    def read(self, files: tuple[FileState, ...]) -> list[EvaluationFolder]:
+        """Return the evaluations of the project."""
+        return read(self._workspace, files)
 
-    @property
-    def routes(self) -> list[Route]:
-        """Return the addresses of these pages."""
-        return [
-            Route("/evaluations", self.show_all, methods=["GET"]),
-            Route("/evaluations/{name:path}", self.show_one, methods=["GET"]),
-        ]
+    def view(self, name: str, found: Sequence[EvaluationFolder]) -> View | None:
+        """Return one evaluation: candidates in numbers, who disagrees, who is missing, and all answers."""
+        one = next((each for each in found if each.name == name), None)
+        return view(one) if one else None
 
-    def show_all(self, request: Request) -> Response:
+    def unknown(self, name: str, found: Sequence[EvaluationFolder]) -> UnknownName:
+        """Return what to say of a name that none has."""
+        return unknown(name, found)
+
+    def draw_all(self, request: Request, found: Sequence[EvaluationFolder] | None, **values: Any) -> Response:
         """List all evaluations."""
-        files = list_files(self._workspace.project)
-        answer: Answer[Reading] = self._ask(
-            "evaluations", files, lambda: Reading(files=files, found=tuple(read(self._workspace, files)))
-        )
-        lines = [line(one) for one in answer.value.found] if answer.value else None
-        return self._draw(
-            request, "evaluations.html", is_waiting=is_outdated(answer, files), answer=answer, lines=lines
-        )
+        lines = None if found is None else [line(one) for one in found]
+        return self._draw(request, "evaluations.html", lines=lines, **values)
 
-    def show_one(self, request: Request) -> Response:
-        """Show one evaluation: candidates in numbers, who disagrees, who is missing, and all answers."""
-        name = request.path_params["name"]
-        files = list_files(self._workspace.project)
-        answer: Answer[Reading] = self._ask(("evaluation", name), files, lambda: self._view(name, files))
-        seen, is_waiting = answer.value, is_outdated(answer, files)
-        if seen is not None and seen.view is None and not is_waiting:
-            raise unknown(name, seen.found)
-        shown = seen.view if seen else None
-        comparison = shown.folder.comparison if shown else None
+    def draw_one(self, request: Request, view: View | None, **values: Any) -> Response:
+        """Show one evaluation."""
+        comparison = view.folder.comparison if view else None
         return self._draw(
             request,
             "evaluation.html",
-            is_waiting=is_waiting,
-            answer=answer,
-            name=name,
-            view=shown,
+            view=view,
             comparison=comparison,
             state=wording.state(comparison) if comparison else "",
             remarks=wording.remarks(comparison) if comparison else [],
@@ -234,9 +204,5 @@ class EvaluationPages:
             sentiments=list(Sentiment),
             dots=dots,
             is_address=is_address,
+            **values,
         )
-
-    def _view(self, name: str, files: tuple[FileState, ...]) -> Reading:
-        found = tuple(read(self._workspace, files))
-        one = next((each for each in found if each.name == name), None)
-        return Reading(files=files, found=found, view=view(one) if one else None)

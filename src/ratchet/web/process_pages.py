@@ -4,14 +4,13 @@ Invariant: what people declare and what the ledger shows stand beside one anothe
 words, too; a broken file shows what is wrong with it, and takes nothing else away.
 """
 
-from collections.abc import Callable, Hashable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from ratchet import clock
 from ratchet.errors import UnknownName
@@ -26,7 +25,7 @@ from ratchet.measure.maps.recording import from_events
 from ratchet.measure.maps.svg import draw, picture_width, renamed
 from ratchet.measure.project_files import Broken, FileState, list_files
 from ratchet.records import Record
-from ratchet.web.background import Answer
+from ratchet.web.file_pages import FilePages
 
 if TYPE_CHECKING:
     from ratchet.workspace import Workspace
@@ -35,20 +34,6 @@ if TYPE_CHECKING:
 _SMALLEST_SCALE = 0.68
 _WIDTH_STEP, _WIDEST = 200, 3000
 _KNOWN_SHOWN = 20
-
-
-class Draw(Protocol):
-    """Draws a page from a template."""
-
-    def __call__(self, request: Request, template: str, **values: Any) -> Response:
-        """Return the page."""
-
-
-class Ask(Protocol):
-    """Computes a value beside the request; what it depends on besides the ledger is ``files``."""
-
-    def __call__(self, name: Hashable, files: Hashable, compute: Callable[[], Any]) -> Answer[Any]:
-        """Return what is known of the value."""
 
 
 class Processes(Record, frozen=True):
@@ -141,21 +126,6 @@ class View(Record, frozen=True):
     pictures: tuple[Picture, ...]
     counts: tuple[tuple[str, str, str, int | None, int | None], ...]
     phases: tuple[tuple[str, tuple[Row, ...]], ...]
-
-
-class Reading(Record, frozen=True):
-    """What was read for a page, with the files as they were then."""
-
-    files: tuple[FileState, ...]
-    found: Processes
-    view: View | None = None
-
-
-def is_outdated(answer: Answer[Any], files: tuple[FileState, ...]) -> bool:
-    """Tell whether a page has to come again: nothing was read yet, or files have changed since."""
-    if answer.value is None:
-        return not answer.problem
-    return bool(answer.value.files != files)
 
 
 def read(workspace: "Workspace", files: tuple[FileState, ...] | None = None) -> Processes:
@@ -274,63 +244,30 @@ def _degree_of(process_map: ProcessMap, name: str) -> str:
     return node.degree if node else NOT_ON_MAP
 
 
-class ProcessPages:
-    """The handlers of the pages about process maps.
+class ProcessPages(FilePages):
+    """The pages about process maps."""
 
-    Args:
-        workspace: What is shown.
-        ask: Computes beside a request.
-        draw: Draws a page.
-    """
+    address = "processes"
 
-    def __init__(self, workspace: "Workspace", *, ask: Ask, draw: Draw) -> None:
-        self._workspace = workspace
-        self._ask = ask
-        self._draw = draw
+    def read(self, files: tuple[FileState, ...]) -> Processes:
+        """Return the maps of the project."""
+        return read(self._workspace, files)
 
-    @property
-    def routes(self) -> list[Route]:
-        """Return the addresses of these pages."""
-        return [
-            Route("/processes", self.show_all, methods=["GET"]),
-            Route("/processes/{name:path}", self.show_one, methods=["GET"]),
-        ]
-
-    def show_all(self, request: Request) -> Response:
-        """List all pieces of work that have a map."""
-        files = list_files(self._workspace.project)
-        answer: Answer[Reading] = self._ask(
-            "processes", files, lambda: Reading(files=files, found=read(self._workspace, files))
-        )
-        found = answer.value.found if answer.value else None
-        return self._draw(
-            request,
-            "processes.html",
-            is_waiting=is_outdated(answer, files),
-            answer=answer,
-            found=found,
-            lines=[line(one) for one in found.assessments] if found else [],
-        )
-
-    def show_one(self, request: Request) -> Response:
-        """Show one piece of work: its maps, what the ledger shows, and the plan."""
-        name = request.path_params["name"]
-        files = list_files(self._workspace.project)
-        answer: Answer[Reading] = self._ask(("process", name), files, lambda: self._view(name, files))
-        seen, is_waiting = answer.value, is_outdated(answer, files)
-        if seen is not None and seen.view is None and not is_waiting:
-            raise seen.found.unknown(name)
-        return self._draw(
-            request,
-            "process.html",
-            is_waiting=is_waiting,
-            answer=answer,
-            name=name,
-            view=seen.view if seen else None,
-            letters={degree: look.letter for degree, look in DEGREES.items()},
-        )
-
-    def _view(self, name: str, files: tuple[FileState, ...]) -> Reading:
-        found = read(self._workspace, files)
+    def view(self, name: str, found: Processes) -> View | None:
+        """Return one piece of work: its maps, what the ledger shows, and the plan."""
         one = found.named(name)
-        return Reading(files=files, found=found, view=view(one) if one else None)
+        return view(one) if one else None
+
+    def unknown(self, name: str, found: Processes) -> UnknownName:
+        """Return what to say of a name that none has."""
+        return found.unknown(name)
+
+    def draw_all(self, request: Request, found: Processes | None, **values: Any) -> Response:
+        """List all pieces of work that have a map."""
+        lines = [line(one) for one in found.assessments] if found else []
+        return self._draw(request, "processes.html", found=found, lines=lines, **values)
+
+    def draw_one(self, request: Request, view: View | None, **values: Any) -> Response:
+        """Show one piece of work."""
+        letters = {degree: look.letter for degree, look in DEGREES.items()}
+        return self._draw(request, "process.html", view=view, letters=letters, **values)
