@@ -4,9 +4,10 @@ Invariant: what people declare needs no workspace; what the ledger shows is adde
 with it; a file is written as a whole or not at all, and never over a map.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ratchet.measure.maps.process_maps import ProcessMap
     from ratchet.workspace import Workspace
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 FOLDER = "assessment"
 _OUT = "Write it to a file as well: "
 _STYLES = {
@@ -41,6 +43,12 @@ _STYLES = {
     "under way": "cyan",
     "overdue": "red",
 }
+
+
+def _written_to(forms: str) -> Callable[[_Command], _Command]:
+    """Return the option that names files to write; their endings say in which form."""
+    files = click.Path(dir_okay=False, path_type=Path)
+    return click.option("--out", "outs", multiple=True, type=files, help=f"{_OUT}{forms}")
 
 
 @click.group(
@@ -183,13 +191,7 @@ def init_command(session: Session, *, into: Path, template: str, map_id: str) ->
     ),
 )
 @click.argument("file")
-@click.option(
-    "--out",
-    "outs",
-    multiple=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=_OUT + ".svg, .html, .md, .mmd (Mermaid), .bpmn (BPMN 2.0), .json (OCEL 2.0) or .toml.",
-)
+@_written_to(".svg, .html, .md, .mmd (Mermaid), .bpmn (BPMN 2.0), .json (OCEL 2.0) or .toml.")
 @click.option("--propose-edges", is_flag=True, help="Show which process directly follows which, by the ledger.")
 @click.option("--as-of", "as_of", default="", metavar="DATE", help="By the ledger as it was at the end of this day.")
 @with_session
@@ -369,13 +371,7 @@ def _print_proposals(process_map: "ProcessMap", proposals: "list[Proposal]") -> 
 )
 @click.argument("before", metavar="CURRENT")
 @click.argument("after", metavar="TARGET")
-@click.option(
-    "--out",
-    "outs",
-    multiple=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help=_OUT + ".svg, .html (both draw the changes) or .md.",
-)
+@_written_to(".svg, .html (both draw the changes) or .md.")
 @with_session
 def diff_command(session: Session, *, before: str, after: str, outs: tuple[Path, ...]) -> None:
     """Compare two maps, process by process, and say what to mind about the second.

@@ -100,7 +100,7 @@ class DurableRuns:
         self.poll_seconds = poll_seconds
         self._functions: dict[str, Callable[[JobContext, Spec], Any]] = {}
         self._made_client: DBOSClient | None = None
-        self._lines: dict[str, Line] = {}
+        self._queue_threads: dict[str, QueueThread] = {}
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
 
@@ -133,8 +133,8 @@ class DurableRuns:
             app_version=INTERPRETER,
         )
         self._client().enqueue_in_transaction(transaction, options, spec)
-        if line := self._lines.get(options["queue_name"]):
-            self._database.after_commit(line.look_now)
+        if thread := self._queue_threads.get(options["queue_name"]):
+            self._database.after_commit(thread.look_now)
 
     def launch(self) -> None:
         """Start to carry out jobs, those that a crash broke off first."""
@@ -166,16 +166,16 @@ class DurableRuns:
                 polling_interval_sec=self.poll_seconds,
                 on_conflict="always_update",
             )
-            self._lines[queue.name] = Line(registered)
+            self._queue_threads[queue.name] = QueueThread(registered)
 
     def close(self) -> None:
         """Stop carrying out jobs; what is under way goes on after the next launch."""
-        if self._lines:
+        if self._queue_threads:
             from dbos import DBOS
 
-            for line in self._lines.values():
-                line.close()
-            self._lines = {}
+            for thread in self._queue_threads.values():
+                thread.close()
+            self._queue_threads = {}
             DBOS.destroy(destroy_registry=True)
         if self._made_client is not None:
             self._made_client.destroy()
@@ -244,7 +244,7 @@ class DurableRuns:
         return carry_out
 
 
-class Line:
+class QueueThread:
     """A thread that takes jobs from one queue: now and then, and at once when it is told that one waits.
 
     DBOS's own thread does the taking, held by an event of ours in place of the one that only ends it: 4 ms from the
@@ -276,7 +276,7 @@ class Line:
 
 
 class _Bell(threading.Event):
-    """The event that ends a line's thread, whose waiting can be cut short without ending it."""
+    """The event that ends a queue's thread, whose waiting can be cut short without ending it."""
 
     def __init__(self) -> None:
         super().__init__()
