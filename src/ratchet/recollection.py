@@ -3,9 +3,9 @@
 Invariant: it holds what the ledger holds now; what was erased there is not in it any more.
 """
 
-import gc
 import threading
 
+from ratchet.garbage import without_collector
 from ratchet.measure.history import History
 from ratchet.store.erasure import ERASED
 from ratchet.store.ledger import Ledger
@@ -35,15 +35,10 @@ class Recollection:
 
     def _take_in(self) -> bool:
         """Add what is new; tell whether a payload was erased."""
-        is_erased, is_collecting = False, gc.isenabled()
-        # What is read stays: to look for garbage among it takes a sixth of the time.
-        gc.disable()
-        try:
+        is_erased = False
+        with without_collector():
             for event in self._ledger.read(after=self._until):
                 self._history.add(event)
                 self._until = event.seq
                 is_erased = is_erased or event.type == ERASED
-        finally:
-            if is_collecting:
-                gc.enable()
         return is_erased

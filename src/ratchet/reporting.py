@@ -4,9 +4,7 @@ Invariant: what is published names its figures by their digest, in an event that
 that are worked out again from the same events are the same.
 """
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +12,7 @@ import msgspec
 
 import ratchet
 from ratchet import clock, origin
+from ratchet.garbage import without_collector
 from ratchet.measure.history import History
 from ratchet.measure.kpis.automation import take_samples
 from ratchet.measure.kpis.facts import Facts
@@ -122,7 +121,7 @@ def _collect(
     closed: ClosedMonths | None = None,
     say: Say = _quiet,
 ) -> Report:
-    with _without_collector():
+    with without_collector():
         return collect(
             question,
             policy,
@@ -133,18 +132,6 @@ def _collect(
             closed=closed,
             say=say,
         )
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Look for no garbage meanwhile: what is collected has none, and the whole history would be looked through."""
-    is_collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if is_collecting:
-            gc.enable()
 
 
 def _with(policies: tuple[Policy, ...], chosen: Policy) -> tuple[Policy, ...]:

@@ -4,7 +4,6 @@ Invariant: what comes out depends on the chunks alone: what a process cannot do,
 does; none of them outlives this one, however it ends.
 """
 
-import gc
 import subprocess
 import sys
 from collections import deque
@@ -13,12 +12,19 @@ from contextlib import contextmanager
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 
+import msgspec
+
+from ratchet.garbage import without_collector
 from ratchet.store.database import Database
 from ratchet.store.entries import Chunk
 from ratchet.store.findings import ChunkReport, check_chunk
 
 # A chunk, and the sizes of trees in it whose roots are wanted.
 Job = tuple[Chunk, Sequence[int]]
+# Between the processes go these and nothing that is run when it is read.
+_ENCODE = msgspec.msgpack.Encoder().encode
+_JOB = msgspec.msgpack.Decoder(Job)
+_REPORT = msgspec.msgpack.Decoder(ChunkReport | None)
 # One that is worked on and one that waits: the process goes on while this one is busy with a chunk of its own.
 _AT_ONCE = 2
 _PATIENCE_SECONDS = 10
@@ -49,18 +55,6 @@ def check_all(jobs: Sequence[Job], *, others: int, database: Database | None = N
                 _collect(todo, checkers, done)
             # What could not be checked is tried again when its turn has come, and raises what there is to raise.
             yield done.pop(turn) or check_chunk(*jobs[turn], database)
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Leave Python's search for cycles out: it would look at all keys and rows again and again, and they have none."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Checker:
@@ -108,7 +102,7 @@ def _hand_out(jobs: Sequence[Job], todo: deque[int], checkers: list[_Checker]) -
     for one in checkers:
         while todo and len(one.under_way) < _AT_ONCE:
             try:
-                one.pipe.send(jobs[todo[0]])
+                one.pipe.send_bytes(_ENCODE(jobs[todo[0]]))
             except OSError:
                 # It has died; what it was doing is collected.
                 break
@@ -120,7 +114,7 @@ def _collect(todo: deque[int], checkers: list[_Checker], done: dict[int, ChunkRe
     for one in list(checkers):
         try:
             while one.pipe.poll():
-                report: ChunkReport | None = one.pipe.recv()
+                report = _REPORT.decode(one.pipe.recv_bytes())
                 done[one.under_way.popleft()] = report
         except (EOFError, OSError):
             checkers.remove(one)
@@ -142,7 +136,7 @@ def _serve(descriptor: int) -> None:
     with Connection(descriptor) as pipe, without_collector():
         try:
             while True:
-                pipe.send(_attempt(pipe.recv()))
+                pipe.send_bytes(_ENCODE(_attempt(_JOB.decode(pipe.recv_bytes()))))
         except (EOFError, OSError):
             return
 

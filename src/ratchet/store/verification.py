@@ -11,9 +11,10 @@ import msgspec
 from sqlalchemy import text
 
 from ratchet.errors import CheckpointInvalid, SigningKeyUnusable
+from ratchet.garbage import without_collector
 from ratchet.records import Record
 from ratchet.store import notes, tree
-from ratchet.store.checkers import check_all, without_collector
+from ratchet.store.checkers import check_all
 from ratchet.store.checkpoints import CHECKPOINT, ROTATION, Checkpoint, parse_checkpoint
 from ratchet.store.database import Database
 from ratchet.store.entries import CHUNK_ENTRIES, Chunk
