@@ -19,6 +19,7 @@ from ratchet import clock, reporting
 from ratchet.demo.flights import NEW_YORK
 from ratchet.demo.story import PERSON, PIPELINE
 from ratchet.loop import backtests
+from ratchet.measure.counts import times
 from ratchet.measure.freshness import freshness
 from ratchet.store.artifacts import write_durably
 from ratchet.web.report import draw
@@ -292,11 +293,10 @@ def _paragraph(figures: Figures) -> str:
         for one in figures.months
         if one.live is not None and one.january is not None and one.live < one.january
     ]
-    times = "once" if figures.closures == 1 else f"{figures.closures} times"
     if lost:
         lines.append(f"It lost in {', '.join(lost)}.")
     lines.append(
-        f"The loop closed {times} from an alert to live traffic with no person in it. "
+        f"The loop closed {times(figures.closures)} from an alert to live traffic with no person in it. "
         f"{figures.flights:,} flights were predicted over HTTP"
         + (f", {figures.coverage:.1%} of them have an outcome" if figures.coverage else "")
         + f". All of it stands in {figures.events:,} events of the ledger."

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ratchet.measure.changes import Change, changes, left_out
 from ratchet.measure.closures import Closure, closures, own_rules_at_work
+from ratchet.measure.counts import times
 from ratchet.measure.freshness import read_freshness
 from ratchet.measure.history import Snapshot, moment_of, order
 from ratchet.measure.initiators import EVIDENCE, Mode, weakest_grade
@@ -229,8 +230,8 @@ def _judge_closure(evidence: PipelineEvidence, criterion: Criterion, _level: Lev
     """Judge how often the loop closed by itself."""
     found = len(evidence.closures())
     sentence = (
-        f"The loop from alert or labels to live traffic closed {_times(found)} with no person in it, "
-        f"and {_times(criterion.min)} is asked for."
+        f"The loop from alert or labels to live traffic closed {times(found)} with no person in it, "
+        f"and {times(criterion.min)} is asked for."
     )
     return _judge_count(criterion, found, sentence)
 
@@ -336,7 +337,3 @@ def _listed(reasons: Mapping[str, int]) -> str:
 
 def _rule_id(event: Event) -> str:
     return str(event.data.get("rule_id") or event.subject)
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"

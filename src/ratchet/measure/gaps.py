@@ -6,6 +6,7 @@ Invariant: what is configured or declared never changes what is measured; a diff
 from collections.abc import Iterable
 from datetime import datetime
 
+from ratchet.measure.counts import times
 from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence
 from ratchet.measure.history import History, Snapshot, moment_of
 from ratchet.measure.levels import LevelReport
@@ -199,11 +200,11 @@ def _idle(snapshot: Snapshot, rule: Rule) -> tuple[str, tuple[str, ...]] | None:
     if not of_rule("rule.fired"):
         suppressed = of_rule("rule.suppressed")
         if suppressed:
-            return f"was held back {_times(len(suppressed))} and never fired", _ids(suppressed)
+            return f"was held back {times(len(suppressed))} and never fired", _ids(suppressed)
         return "never fired", ()
     failed = of_rule("rule.action.failed")
     if failed and not of_rule("rule.action.succeeded"):
-        return f"fired, and its action failed {_times(len(failed))}", _ids(failed)
+        return f"fired, and its action failed {times(len(failed))}", _ids(failed)
     return None
 
 
@@ -247,7 +248,3 @@ def _rule_id(event: Event) -> str:
 
 def _ids(events: list[Event]) -> tuple[str, ...]:
     return tuple(event.id for event in events)
-
-
-def _times(number: int) -> str:
-    return "once" if number == 1 else f"{number} times"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ratchet.measure.counts import several
 from ratchet.measure.kpis.bulk import to_us
 from ratchet.measure.kpis.deliveries import deployments, live, live_versions, trained
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, model_of, months_between, share
@@ -97,8 +98,8 @@ def frameworks_and_libraries(question: Question) -> Answer:
     first = min((shift.at for shift in deployments(question)), default=None)
     months = len(months_between(first, question.as_of, question.zone)) if first else 0
     told = (
-        f"{_several(len(models), 'model', 'models')} with {_several(len(frameworks), 'framework', 'frameworks')}"
-        f" and {_several(len(libraries), 'library', 'libraries')} in {_several(months, 'month', 'months')}"
+        f"{several(len(models), 'model', 'models')} with {several(len(frameworks), 'framework', 'frameworks')}"
+        f" and {several(len(libraries), 'library', 'libraries')} in {several(months, 'month', 'months')}"
     )
     return Answer.of(
         {
@@ -111,10 +112,6 @@ def frameworks_and_libraries(question: Question) -> Answer:
         {"sentence": told, "frameworks": sorted(frameworks), "libraries": sorted(libraries)},
         used,
     )
-
-
-def _several(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
 
 
 def _environment(run: Event | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from html import escape
 
 from msgspec.structs import replace
 
+from ratchet.measure.counts import several
 from ratchet.measure.maps.degrees import DEGREES
 from ratchet.measure.maps.differences import NOT_ON_MAP, Difference, NodeChange, compare
 from ratchet.measure.maps.process_maps import Edge, Node, ProcessMap, find_circle
@@ -70,12 +71,9 @@ def difference_summary(difference: Difference) -> str:
         (words.count("not known"), "has no degree on one of the maps", "have no degree on one of the maps"),
         (words.count("same"), "stays as before", "stay as before"),
     )
-    named = ", ".join(f"{count} {one if count == 1 else many}" for count, one, many in counted if count)
+    named = ", ".join(several(*one) for one in counted if one[0])
     total, steps = len(words), difference.steps_short
-    return (
-        f"{total} {'process' if total == 1 else 'processes'}: {named}; "
-        f"{steps} {'step' if steps == 1 else 'steps'} upwards in all"
-    )
+    return f"{several(total, 'process', 'processes')}: {named}; {several(steps, 'step', 'steps')} upwards in all"
 
 
 def mark(change: NodeChange) -> str:

@@ -5,6 +5,7 @@ Invariant: steps are counted only between degrees that are known on both sides; 
 
 from typing import Literal
 
+from ratchet.measure.counts import several
 from ratchet.measure.maps.degrees import DEGREES, is_known, rank
 from ratchet.measure.maps.process_maps import Edge, Node, ProcessMap
 from ratchet.records import Record
@@ -83,10 +84,10 @@ def distance(before: str, after: str, *, steps_short: int, unknown: int) -> str:
         steps_short: Degrees that are missing, over all processes that both know.
         unknown: How many processes have no degree on one of the maps.
     """
-    steps = f"{steps_short} {'step' if steps_short == 1 else 'steps'}"
+    steps = several(steps_short, "step", "steps")
     if not unknown:
         return f"{before} is {steps} short of {after}."
-    without = f"{unknown} {'process has' if unknown == 1 else 'processes have'} no degree on one of the maps"
+    without = f"{several(unknown, 'process has', 'processes have')} no degree on one of the maps"
     if not steps_short:
         return f"How far {before} is from {after} is not known: {without}."
     return f"{before} is at least {steps} short of {after}: {without} and cannot be counted."

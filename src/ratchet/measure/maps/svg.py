@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
+from ratchet.measure.counts import several
 from ratchet.measure.maps.degrees import DEGREES, ROLES, DegreeLook, is_known
 from ratchet.measure.maps.lettering import BOLD, text_width, wrap
 from ratchet.measure.maps.measured import Measured
@@ -127,7 +128,7 @@ def degree_summary(process_map: ProcessMap) -> str:
     counts = process_map.count_by_degree()
     named = ", ".join(f"{count} {degree}" for degree, count in counts.items() if count)
     total = len(process_map.nodes)
-    return f"{total} {'process' if total == 1 else 'processes'}: {named}"
+    return f"{several(total, 'process', 'processes')}: {named}"
 
 
 # ---- patterns, arrows, title
