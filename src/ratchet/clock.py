@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 FILE_VARIABLE = "RATCHET_CLOCK"
+MICROSECOND = timedelta(microseconds=1)
 _FORMAT = struct.Struct("<q")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -34,7 +35,7 @@ def now() -> datetime:
     if _Simulated.descriptor is None:
         return datetime.now(UTC)
     raw = os.pread(_Simulated.descriptor, _FORMAT.size, 0)
-    return _EPOCH + timedelta(microseconds=_FORMAT.unpack(raw)[0])
+    return from_us(_FORMAT.unpack(raw)[0])
 
 
 def simulate(path: Path, *, start: datetime) -> datetime:
@@ -79,7 +80,17 @@ def is_simulated() -> bool:
 
 
 def _pack(moment: datetime) -> bytes:
-    return _FORMAT.pack((moment - _EPOCH) // timedelta(microseconds=1))
+    return _FORMAT.pack(to_us(moment))
+
+
+def to_us(moment: datetime) -> int:
+    """Return a moment as microseconds since 1970, UTC."""
+    return (moment - _EPOCH) // MICROSECOND
+
+
+def from_us(moment_us: int) -> datetime:
+    """Return the moment that microseconds since 1970 mean (UTC)."""
+    return _EPOCH + timedelta(microseconds=moment_us)
 
 
 def monotonic() -> float:

@@ -16,6 +16,7 @@ import msgspec
 from ratchet import clock, config
 from ratchet.automation.actions import ACTIONS
 from ratchet.automation.rules import presets
+from ratchet.clock import to_us
 from ratchet.errors import ConfigInvalid, RatchetError, UnknownName
 from ratchet.measure import policies
 from ratchet.measure.activity import Activity, activity
@@ -33,7 +34,7 @@ from ratchet.measure.projection import Fold, fold_name, standings
 from ratchet.measure.sampled import Sampled, read_sampled
 from ratchet.measure.sensitivity import AtTheta, sensitivity
 from ratchet.measure.stages import CustomStage
-from ratchet.measure.standings import Standing, standing_of, to_us
+from ratchet.measure.standings import Standing, standing_of
 from ratchet.measure.steps import Step, cheapest_first, next_step, runs_here
 from ratchet.records import Event
 from ratchet.store.artifacts import write_durably

@@ -4,17 +4,17 @@ Invariant: a repeated request counts once; what the process took adds up over al
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ratchet.clock import MICROSECOND
 from ratchet.loop.frames import listed
 from ratchet.records import Event, Record, derive_id
 
 # What is measured of a request, once for all of its rows, and what a part from before it was measured means by that.
 READINGS = {"cpu_us": "BIGINT", "process_cpu_us": "BIGINT", "process_wall_us": "BIGINT", "memory_mb": "DOUBLE"}
 CPU_SECONDS, MEMORY_MB_SECONDS = "cpu_seconds", "memory_mb_seconds"
-_MICROSECOND = timedelta(microseconds=1)
 
 _USED = """
 SELECT version, caller, traffic_id, count(DISTINCT request_id) AS requests, count(prediction_id) AS rows,
@@ -132,7 +132,7 @@ def costs(
             id=derive_id("serving cost", segment, resource),
             pipeline=pipeline,
             # It is sealed on the next day, which may be another month's.
-            time=until - _MICROSECOND,
+            time=until - MICROSECOND,
             data={
                 "step": "serve",
                 "endpoint": endpoint,

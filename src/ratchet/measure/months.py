@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from ratchet.measure.kpis.bulk import to_us
+from ratchet.clock import to_us
 from ratchet.measure.kpis.questions import Question
 from ratchet.records import KeptAnswer, digest_of
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 
 from ratchet.catalogue import EVENT_TYPES
+from ratchet.clock import MICROSECOND, to_us
 from ratchet.measure.activity import Activity, activity
 from ratchet.measure.changes import Change, changes
 from ratchet.measure.closures import closures, own_rules_at_work
@@ -21,7 +22,6 @@ from ratchet.measure.practices import Practices
 from ratchet.measure.rulebook import KEPT, LIFECYCLE, rule_key
 from ratchet.measure.stages import STAGES, CustomStage
 from ratchet.measure.standings import (
-    MICROSECOND,
     PipelineFacts,
     Schedule,
     Standing,
@@ -30,7 +30,6 @@ from ratchet.measure.standings import (
     practices_of,
     stage_key,
     stages_asked,
-    to_us,
 )
 from ratchet.measure.transitions import Transition, read
 from ratchet.records import NATIVE_SOURCE, Event, Evidence, KeptFold, digest_of

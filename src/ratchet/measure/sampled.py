@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from ratchet.clock import MICROSECOND, to_us
 from ratchet.measure.history import DEFAULT_WINDOW
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
 from ratchet.measure.policies import Policy
-from ratchet.measure.standings import MICROSECOND, code_of, holding, judge_all, stage_key, stages_asked, to_us
+from ratchet.measure.standings import code_of, holding, judge_all, stage_key, stages_asked
 from ratchet.measure.transitions import Transition
 from ratchet.records import Record
 

@@ -5,13 +5,14 @@ that, there is none, and the caller measures that pipeline from its events.
 """
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from statistics import median
 
 import msgspec
 
+from ratchet.clock import MICROSECOND, to_us
 from ratchet.measure.criteria import QUIET_AT_LEAST, QUIET_FACTOR, SATISFIED, Status, counting_modes, status_of_share
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
 from ratchet.measure.levels import GATED_SHARE, LevelReport, is_insufficient
@@ -21,8 +22,6 @@ from ratchet.measure.rulebook import has_slots
 from ratchet.measure.stages import CustomStage
 from ratchet.records import Evidence, Record, digest_of
 
-MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_LETTER = ord("0")
 _PRACTICES_OF: dict[str, tuple[str, ...]] = {
     stage: tuple(name for name, place in PRACTICES.items() if place == stage) for stage in set(PRACTICES.values())
@@ -352,13 +351,3 @@ def _still_holds(schedules: tuple[Schedule, ...], at: datetime, window: int) -> 
     return all(
         has_slots(one.cron, one.time_zone, until=at, window=window * MICROSECOND) == one.recurs for one in schedules
     )
-
-
-def to_us(moment: datetime) -> int:
-    """Return a moment as microseconds since 1970."""
-    return (moment - _EPOCH) // MICROSECOND
-
-
-def from_us(moment_us: int) -> datetime:
-    """Return the moment that microseconds since 1970 mean."""
-    return _EPOCH + moment_us * MICROSECOND

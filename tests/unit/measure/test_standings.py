@@ -2,11 +2,12 @@
 
 import itertools
 
+from ratchet.clock import from_us, to_us
 from ratchet.measure.initiators import EVIDENCE, MODES
 from ratchet.measure.levels import is_insufficient
 from ratchet.measure.practices import PRACTICES
 from ratchet.measure.stages import CustomStage
-from ratchet.measure.standings import code_of, from_us, practices_of, stage_key, to_us
+from ratchet.measure.standings import code_of, practices_of, stage_key
 from tests.ledgers import START
 
 

@@ -8,7 +8,6 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ratchet import clock, faults
@@ -22,8 +21,6 @@ from ratchet.loop.serving.switchboard import ANONYMOUS, ServedTable, Switchboard
 OK = 200
 REPEATS_LIMIT = 10_000
 REPEATS_LIMIT_BYTES = 64 << 20
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _BEARER = "bearer "
 
 
@@ -126,7 +123,7 @@ class Inference:
     def answer(self, call: Call) -> Reply:
         """Return the reply to a call; errors are replies too."""
         self._meter.begin()
-        progress = _Progress(time=_microseconds(clock.now()))
+        progress = _Progress(time=clock.to_us(clock.now()))
         try:
             return self._predict(call, table=self._switchboard.current(), progress=progress)
         except RatchetError as error:
@@ -135,7 +132,7 @@ class Inference:
     def refuse(self, call: Call, *, error: RatchetError) -> Reply:
         """Return and log the reply to a call that the server could not even read."""
         self._meter.begin()
-        return self._refuse(call, error=error, progress=_Progress(time=_microseconds(clock.now())))
+        return self._refuse(call, error=error, progress=_Progress(time=clock.to_us(clock.now())))
 
     def _predict(self, call: Call, *, table: ServedTable, progress: _Progress) -> Reply:
         endpoint = table.endpoint(call.endpoint)
@@ -217,10 +214,6 @@ def _frame(call: Call, *, progress: _Progress, status: int, error: str, reading:
         process_wall_us=reading.process_wall_us,
         memory_mb=reading.memory_mb,
     )
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
 
 
 def _digest(body: bytes) -> bytes:

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ratchet.clock import to_us
 from ratchet.config import PricesSection
-from ratchet.measure.kpis.bulk import Rows, to_us
+from ratchet.measure.kpis.bulk import Rows
 from ratchet.measure.kpis.columns import Codes, Mask, dated, months, of_node, sums_by
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.questions import Question

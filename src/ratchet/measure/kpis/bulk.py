@@ -6,28 +6,17 @@ Invariant: rows stand in the order of the ledger, so what was known at a moment 
 from array import array
 from bisect import bisect_right
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from ratchet.clock import from_us, to_us
 from ratchet.records import Event
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _ENVELOPE = ("pipeline", "team")
-
-
-def to_us(moment: datetime) -> int:
-    """Return a moment as microseconds since 1970, UTC."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_us(time_us: int) -> datetime:
-    """Return the moment that microseconds since 1970 mean (UTC)."""
-    return _EPOCH + timedelta(microseconds=time_us)
 
 
 class Table:

@@ -4,19 +4,18 @@ Invariant: a row is in the month and in the part that the slow way, one event at
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 
-from ratchet.measure.kpis.bulk import from_us, to_us
+from ratchet.clock import MICROSECOND, from_us, to_us
 from ratchet.measure.kpis.questions import Question, month_end, months_between
 
 Mask = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.intp]
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def months(times_us: npt.NDArray[np.int64], zone: ZoneInfo) -> tuple[list[str], Codes]:
@@ -32,7 +31,7 @@ def months(times_us: npt.NDArray[np.int64], zone: ZoneInfo) -> tuple[list[str], 
     if not len(times_us):
         return [], np.zeros(0, dtype=np.intp)
     first, last = from_us(int(times_us.min())), from_us(int(times_us.max()))
-    names = list(months_between(first, last + _MICROSECOND, zone))
+    names = list(months_between(first, last + MICROSECOND, zone))
     ends = np.array([to_us(month_end(name, zone)) for name in names], dtype=np.int64)
     return names, np.searchsorted(ends, times_us, side="right")
 

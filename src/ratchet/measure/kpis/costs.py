@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ratchet.clock import to_us
 from ratchet.measure.kpis.bearers import IDLE, NOBODY, UNATTRIBUTED, Costs, costs_of, unpriced
 from ratchet.measure.kpis.budgets import passed
-from ratchet.measure.kpis.bulk import to_us
 from ratchet.measure.kpis.columns import eras, sums_by
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
 from ratchet.records import Event, Record

@@ -5,10 +5,11 @@ Invariant: only sums over people leave this module; nothing here says what one p
 
 from datetime import datetime, timedelta
 
+from ratchet.clock import MICROSECOND
 from ratchet.measure.initiators import acting_class
 from ratchet.measure.kpis.deliveries import approvals, deployments, live_shifts
 from ratchet.measure.kpis.facts import OfTypes
-from ratchet.measure.kpis.questions import LEAST, Answer, Kpi, Question, Value, hours, model_of, months_between, share
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, model_of, months_between, share
 from ratchet.records import Event, Record
 
 WORK = ("command.issued", "touch.recorded", "approval.requested", "approval.decided", "approval.closed")
@@ -92,7 +93,7 @@ def model_months(question: Question) -> int:
         until = ends.get(shift.endpoint, question.as_of)
         ends[shift.endpoint] = shift.at
         if shift.after and until > shift.at and question.covers(shift.event):
-            first, last = question.month(shift.at), question.month(until - LEAST)
+            first, last = question.month(shift.at), question.month(until - MICROSECOND)
             inside = (first,) if first == last else months_between(shift.at, until, question.zone)
             found |= {(model_of(version), month) for version in shift.after for month in inside}
     return len(found)

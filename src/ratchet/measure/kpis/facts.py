@@ -16,8 +16,9 @@ from operator import attrgetter
 from typing import Any, TypeVar, cast
 
 from ratchet import clock
+from ratchet.clock import from_us, to_us
 from ratchet.measure.history import DEFAULT_WINDOW, History
-from ratchet.measure.kpis.bulk import Rows, Table, from_us, to_us
+from ratchet.measure.kpis.bulk import Rows, Table
 from ratchet.records import NATIVE_SOURCE, Event
 
 _Made = TypeVar("_Made")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ratchet.clock import to_us
 from ratchet.measure.counts import several
-from ratchet.measure.kpis.bulk import to_us
 from ratchet.measure.kpis.deliveries import deployments, live, live_versions, trained
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, model_of, months_between, share
 from ratchet.records import Event

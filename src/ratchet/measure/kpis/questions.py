@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from ratchet.clock import MICROSECOND
 from ratchet.measure.kpis.facts import OfTypes, View
 from ratchet.measure.kpis.organisation import Organisation
 from ratchet.measure.kpis.settings import Settings
@@ -22,7 +23,6 @@ Value = float | int | str | None
 ACTIVE = timedelta(days=90)
 _OWNED = ("pipeline.declared", "ownership.changed")
 _ARCHIVED = ("pipeline.declared", "pipeline.archived")
-LEAST = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
 
 
@@ -261,7 +261,7 @@ class Kpi(Record, frozen=True):
 
 def months_between(first: datetime, until: datetime, zone: ZoneInfo) -> tuple[str, ...]:
     """Return the local months from one moment to another; one that begins at the second moment is out."""
-    start, end = first.astimezone(zone), (until - LEAST).astimezone(zone)
+    start, end = first.astimezone(zone), (until - MICROSECOND).astimezone(zone)
     count = (end.year - start.year) * 12 + end.month - start.month
     places = [start.month - 1 + step for step in range(count + 1)]
     return tuple(f"{start.year + place // 12:04d}-{place % 12 + 1:02d}" for place in places)

@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from ratchet.measure.kpis.bulk import Table, to_us
+from ratchet.clock import to_us
+from ratchet.measure.kpis.bulk import Table
 from ratchet.records import Event
 
 AT = datetime(2024, 3, 1, tzinfo=UTC)

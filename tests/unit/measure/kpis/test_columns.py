@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from ratchet.clock import to_us
 from ratchet.config import TeamSection
-from ratchet.measure.kpis.bulk import to_us
 from ratchet.measure.kpis.columns import dated, eras, months, of_node, sums_by
 from ratchet.measure.kpis.questions import Scope
 from tests.ledgers import LedgerBuilder
