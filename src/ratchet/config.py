@@ -295,17 +295,6 @@ class Config(_Section, frozen=True):
     baseline: BaselineSection = BaselineSection()
 
 
-def line_end(text: str) -> str:
-    """Return how most lines of a text end: as on Windows, or as elsewhere."""
-    return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
-
-
-def with_block(text: str, block: str) -> str:
-    """Return the text of a file with a block after it, whose lines end like those that are there."""
-    end = line_end(text)
-    return text.rstrip() + end * 2 + block.replace("\n", end)
-
-
 def find(folder: Path) -> Path:
     """Return the nearest folder, from here upwards, that holds a ``ratchet.toml``.
 

@@ -40,6 +40,7 @@ from ratchet.records import Event
 from ratchet.store.artifacts import write_durably
 from ratchet.store.ledger import Ledger
 from ratchet.store.projections import Projections
+from ratchet.toml_tables import line_end
 from ratchet.workspace import Workspace
 
 _STANDING = msgspec.json.Decoder(Standing)
@@ -314,7 +315,7 @@ def with_policy(text: str, place: str) -> str:
         ConfigInvalid: The list is written so that it has to be changed by hand.
     """
     named = tomllib.loads(text).get("project", {}).get("policies")
-    quoted, end = msgspec.json.encode(place).decode(), config.line_end(text)
+    quoted, end = msgspec.json.encode(place).decode(), line_end(text)
     if named is None:
         after = re.sub(r"(?m)^(\s*\[\s*project\s*\][^\n]*\n)", rf"\g<1>policies = [{quoted}]{end}", text, count=1)
     else:

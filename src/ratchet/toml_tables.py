@@ -518,3 +518,14 @@ def _is_control(letter: str) -> bool:
 
 def _escaped(letter: str) -> str:
     return f"\\u{ord(letter):04x}"
+
+
+def line_end(text: str) -> str:
+    """Return how most lines of a text end: as on Windows, or as elsewhere."""
+    return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+
+
+def with_block(text: str, block: str) -> str:
+    """Return the text of a file with a block after it, whose lines end like those that are there."""
+    end = line_end(text)
+    return text.rstrip() + end * 2 + block.replace("\n", end)

@@ -42,6 +42,7 @@ from ratchet.store.artifacts import Artifacts, write_durably
 from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
+from ratchet.toml_tables import with_block
 
 # The last two are what scikit-learn and joblib load at the first fit, which each child would do again.
 PRELOAD = (
@@ -479,7 +480,7 @@ class Workspace:
         if added:
             path = self.project / config.FILE_NAME
             before = path.read_bytes().decode()
-            write_durably(path, config.with_block(before, "\n".join(added)).encode())
+            write_durably(path, with_block(before, "\n".join(added)).encode())
             try:
                 self.reload()
                 self.sync(actor=actor)

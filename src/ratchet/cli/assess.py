@@ -496,18 +496,14 @@ def plan_command(session: Session, *, before: str, after: str, steps_file: str, 
 def _plan(source: _Source, before: str, after: str, steps_file: str) -> "Plan":
     from ratchet import clock
     from ratchet.measure.maps import plans, recording
-    from ratchet.measure.maps.degrees import is_known
+    from ratchet.measure.maps.measured import on_either
 
     current, target = source.map(before), source.map(after)
     if target.kind != "target":
         message = f"{after} is a map of kind '{target.kind}', and a plan leads to one of kind 'target'."
         raise click.UsageError(f"{message} Are the two the wrong way round?" if current.kind == "target" else message)
     written = plans.load_steps(Path(steps_file), target=target) if steps_file else None
-    measured = source.measured(current) or {}
-    # Where a process is bound on one of the maps only, that binding counts.
-    for name, found in (source.measured(target) or {}).items():
-        if name not in measured or is_known(found.degree):
-            measured[name] = found
+    measured = on_either(source.measured(current) or {}, source.measured(target) or {})
     recorded = recording.recorded_maps(source.workspace.history()) if source.workspace is not None else []
     return plans.make_plan(
         current, target, written=written, measured=measured, recorded=recorded, today=clock.now().date()

@@ -90,8 +90,8 @@ def write_project(folder: Path, *, is_empty: bool = False) -> list[Path]:
     Raises:
         WorkspaceExists: One of the files is there already; nothing was written.
     """
-    from ratchet import config
     from ratchet.errors import WorkspaceExists
+    from ratchet.toml_tables import line_end
 
     settings = _template("empty.toml" if is_empty else "ratchet.toml").replace("{name}", _project_name(folder))
     contents = {Path("ratchet.toml"): settings}
@@ -105,7 +105,7 @@ def write_project(folder: Path, *, is_empty: bool = False) -> list[Path]:
     ignored = folder / ".gitignore"
     before = ignored.read_bytes().decode() if ignored.exists() else ""
     if _IGNORED not in before.split():
-        end = config.line_end(before)
+        end = line_end(before)
         contents[Path(".gitignore")] = f"{before.rstrip()}{end}{_IGNORED}{end}__pycache__/{end}".lstrip()
     for path, text in contents.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)

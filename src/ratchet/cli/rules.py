@@ -183,8 +183,8 @@ def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool)
 
     They are yours from then on: read, change or switch them off there. Rules that are there already are left alone.
     """
-    from ratchet import config
     from ratchet.cli import console
+    from ratchet.toml_tables import with_block
 
     found = re.fullmatch(r"(?:level-)?(\d)", which)
     with session.workspace() as workspace:
@@ -200,7 +200,7 @@ def adopt_command(session: Session, *, which: str, pipeline: str, dry_run: bool)
         if not added:
             console.say(f"All of {which} is in {path.name} already; nothing was changed.")
         else:
-            after = config.with_block(before, added) if dry_run else path.read_bytes().decode()
+            after = with_block(before, added) if dry_run else path.read_bytes().decode()
             _print_diff(before, after, name=path.name)
             rules = console.count(len(names), "rule")
             console.say(
@@ -317,7 +317,7 @@ def with_switch(text: str, name: str, *, is_enabled: bool, path: Path) -> str:
 
 
 def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
-    from ratchet import config
+    from ratchet.toml_tables import line_end
 
     for index in range(start, end):
         if wanted == "true" and re.fullmatch(r"\s*enabled\s*=\s*false\s*", lines[index]):
@@ -329,7 +329,7 @@ def _set_enabled(lines: list[str], start: int, end: int, wanted: str) -> None:
             return
     for index in range(start, end):
         if re.match(r"\s*name\s*=", lines[index]):
-            end_of_line = config.line_end("".join(lines))
+            end_of_line = line_end("".join(lines))
             if not lines[index].endswith("\n"):
                 lines[index] += end_of_line
             lines.insert(index + 1, f"enabled = {wanted}{end_of_line}")

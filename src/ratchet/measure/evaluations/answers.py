@@ -13,7 +13,7 @@ from ratchet.errors import ConfigInvalid
 from ratchet.measure.evaluations import sentiments
 from ratchet.measure.evaluations.sentiments import Sentiment
 from ratchet.records import Record
-from ratchet.toml_tables import MAX_TEXT, Table, TableFile, suggestion, toml_text, unprintable
+from ratchet.toml_tables import MAX_TEXT, Table, TableFile, line_end, suggestion, toml_text, unprintable
 
 COLUMNS = (
     "candidate",
@@ -271,8 +271,7 @@ def put(content: bytes, changed: Sequence[Answer], *, where: str, names: Names) 
         kept = [replaced.pop(answer.key, answer) for answer in present]
         return to_csv([*kept, *replaced.values()])
     made = _put_toml(content, present, replaced, where=where)
-    is_of_windows = 2 * content.count(b"\r\n") > content.count(b"\n")
-    return made.replace(b"\n", b"\r\n") if is_of_windows else made
+    return made.replace(b"\n", line_end(content.decode()).encode())
 
 
 def _put_toml(content: bytes, present: list[Answer], replaced: dict[Key, Answer], *, where: str) -> bytes:

@@ -15,10 +15,9 @@ from msgspec.structs import replace
 from ratchet.errors import RatchetError
 from ratchet.measure.history import History
 from ratchet.measure.maps import plans
-from ratchet.measure.maps.degrees import is_known
 from ratchet.measure.maps.differences import Difference, compare
 from ratchet.measure.maps.files import MapFile, MapFiles
-from ratchet.measure.maps.measured import Disagreement, Measured, disagreements, measure_degrees
+from ratchet.measure.maps.measured import Disagreement, Measured, disagreements, measure_degrees, on_either
 from ratchet.measure.maps.plans import Plan, StepFile
 from ratchet.measure.maps.process_maps import ProcessMap
 from ratchet.measure.maps.recording import RecordedMap
@@ -164,7 +163,7 @@ def _assess_one(
         before,
         after,
         written=written,
-        measured=_on_either(measured, measure_degrees(history, after)),
+        measured=on_either(measured, measure_degrees(history, after)),
         recorded=recorded,
         today=today,
     )
@@ -174,15 +173,6 @@ def _assess_one(
 
 def _last(maps: Iterable[SeenMap], kind: str) -> SeenMap | None:
     return next((one for one in reversed(list(maps)) if one.process_map.kind == kind), None)
-
-
-def _on_either(current: dict[str, Measured], target: dict[str, Measured]) -> dict[str, Measured]:
-    """Return what is measured of the processes of two maps; where one is bound on one map only, that counts."""
-    found = dict(current)
-    for name, one in target.items():
-        if name not in found or is_known(one.degree):
-            found[name] = one
-    return found
 
 
 def _steps(project: Path, files: Iterable[str], target: ProcessMap) -> tuple[str, StepFile | None, list[Broken]]:

@@ -97,6 +97,15 @@ def measure_degrees(history: History, process_map: ProcessMap, *, as_of: datetim
     return {node.id: _measure(history, snapshot, node) for node in process_map.nodes}
 
 
+def on_either(current: dict[str, Measured], target: dict[str, Measured]) -> dict[str, Measured]:
+    """Return what is measured of the processes of two maps; where one is bound on one map only, that counts."""
+    found = dict(current)
+    for name, one in target.items():
+        if name not in found or is_known(one.degree):
+            found[name] = one
+    return found
+
+
 def disagreements(process_map: ProcessMap, measured: dict[str, Measured]) -> list[Disagreement]:
     """Return the nodes whose declared and measured degrees are both known and differ, the widest apart first."""
     found = []
