@@ -7,15 +7,20 @@ machinery could take its place.
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import Connection, text
 
 from ratchet import clock
+from ratchet.engine import workers
+from ratchet.engine.capacity import Budget, Capacity, Demand
+from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
+from ratchet.engine.repeating import Repeated
+from ratchet.engine.workers import Heart, Seen, Worker
 from ratchet.errors import NondeterministicPipeline
-from ratchet.records import Record
 from ratchet.store.database import Database, refuse_inside_write
 
 if TYPE_CHECKING:
@@ -23,30 +28,17 @@ if TYPE_CHECKING:
 
 APPLICATION = "ratchet"
 INTERPRETER = "interpreter-1"  # raise it when recorded steps of running jobs could no longer be replayed
-EXECUTOR = "local"
+EXECUTOR = "local"  # of a workspace in a file, which one process at a time carries out
 MAX_RECOVERIES = 1000
 
 Spec = dict[str, Any]
 JobFunction = Callable[[Spec], Any]
 
 
-class Queue(Record, frozen=True):
-    """A line in which jobs wait.
-
-    Attributes:
-        name: How it is called in the database.
-        concurrency: How many of its jobs run at once in one process.
-    """
-
-    name: str
-    concurrency: int
-
-
-REACTIONS = Queue(name="reactions", concurrency=8)
-RUNS = Queue(name="runs", concurrency=1)
-
 # All kinds of jobs. A job under a name or version that no process knows would wait for ever, so there are no others.
 JOBS: dict[str, Queue] = {"dispatch": REACTIONS, "act": REACTIONS, "run": RUNS}
+STEP_JOB = "step"  # waits in a line of its demand
+STEPS_LOOK_SECONDS = 0.5
 
 
 class JobContext(Protocol):
@@ -101,6 +93,11 @@ class DurableRuns:
         self._functions: dict[str, Callable[[JobContext, Spec], Any]] = {}
         self._made_client: DBOSClient | None = None
         self._queue_threads: dict[str, QueueThread] = {}
+        self._limits: dict[str, Limit] = {}
+        self._slots: dict[str, Slots] = {}
+        self._heart: Heart | None = None
+        self.worker: Worker | None = None
+        self.budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
 
@@ -118,68 +115,144 @@ class DurableRuns:
 
     def register(self, name: str, function: Callable[[JobContext, Spec], Any]) -> None:
         """Say what carries out the jobs of one name; before ``launch``."""
-        assert name in JOBS, f"{name} is not in JOBS"
+        assert name in {*JOBS, STEP_JOB}, f"{name} is no kind of job"
         self._functions[name] = function
 
-    def enqueue(self, transaction: Connection, name: str, job_id: str, spec: Spec) -> None:
-        """Let a job happen if and only if the transaction commits; a known id changes nothing."""
+    def enqueue(
+        self, transaction: Connection, name: str, job_id: str, spec: Spec, *, demand: Demand | None = None
+    ) -> None:
+        """Let a job happen if and only if the transaction commits; a known id changes nothing.
+
+        Args:
+            demand: What a job ``step`` needs; it waits for a process that has it.
+        """
         from dbos import EnqueueOptions
 
+        queue = JOBS[name].name if demand is None else queue_of_steps(demand)
         options = EnqueueOptions(
-            queue_name=JOBS[name].name,
+            queue_name=queue,
             workflow_name=name,
             workflow_id=job_id,
             application_name=APPLICATION,
             app_version=INTERPRETER,
         )
         self._client().enqueue_in_transaction(transaction, options, spec)
-        if thread := self._queue_threads.get(options["queue_name"]):
+        if thread := self._queue_threads.get(queue):
             self._database.after_commit(thread.look_now)
 
-    def launch(self) -> None:
-        """Start to carry out jobs, those that a crash broke off first."""
+    def launch(
+        self,
+        worker: Worker | None = None,
+        *,
+        queues: tuple[Queue, ...] = (REACTIONS, RUNS),
+        limits: dict[str, Limit] | None = None,
+    ) -> None:
+        """Start to carry out jobs, those that a crash broke off first.
+
+        Args:
+            worker: This process, as the others are to see it.
+            queues: The lines from which it takes, beside those of steps that fit it.
+            limits: What all processes together may take from a line, by its name.
+        """
         refuse_inside_write("Launching the engine")
         from dbos import DBOS, DBOSConfig
 
         _quiet()
+        self.worker = worker or workers.this_process(
+            "server", capacity=Capacity(), interpreter=INTERPRETER, worker_id=self._own_id()
+        )
+        self.budget = Budget(self.worker.capacity)
+        self._limits = limits or {}
         DBOS.destroy(destroy_registry=True)
         config = DBOSConfig(
             name=APPLICATION,
             system_database_engine=self._database.engine,
             application_version=INTERPRETER,
-            executor_id=EXECUTOR,
+            executor_id=self.worker.id,
             log_level="ERROR",
         )
         DBOS(config=config)
         # DBOS counts a job that it took as running only once its thread does: a second look may take one too many.
-        slots = {queue.name: threading.Semaphore(queue.concurrency) for queue in (REACTIONS, RUNS)}
+        self._slots = {queue.name: Slots(queue.concurrency) for queue in queues}
+        self._slots[RUNS.name] = Slots(self.worker.capacity.runs)
         for name, function in self._functions.items():
-            workflow = self._workflow(function, slots[JOBS[name].name])
-            DBOS.workflow(name=name, max_recovery_attempts=MAX_RECOVERIES)(workflow)
+            DBOS.workflow(name=name, max_recovery_attempts=MAX_RECOVERIES)(self._workflow(name, function))
         # Its own threads look at a queue now and then; ours do so too, and at once when this process has enqueued.
         DBOS.listen_queues([])
         DBOS.launch()
-        for queue in (REACTIONS, RUNS):
-            registered = DBOS.register_queue(
-                queue.name,
-                worker_concurrency=queue.concurrency,
-                polling_interval_sec=self.poll_seconds,
-                on_conflict="always_update",
-            )
-            self._queue_threads[queue.name] = QueueThread(registered)
+        self._show_up()
+        for queue in queues:
+            self._take_from(queue.name, self._slots[queue.name].free)
+        self._steps_sweep = Repeated(self._take_steps, name="steps", seconds=STEPS_LOOK_SECONDS)
 
     def close(self) -> None:
         """Stop carrying out jobs; what is under way goes on after the next launch."""
         if self._queue_threads:
             from dbos import DBOS
 
+            self._steps_sweep.stop()
             for thread in self._queue_threads.values():
                 thread.close()
             self._queue_threads = {}
+            if self._heart is not None:
+                self._heart.stop()
+                self._heart = None
             DBOS.destroy(destroy_registry=True)
         if self._made_client is not None:
             self._made_client.destroy()
             self._made_client = None
+
+    # ---- this process among the others
+
+    def _own_id(self) -> str:
+        return EXECUTOR if self._database.is_sqlite else ""
+
+    def _show_up(self) -> None:
+        assert self.worker is not None, "only while launching"
+        if self._database.is_sqlite:
+            # One process at a time, by its lock: nobody waits for a sign of life.
+            with self._database.write() as transaction:
+                workers.enter(transaction, self.worker)
+        else:
+            self._heart = Heart(self._database, self.worker, claimants=self._claimants, give_back=self.give_back)
+
+    def _claimants(self) -> set[str]:
+        """Return the ids of the workers that have taken jobs and not finished them."""
+        query = f"SELECT DISTINCT executor_id FROM {self._status_table} WHERE status = 'PENDING'"  # noqa: S608, a constant
+        with self._database.read() as connection:
+            return {str(row[0]) for row in connection.execute(text(query)) if row[0]}
+
+    def give_back(self, worker_id: str) -> int:
+        """Let the jobs that a dead process has taken be taken by others, and return how many there were.
+
+        Each gets a new owner then; what the old one still records for it is refused.
+        """
+        from dbos._dbos import _get_dbos_instance
+        from dbos._recovery import recover_pending_workflows
+
+        return len(recover_pending_workflows(_get_dbos_instance(), [worker_id]))
+
+    def workers(self) -> list[Seen]:
+        """Return the processes that carry out jobs, those alive first."""
+        with self._database.read() as connection:
+            return workers.seen(connection)
+
+    def _take_from(self, queue: str, room: Callable[[], int]) -> None:
+        limit = self._limits.get(queue, Limit())
+        self._queue_threads[queue] = QueueThread(queue, room=room, limit=limit, poll_seconds=self.poll_seconds)
+
+    def _take_steps(self) -> None:
+        """Take from the lines of steps that have appeared and that this process could carry out."""
+        query = (
+            f"SELECT DISTINCT queue_name FROM {self._status_table} "  # noqa: S608, the name is one of two constants
+            "WHERE status IN ('ENQUEUED', 'PENDING') AND queue_name LIKE 'steps/%'"
+        )
+        with self._database.read() as connection:
+            names = [str(row[0]) for row in connection.execute(text(query))]
+        for name in names:
+            demand = demand_of(name)
+            if demand is not None and name not in self._queue_threads and self.budget.capacity.can_ever(demand):
+                self._take_from(name, partial(self.budget.room, demand))
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; whoever carries it out sees ``is_cancelled``."""
@@ -236,65 +309,15 @@ class DurableRuns:
             )
         return self._made_client
 
-    def _workflow(self, function: Callable[[JobContext, Spec], Any], slots: threading.Semaphore) -> JobFunction:
+    def _workflow(self, name: str, function: Callable[[JobContext, Spec], Any]) -> JobFunction:
+        slots = self._slots[JOBS[name].name] if name in JOBS else None
+
         def carry_out(spec: Spec) -> Any:
-            with slots:
-                return function(_DurableContext(self._database, self._steps_table, self._status_table), spec)
+            context = _DurableContext(self._database, self._steps_table, self._status_table)
+            with slots.hold() if slots else nullcontext(), self._database.fenced(context.refuse_superseded):
+                return function(context, spec)
 
         return carry_out
-
-
-class QueueThread:
-    """A thread that takes jobs from one queue: now and then, and at once when it is told that one waits.
-
-    DBOS's own thread does the taking, held by an event of ours in place of the one that only ends it: 4 ms from the
-    commit to the job instead of a polling interval, without asking the database more often.
-
-    Args:
-        queue: As DBOS knows it.
-    """
-
-    def __init__(self, queue: Any) -> None:
-        from dbos._dbos import _get_dbos_instance
-        from dbos._queue import queue_worker_thread
-
-        self._bell = _Bell()
-        arguments = (self._bell, _get_dbos_instance(), queue)
-        self._thread = threading.Thread(
-            target=queue_worker_thread, args=arguments, name=f"queue-{queue.name}", daemon=True
-        )
-        self._thread.start()
-
-    def look_now(self) -> None:
-        """Tell that a job waits."""
-        self._bell.ring()
-
-    def close(self) -> None:
-        """Take no further job."""
-        self._bell.set()
-        self._thread.join()
-
-
-class _Bell(threading.Event):
-    """The event that ends a queue's thread, whose waiting can be cut short without ending it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rung = threading.Event()
-
-    def ring(self) -> None:
-        """Let the current or the next waiting return at once."""
-        self._rung.set()
-
-    def set(self) -> None:
-        super().set()
-        self._rung.set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until it is set or rung, or the time is over; returns whether it is set."""
-        self._rung.wait(timeout)
-        self._rung.clear()
-        return self.is_set()
 
 
 class _DurableContext:
@@ -302,10 +325,12 @@ class _DurableContext:
 
     def __init__(self, database: Database, steps_table: str, status_table: str) -> None:
         from dbos import DBOS
+        from dbos._context import current_owner_xid
 
         assert DBOS.workflow_id is not None, "a context is made inside a job"
         self._database = database
         self._job_id: str = DBOS.workflow_id
+        self._token = current_owner_xid(self._job_id)
         self._steps_table = steps_table
         self._status_table = status_table
 
@@ -335,10 +360,25 @@ class _DurableContext:
             return [str(row[0]) for row in connection.execute(text(query), {"job": self._job_id})]
 
     def is_cancelled(self) -> bool:
-        """Tell whether somebody cancelled this job."""
-        query = f"SELECT status FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
+        """Tell whether somebody cancelled this job, or another process has taken it over."""
+        query = f"SELECT status, owner_xid FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
         with self._database.read() as connection:
-            return connection.execute(text(query), {"job": self._job_id}).scalar() == "CANCELLED"
+            row = connection.execute(text(query), {"job": self._job_id}).one_or_none()
+        return row is None or row.status == "CANCELLED" or row.owner_xid != self._token
+
+    def refuse_superseded(self, transaction: Connection) -> None:
+        """Keep an attempt that was taken for dead from writing; called first in each of its write transactions.
+
+        The row stays locked until the end, so that the job cannot be handed on between this look and the commit.
+        """
+        if self._database.is_sqlite:
+            return  # nobody else can have taken it: one process at a time, by its lock
+        from dbos._error import DBOSWorkflowConflictIDError
+
+        query = f"SELECT owner_xid FROM {self._status_table} WHERE workflow_uuid = :job FOR NO KEY UPDATE"  # noqa: S608, a constant
+        if transaction.execute(text(query), {"job": self._job_id}).scalar() != self._token:
+            # What DBOS raises itself where an attempt records a step that is another's by now; it ends such attempts.
+            raise DBOSWorkflowConflictIDError(self._job_id)
 
 
 def _quiet() -> None:

@@ -1,22 +1,26 @@
 """One database for ledger, registry and engine: SQLite on one machine, PostgreSQL on many.
 
 Invariant: at most one write transaction is open in the whole workspace, and nothing that would wait for another one is
-called inside it.
+called inside it; a write whose reply was lost is looked for before anybody is told that it failed.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ratchet import clock, faults
-from ratchet.errors import NestedWrite
+from ratchet.errors import DatabaseAway, DatabaseInvalid, NestedWrite, WriteUncertain
 
 POOL_SIZE = 24
 _KNOWS_SUBSECONDS = (3, 42)
@@ -28,10 +32,54 @@ SQLITE_SETTINGS = (
     "foreign_keys=ON",
     "recursive_triggers=ON",
 )
-_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=60000"
+# A process that stands still inside a transaction keeps all others from writing: after this the server breaks it off.
+_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=5000"
+# A server that is gone without a word is noticed within a minute; what the URL says goes before all of it.
+_POSTGRES_ARGUMENTS = {
+    "application_name": "ratchet",
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "40000",
+}
+# A connection that was used just now is not asked whether it still stands: each question costs a round trip.
+PING_AFTER_SECONDS = 1.0
+RECYCLE_SECONDS = 1800
+UNCERTAIN_SECONDS = 60.0
+_RETRY_SECONDS = 0.1
+_CANCELLED = "57014"
+# Classes of PostgreSQL's codes: connection exception, insufficient resources, operator intervention.
+_AWAY = ("08", "53", "57")
+_IDLE_TOO_LONG = "25P03"
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
 
-# What is to be done after the write that is open in this flow of control; None where none is.
-_writing: ContextVar[list[Callable[[], None]] | None] = ContextVar("writing", default=None)
+
+class BrokenOff(BaseException):
+    """The connection went while a job was under way: it ends here as if its process had been killed.
+
+    Not an ``Exception``, so that nothing takes it for an answer: whatever the job was doing is done again.
+    """
+
+
+@dataclass
+class _Write:
+    """The write that is open in a flow of control.
+
+    Attributes:
+        afterwards: What is to be done once it has happened.
+        evidence: Tells by what it would have left whether it has happened; the first one counts.
+    """
+
+    afterwards: list[Callable[[], None]] = field(default_factory=list)
+    evidence: Callable[[Connection], bool] | None = None
+
+
+# The write that is open in this flow of control; None where none is.
+_writing: ContextVar[_Write | None] = ContextVar("writing", default=None)
+_breaks_off: ContextVar[bool] = ContextVar("breaks_off", default=False)
+# Called first in each write of this flow of control: raises where it may not write any more.
+_fence: ContextVar[Callable[[Connection], None] | None] = ContextVar("fence", default=None)
 
 
 class Database:
@@ -39,7 +87,10 @@ class Database:
 
     Args:
         url: SQLAlchemy's form, such as ``sqlite:////srv/churn/.ratchet/ratchet.db`` or
-            ``postgresql://user@host/name``.
+            ``postgresql://user@host/name``; ``${NAME}`` stands for a variable of the environment.
+
+    Raises:
+        DatabaseInvalid: The URL means nothing, names a variable that is not set, or its driver is not installed.
     """
 
     def __init__(self, url: str) -> None:
@@ -53,36 +104,122 @@ class Database:
 
         Raises:
             NestedWrite: A write is open already in this flow of control.
+            DatabaseAway: The server could not be reached; nothing was written.
+            WriteUncertain: It went away while the write was being confirmed, and did not come back.
         """
         refuse_inside_write("A second write")
-        afterwards: list[Callable[[], None]] = []
-        token = _writing.set(afterwards)
+        write = _Write()
+        token = _writing.set(write)
         try:
-            with self.engine.begin() as connection:
-                if self.is_sqlite:
-                    # pysqlite would begin at the first INSERT only, and two readers that both turn writers collide.
-                    connection.exec_driver_sql("BEGIN IMMEDIATE")
-                else:
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
+            with self.telling(), self.engine.connect() as connection:
+                self._begin(connection)
+                if (fence := _fence.get()) is not None:
+                    fence(connection)
                 yield connection
                 faults.point("write.before_commit")
+                try:
+                    connection.commit()
+                except DBAPIError as error:
+                    if not is_away(error) or _breaks_off.get():
+                        raise
+                    self._look_for(write, error)
             faults.point("write.after_commit")
         finally:
             _writing.reset(token)
-        for call in afterwards:
+        for call in write.afterwards:
             call()
+
+    def _begin(self, connection: Connection) -> None:
+        if self.is_sqlite:
+            # pysqlite would begin at the first INSERT only, and two readers that both turn writers collide.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITE_LOCK})
+
+    def _look_for(self, write: _Write, lost: DBAPIError) -> None:
+        """Return where a write of which no reply came has happened, and raise where it has not.
+
+        The lock comes first: whoever holds it knows that the server has ended that transaction, one way or the other.
+        """
+        if write.evidence is None:
+            raise lost
+        deadline = clock.monotonic() + UNCERTAIN_SECONDS
+        while True:
+            try:
+                with self.engine.connect() as connection:
+                    self._begin(connection)
+                    has_happened = write.evidence(connection)
+                break
+            except DBAPIError as error:
+                if not is_away(error):
+                    raise
+                if clock.monotonic() > deadline:
+                    raise WriteUncertain(database=self.name, reason=_reason(error)) from error
+                clock.sleep(_RETRY_SECONDS)
+        if not has_happened:
+            raise lost
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have something done once the open write has happened; never when it did not."""
-        afterwards = _writing.get()
-        assert afterwards is not None, "only inside a write"
-        afterwards.append(call)
+        write = _writing.get()
+        assert write is not None, "only inside a write"
+        write.afterwards.append(call)
+
+    def leaves(self, evidence: Callable[[Connection], bool]) -> None:
+        """Say how to tell, later and from outside, whether the open write has happened: by what it alone leaves."""
+        write = _writing.get()
+        if write is not None and write.evidence is None:
+            write.evidence = evidence
+
+    @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """Open a small write beside the one write transaction: never for what the ledger or the registry says."""
+        with self.telling(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def fenced(self, fence: Callable[[Connection], None]) -> Iterator[None]:
+        """Have each write of this flow of control ask first whether it may."""
+        token = _fence.set(fence)
+        try:
+            yield
+        finally:
+            _fence.reset(token)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a connection for reading; what it sees is committed."""
-        with self.engine.connect() as connection:
+        """Open a connection for reading; what it sees is committed.
+
+        Raises:
+            DatabaseAway: The server could not be reached.
+        """
+        with self.telling(), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                # Each statement sees what is committed anyway; a transaction would cost two round trips more.
+                connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
+
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say in our own words that the server is away; for whatever uses the engine.
+
+        Raises:
+            DatabaseAway: It could not be reached; inside ``breaking_off`` it is ``BrokenOff``.
+        """
+        try:
+            yield
+        except (DBAPIError, PoolTimeout) as error:
+            if self.is_sqlite or not is_away(error):
+                raise
+            if _breaks_off.get():
+                raise BrokenOff(_reason(error)) from error
+            raise DatabaseAway(database=self.name, reason=_reason(error)) from error
+
+    @property
+    def name(self) -> str:
+        """Return where the database is, without any password."""
+        shown = self.engine.url.set(drivername=self.engine.dialect.name, query={})
+        return shown.render_as_string(hide_password=True)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -99,6 +236,28 @@ def refuse_inside_write(what: str) -> None:
         raise NestedWrite(what=what)
 
 
+@contextmanager
+def breaking_off() -> Iterator[None]:
+    """Let what runs inside end with ``BrokenOff`` where the connection is lost."""
+    token = _breaks_off.set(True)
+    try:
+        yield
+    finally:
+        _breaks_off.reset(token)
+
+
+def is_away(error: Exception) -> bool:
+    """Tell whether an error of PostgreSQL means that a connection was lost, or that none could be made."""
+    if isinstance(error, PoolTimeout):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    code = str(getattr(error.orig, "sqlstate", None) or "")
+    if error.connection_invalidated or code == _IDLE_TOO_LONG:
+        return True
+    return isinstance(error, OperationalError) and code != _CANCELLED and (not code or code[:2] in _AWAY)
+
+
 def sqlite_url(path: Path) -> str:
     """Return the URL of a SQLite file."""
     return f"sqlite:///{path}"
@@ -109,13 +268,74 @@ def normal_url(url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+psycopg)?://", "postgresql+psycopg://", url)
 
 
+def filled_url(url: str) -> URL:
+    """Return a URL whose variables are filled in from the environment; a value needs no quoting there.
+
+    Raises:
+        DatabaseInvalid: It means nothing, or a variable is not set.
+    """
+    if _VARIABLE.fullmatch(url.strip()):
+        url = normal_url(_fill(url.strip()))
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, ValueError) as error:
+        # Not what the library says: it may repeat the URL, and that may hold a password.
+        problem = "means nothing. Write it as postgresql://USER@HOST/NAME, and leave it out for SQLite."
+        raise DatabaseInvalid(problem=problem) from error
+    parts = {
+        name: _fill(value) for name in ("username", "password", "host", "database") if (value := _part(parsed, name))
+    }
+    return parsed.set(**parts)
+
+
+def _part(url: URL, name: str) -> str:
+    value = getattr(url, name)
+    return str(value) if value and "${" in str(value) else ""
+
+
+def _fill(value: str) -> str:
+    def read(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in os.environ:
+            raise DatabaseInvalid(problem=f"names ${{{name}}}, but this variable is not set. Set it: export {name}=...")
+        return os.environ[name]
+
+    return _VARIABLE.sub(read, value)
+
+
 def _make_engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() == "sqlite":
-        engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=0)
-        event.listen(engine, "connect", _set_up_sqlite)
-        return engine
-    arguments = {"options": _POSTGRES_OPTIONS}
-    return create_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_pre_ping=True, connect_args=arguments)
+    filled = filled_url(url)
+    try:
+        if filled.get_backend_name() == "sqlite":
+            engine = create_engine(filled, pool_size=POOL_SIZE, max_overflow=0)
+            event.listen(engine, "connect", _set_up_sqlite)
+            return engine
+        engine = create_engine(
+            filled,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_recycle=RECYCLE_SECONDS,
+            connect_args=_postgres_arguments(filled),
+        )
+    except ModuleNotFoundError as error:
+        problem = f"needs '{error.name}', which is not installed. Install it: pip install 'mlratchet[postgres]'"
+        raise DatabaseInvalid(problem=problem) from error
+    return engine
+
+
+def _postgres_arguments(url: URL) -> dict[str, str]:
+    own = str(url.query.get("options", ""))
+    # Of two values the server takes the later one.
+    options = {"options": f"{_POSTGRES_OPTIONS} {own}".strip()}
+    return options | {name: value for name, value in _POSTGRES_ARGUMENTS.items() if name not in url.query}
+
+
+def _reason(error: Exception) -> str:
+    """Return what the server or the driver said, in one line."""
+    said = str(getattr(error, "orig", error)).strip()
+    return re.sub(r"\s+", " ", said).rstrip(".") or type(error).__name__
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -82,7 +82,12 @@ def _add_answers(connection: Connection) -> None:
     schema.answer.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections, _add_answers)
+def _add_workers(connection: Connection) -> None:
+    """Make the table of the processes that carry out jobs."""
+    schema.worker.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections, _add_answers, _add_workers)
 LATEST = len(STEPS)
 
 

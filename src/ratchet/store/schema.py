@@ -7,6 +7,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -148,6 +149,19 @@ state = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
+)
+
+# The processes that carry out jobs, with their last sign of life; written outside of the ledger's transactions.
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("machine", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_ticks", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("beat_at", Float(53), nullable=False),
 )
 
 # ---- projections: what was folded out of the ledger; each can be thrown away and folded again

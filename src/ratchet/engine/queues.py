@@ -1,0 +1,177 @@
+"""The lines in which jobs wait, and the threads of a process that take from them.
+
+Invariant: a process takes from a line only what it has room for at that moment, so that a job that another process
+could carry out never waits here.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+
+from ratchet.engine.capacity import Demand
+from ratchet.records import Record
+
+_STEPS = "steps/"
+_PART = re.compile(r"([a-z_]+)=([0-9.e+-]+)")
+
+
+class Queue(Record, frozen=True):
+    """A line in which jobs wait.
+
+    Attributes:
+        name: How it is called in the database.
+        concurrency: How many of its jobs run at once in one process, unless the process says otherwise.
+    """
+
+    name: str
+    concurrency: int
+
+
+class Limit(Record, frozen=True, forbid_unknown_fields=True):
+    """What all processes together may take from a line.
+
+    Attributes:
+        at_once: Jobs that run at one time; 0 for any number.
+        starts: Jobs that begin within ``seconds``; 0 for any number.
+        seconds: The length of the window, in seconds.
+    """
+
+    at_once: int = 0
+    starts: int = 0
+    seconds: float = 3600.0
+
+
+REACTIONS = Queue(name="reactions", concurrency=8)
+RUNS = Queue(name="runs", concurrency=1)
+
+
+def queue_of_steps(demand: Demand) -> str:
+    """Return the name of the line of the steps with one demand."""
+    return _STEPS + demand.text.replace(" ", ",")
+
+
+def demand_of(queue: str) -> Demand | None:
+    """Return what the steps in a line need, ``None`` where it is another kind of line."""
+    if not queue.startswith(_STEPS):
+        return None
+    values = {"cpu": 0.0, **{name: float(number) for name, number in _PART.findall(queue)}}
+    return msgspec.convert({**values, "gpu": int(values.get("gpu", 0))}, Demand)
+
+
+class Slots:
+    """The places of one line in this process.
+
+    Args:
+        number: How many jobs have one at a time.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._places = threading.Semaphore(number)
+        self._lock = threading.Lock()
+        self._free = number
+
+    def free(self) -> int:
+        """Return how many jobs could begin now."""
+        return self._free
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Wait for a place and keep it."""
+        with self._places:
+            self._count(-1)
+            try:
+                yield
+            finally:
+                self._count(1)
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._free += change
+
+
+class QueueThread:
+    """A thread that takes jobs from one line: now and then, and at once when it is told that one waits.
+
+    DBOS's own thread does the taking, held by an event of ours in place of the one that only ends it: 4 ms from the
+    commit to the job instead of a polling interval, without asking the database more often. It is given a queue that
+    knows how much room there is.
+
+    Args:
+        name: Of the line.
+        room: Says how many more jobs this process could begin now.
+        limit: What all processes together may take.
+        poll_seconds: How often it looks of itself.
+    """
+
+    def __init__(self, name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float) -> None:
+        from dbos._dbos import _get_dbos_instance
+        from dbos._queue import queue_worker_thread
+
+        self._bell = _Bell()
+        dbos = _get_dbos_instance()
+        queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds, dbos=dbos)
+        self._thread = threading.Thread(
+            target=queue_worker_thread, args=(self._bell, dbos, queue), name=f"queue-{name}", daemon=True
+        )
+        self._thread.start()
+
+    def look_now(self) -> None:
+        """Tell that a job waits."""
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Take no further job."""
+        self._bell.set()
+        self._thread.join()
+
+
+def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float, dbos: Any) -> Any:
+    """Return a queue as DBOS knows it, whose limit for this process moves with the room that there is."""
+    from dbos import Queue as DurableQueue
+
+    class RoomyQueue(DurableQueue):
+        def __init__(self) -> None:
+            # Not its parent's, which wants a row in the database, read again at each look, where ours has no room.
+            self.name = name
+            self.database_backed_queue = False
+            self.application_name = None
+            self._client_system_database = None
+            self._concurrency = limit.at_once or None
+            self._limiter = {"limit": limit.starts, "period": limit.seconds} if limit.starts else None
+            self._partition_concurrency = None
+            self._partition_worker_concurrency = None
+            self._partition_limiter = None
+            self._polling_interval_sec = poll_seconds
+
+        @property
+        def _worker_concurrency(self) -> int:  # type: ignore[override]
+            running: int = dbos._active_workflows_set.count_for_queue(name)
+            return running + max(0, room())
+
+    return RoomyQueue()
+
+
+class _Bell(threading.Event):
+    """The event that ends a queue's thread, whose waiting can be cut short without ending it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rung = threading.Event()
+
+    def ring(self) -> None:
+        """Let the current or the next waiting return at once."""
+        self._rung.set()
+
+    def set(self) -> None:
+        super().set()
+        self._rung.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set or rung, or the time is over; returns whether it is set."""
+        self._rung.wait(timeout)
+        self._rung.clear()
+        return self.is_set()
