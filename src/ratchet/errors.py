@@ -87,6 +87,31 @@ class WorkspaceTooNew(RatchetError):
 
 
 @dataclass
+class CopyFailed(RatchetError):
+    """A database could not be copied."""
+
+    path: str
+    problem: str
+    template: ClassVar[str] = (
+        "The database cannot be copied to {path}: {problem}. The database itself was not touched. Make room there, "
+        "or choose another place."
+    )
+
+
+@dataclass
+class JobUnreadable(RatchetError):
+    """What a job was given or has recorded is not what the engine writes."""
+
+    job: str
+    column: str
+    problem: str
+    template: ClassVar[str] = (
+        "Job {job} has a value ({column}) that is not plain data: {problem}. Carrying it out could run foreign code, "
+        "so it is not taken over. Use a backup that you trust."
+    )
+
+
+@dataclass
 class WorkspaceInUse(RatchetError):
     """A second executor was started on one workspace."""
 
@@ -95,6 +120,53 @@ class WorkspaceInUse(RatchetError):
     template: ClassVar[str] = (
         "Another Ratchet process (pid {pid}) already runs the workspace {path}; one executor at a time may. "
         "Use that one, or stop it first: kill {pid}"
+    )
+
+
+@dataclass
+class ServerElsewhere(RatchetError):
+    """A second server was started on one database."""
+
+    host: str
+    pid: int
+    silent_seconds: float
+    template: ClassVar[str] = (
+        "This database has its server already: pid {pid} on {host}, which gave a sign of life {silent_seconds:.1f} s "
+        "ago. To add a machine, start a worker there: ratchet worker. To move the server, stop that one first."
+    )
+
+
+@dataclass
+class WorkerNeedsServer(RatchetError):
+    """A worker was started on a database that is a file."""
+
+    database: str
+    template: ClassVar[str] = (
+        "Workers share a PostgreSQL database, and {database} is a file, which one process carries out alone. "
+        'Set database = "postgresql://..." in [project] of ratchet.toml, or use ratchet up without workers.'
+    )
+
+
+@dataclass
+class NothingTakenIn(RatchetError):
+    """A worker was started before any server."""
+
+    database: str
+    template: ClassVar[str] = (
+        "{database} holds no project yet: a worker takes its settings from what the server has taken in. "
+        "Start ratchet up in the project's folder once, then start the worker again."
+    )
+
+
+@dataclass
+class ArtifactsNotShared(RatchetError):
+    """A worker was started where the artifacts lie in a folder of the server's machine."""
+
+    project: str
+    template: ClassVar[str] = (
+        "Project '{project}' keeps its artifacts in a folder of the server's machine, where a worker cannot read "
+        'them. Set artifacts = "s3://bucket/prefix" or a folder that all machines share in [project] of '
+        "ratchet.toml, or name such a place here: ratchet worker --artifacts PLACE"
     )
 
 
@@ -127,6 +199,53 @@ class DemoDiffers(RatchetError):
     template: ClassVar[str] = (
         "{folder} holds a demo with {found}, and {wanted} was asked for. Go on with {found}, or choose another "
         "folder: ratchet demo --keep DIR"
+    )
+
+
+# ---- database
+
+
+@dataclass
+class DatabaseAway(RatchetError):
+    """The database server could not be reached, or it ended the connection."""
+
+    database: str
+    reason: str
+    template: ClassVar[str] = (
+        "The database {database} is away: {reason}. What was under way was taken back as a whole. See that the server "
+        "runs and can be reached (pg_isready, `database` in ratchet.toml, PGPASSWORD). A workspace that runs goes on "
+        "by itself then; a command is to be given again."
+    )
+
+
+@dataclass
+class WriteUncertain(DatabaseAway):
+    """The connection was lost while a write was being confirmed, and nobody can tell whether it has happened."""
+
+    template: ClassVar[str] = (
+        "The database {database} went away while a change was being confirmed: {reason}. Either all of it has happened "
+        "or nothing. Once the server runs again, look with `ratchet events` before you do it once more."
+    )
+
+
+@dataclass
+class DatabaseInvalid(RatchetError):
+    """The URL of a database cannot be used."""
+
+    problem: str
+    template: ClassVar[str] = "The database's URL (`database` under [project] in ratchet.toml, or --database) {problem}"
+
+
+@dataclass
+class DatabaseTaken(RatchetError):
+    """A database that belongs to one project was given to another one."""
+
+    database: str
+    owner: str
+    project: str
+    template: ClassVar[str] = (
+        "The database {database} belongs to the project '{owner}', and this is '{project}'. Nothing was changed. Each "
+        "project needs a database of its own: createdb NAME, and name that one under [project] in ratchet.toml."
     )
 
 

@@ -148,7 +148,8 @@ class Database:
             try:
                 with self.engine.connect() as connection:
                     self._begin(connection)
-                    has_happened = write.evidence(connection)
+                    if write.evidence(connection):
+                        return
                 break
             except DBAPIError as error:
                 if not is_away(error):
@@ -156,8 +157,7 @@ class Database:
                 if clock.monotonic() > deadline:
                     raise WriteUncertain(database=self.name, reason=_reason(error)) from error
                 clock.sleep(_RETRY_SECONDS)
-        if not has_happened:
-            raise lost
+        raise lost
 
     def after_commit(self, call: Callable[[], None]) -> None:
         """Have something done once the open write has happened; never when it did not."""
@@ -283,15 +283,13 @@ def filled_url(url: str) -> URL:
         # Not what the library says: it may repeat the URL, and that may hold a password.
         problem = "means nothing. Write it as postgresql://USER@HOST/NAME, and leave it out for SQLite."
         raise DatabaseInvalid(problem=problem) from error
-    parts = {
-        name: _fill(value) for name in ("username", "password", "host", "database") if (value := _part(parsed, name))
-    }
-    return parsed.set(**parts)
-
-
-def _part(url: URL, name: str) -> str:
-    value = getattr(url, name)
-    return str(value) if value and "${" in str(value) else ""
+    # Part by part: what stands in a variable may hold any character.
+    return parsed.set(
+        username=_fill(parsed.username or "") or None,
+        password=_fill(parsed.password or "") or None,
+        host=_fill(parsed.host or "") or None,
+        database=_fill(parsed.database or "") or None,
+    )
 
 
 def _fill(value: str) -> str:

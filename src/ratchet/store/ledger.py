@@ -84,6 +84,7 @@ class Ledger:
                 known[key] = added[-1]
         if added:
             _insert(transaction, added, [_ENCODER.encode(event.data) for event in added])
+            self._leave_evidence(added[0])
             self._react(transaction, added)
         return [known[event.source, event.id] for event in complete]
 
@@ -108,12 +109,17 @@ class Ledger:
             if present is None:
                 present = msgspec.structs.replace(complete, seq=tree.last_seq(transaction) + 1)
                 _insert(transaction, [present], [body])
+                self._leave_evidence(present)
                 self._react(transaction, [present])
                 return present, True
             if _is_same(transaction, present, complete):
                 return present, False
             self.append(transaction, _conflict(complete, present))
         raise LedgerConflict(source=complete.source, event_id=complete.id)
+
+    def _leave_evidence(self, event: Event) -> None:
+        """Let a write whose reply is lost be found by an event that was new in it."""
+        self._database.leaves(lambda connection: _find(connection, event.source, event.id) is not None)
 
     # ---- reading
 
