@@ -44,6 +44,21 @@ class LimitSection(_Section, frozen=True):
     rule_fires_per_hour: int = 100
 
 
+class RunsSection(_Section, frozen=True):
+    """``[runs]``: how many runs all machines together carry out, and begin within a time; 0 for any number."""
+
+    at_once: Annotated[int, msgspec.Meta(ge=0)] = 0
+    starts: Annotated[int, msgspec.Meta(ge=0)] = 0
+    seconds: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
+
+
+class CacheSection(_Section, frozen=True):
+    """``[cache]``: whether runs take results of steps that were made from the same, and how long those are kept."""
+
+    steps: bool = True
+    days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+
+
 class LabelSection(_Section, frozen=True):
     """``label`` of a dataset: the column, and the one that says when it became known."""
 
@@ -120,6 +135,8 @@ class RuleSection(_Section, frozen=True):
     cron: str = ""
     time_zone: str = ""
     enabled: bool = True
+    catch_up: Literal["latest", "all", "none"] = "latest"
+    at_most: str = ""
 
 
 class SampleSection(_Section, frozen=True):
@@ -276,6 +293,8 @@ class Config(_Section, frozen=True):
 
     project: Project
     limits: LimitSection = LimitSection()
+    runs: RunsSection = RunsSection()
+    cache: CacheSection = CacheSection()
     ledger: LedgerSection = LedgerSection()
     dataset: dict[str, DatasetSection] = msgspec.field(default_factory=dict)
     fitness: tuple[FitnessSection, ...] = ()
@@ -356,6 +375,8 @@ def parse(text: str, *, path: Path) -> Config:
 _KINDS: dict[str, Any] = {
     "project": Project,
     "limits": LimitSection,
+    "runs": RunsSection,
+    "cache": CacheSection,
     "ledger": LedgerSection,
     "dataset": DatasetSection,
     "fitness": FitnessSection,

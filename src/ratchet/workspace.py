@@ -33,6 +33,7 @@ from ratchet.measure.kpis.desk import Desk
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.policies import Policy
+from ratchet.preload import MODULES
 from ratchet.recollection import Recollection
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
 from ratchet.spending import Spending
@@ -44,19 +45,6 @@ from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
 from ratchet.toml_tables import with_block
 
-# The last two are what scikit-learn and joblib load at the first fit, which each child would do again.
-PRELOAD = (
-    "numpy",
-    "pandas",
-    "sklearn.ensemble",
-    "sklearn.pipeline",
-    "sklearn.compose",
-    "skops.io",
-    "duckdb",
-    "narwhals._pandas_like.namespace",
-    "multiprocessing.dummy",
-)
-LOOP_MODULES = ("ratchet.loop.pipelines", "ratchet.loop.fitness", "ratchet.loop.backtests", "ratchet.automation.custom")
 HEARTBEAT_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 SEAL_CHECK_SECONDS = 60.0
@@ -91,7 +79,7 @@ class Workspace:
         migrations.migrate(self.database)
         self.runs = DurableRuns(self.database, poll_seconds=poll_seconds)
         self.ledger = Ledger(self.database, Reactor(self.runs))
-        self.zygotes = Zygotes([*PRELOAD, *LOOP_MODULES])
+        self.zygotes = Zygotes(MODULES)
         self.resources = Resources(
             project=self.project,
             folder=self.folder,
@@ -155,19 +143,20 @@ class Workspace:
     @property
     def is_running(self) -> bool:
         """Tell whether some process carries out the workspace's jobs."""
-        return self.is_executor or is_locked(self.folder / LOCK_FILE)
+        return self.is_executor or is_locked(self.folder / LOCK_FILE) or self.runs.has_server()
 
-    def start(self, *, serve: bool = True, port: int = 0, die_together: bool = False) -> None:
+    def start(self, *, serve: bool = True, port: int = 0, die_together: bool = False, runs: int = 1) -> None:
         """Carry out jobs in this process, and keep the endpoint process running.
 
         Args:
+            runs: How many runs at once; 0 leaves all runs and steps of a workspace on PostgreSQL to its workers.
             serve: Whether to keep an endpoint process.
             port: Where it listens; 0 for any free port, the same after a restart.
             die_together: End the endpoint with this process, however that ends. Without it the endpoint goes on
                 serving when this process is killed.
 
         Raises:
-            WorkspaceInUse: Another process does so already.
+            WorkspaceInUse: Another process does so already; ``ServerElsewhere`` where it is on another machine.
         """
         self._lock = WorkspaceLock(self.folder / LOCK_FILE)
         self.zygotes.start()
@@ -178,7 +167,7 @@ class Workspace:
         if serve:
             self._keep_endpoint(port=port, die_together=die_together)
             self._watch = Watch(self.resources)
-        self.runs.launch()
+        self.runs.launch(self.runs.as_server(runs=runs), limits=training.limits(self.config))
         releases.publish_routes(self.resources)
 
     def _keep_endpoint(self, *, port: int, die_together: bool) -> None:
@@ -406,6 +395,7 @@ class Workspace:
             StepFailed: A file cannot be imported.
         """
         project = projects.checked(self.resources)
+        projects.put_settings_in_force(self.resources)
         found = rules.read(self.config, project, path=self.project / config.FILE_NAME)
         chosen = self.policies()
         digest = digest_of([msgspec.to_builtins(found), msgspec.to_builtins(project), [one.digest for one in chosen]])

@@ -8,7 +8,7 @@ import pytest
 
 from ratchet import clock
 from ratchet.engine.executors import Zygotes
-from ratchet.workspace import LOOP_MODULES, PRELOAD
+from ratchet.preload import MODULES
 from tests import projects
 from tests.loops import Stage
 
@@ -16,7 +16,7 @@ from tests.loops import Stage
 @pytest.fixture(scope="session")
 def zygotes() -> Iterator[Zygotes]:
     """One zygote for all tests: each child is a process of its own and gets all it needs with its task."""
-    zygotes = Zygotes([*PRELOAD, *LOOP_MODULES])
+    zygotes = Zygotes(MODULES)
     yield zygotes
     zygotes.close()
 

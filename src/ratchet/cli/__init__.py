@@ -18,6 +18,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "demo": ("demo", "Replay a year of a real pipeline, from no automation to level 4."),
         "init": ("init", "Start a project that works at once."),
         "up": ("up", "Run the workspace: rules, endpoint and web pages, until stopped."),
+        "worker": ("worker", "Carry out runs and steps for a workspace, on this machine."),
+        "workers": ("worker", "List the processes that carry out jobs."),
     },
     "Models": {
         "run": ("runs", "Run a pipeline and show what came of it."),
@@ -39,6 +41,10 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
         "import": ("imports", "Bring in what happened in other systems."),
+    },
+    "Care": {
+        "backup": ("backup", "Write the whole workspace to one file, also while it runs."),
+        "restore": ("backup", "Make a workspace of such a file, also on another kind of database."),
     },
     "Money": {
         "budget": ("budget", "Show budgets: spent, forecast, limit."),

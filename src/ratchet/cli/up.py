@@ -35,8 +35,15 @@ _log = logging.getLogger(__name__)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where the web pages listen.")
 @click.option("--port", default=PORT, show_default=True, type=click.IntRange(0, 65535), help="0 for any free port.")
 @click.option("--name", "names", multiple=True, help="A further host name under which the pages may be reached.")
+@click.option(
+    "--runs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many runs at once; 0 leaves them to workers.",
+)
 @with_session
-def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]) -> None:
+def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...], runs: int) -> None:
     """Run the workspace: rules, endpoint and web pages, until stopped.
 
     Changes of ratchet.toml, of Python files and of data are taken in while it runs. Ctrl-C or SIGTERM stops it;
@@ -49,7 +56,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
     with session.workspace() as workspace, _interrupted_by_sigterm():
         with progress("starting") as shown:
             _log_to(workspace.resources.logs / LOG_FILE)
-            workspace.start()
+            workspace.start(runs=runs)
             listener = listen(host, port)
             shown.show("reading the project")
             # What changes after this look is taken in by a beat, however long the start takes.

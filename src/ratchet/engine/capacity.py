@@ -58,7 +58,7 @@ class Capacity(Record, frozen=True):
         return demand.cpu <= self.cpu and demand.memory_gb <= self.memory_gb and demand.gpu <= self.gpu
 
 
-def of_this_machine(*, runs: int = 1) -> Capacity:
+def capacity_of_this_machine(*, runs: int = 1) -> Capacity:
     """Return what this machine has: the processors that this process may use, all memory, all accelerators."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Capacity(

@@ -16,12 +16,13 @@ from sqlalchemy import Connection, text
 
 from ratchet import clock
 from ratchet.engine import workers
-from ratchet.engine.capacity import Budget, Capacity, Demand
+from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_machine
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
 from ratchet.engine.repeating import Repeated
+from ratchet.engine.resumption import Resumption
 from ratchet.engine.workers import Heart, Seen, Worker
-from ratchet.errors import NondeterministicPipeline
-from ratchet.store.database import Database, refuse_inside_write
+from ratchet.errors import DatabaseAway, NondeterministicPipeline, ServerElsewhere
+from ratchet.store.database import BrokenOff, Database, refuse_inside_write
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -96,6 +97,7 @@ class DurableRuns:
         self._limits: dict[str, Limit] = {}
         self._slots: dict[str, Slots] = {}
         self._heart: Heart | None = None
+        self._resumption: Resumption | None = None
         self.worker: Worker | None = None
         self.budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
@@ -158,9 +160,8 @@ class DurableRuns:
         from dbos import DBOS, DBOSConfig
 
         _quiet()
-        self.worker = worker or workers.this_process(
-            "server", capacity=Capacity(), interpreter=INTERPRETER, worker_id=self._own_id()
-        )
+        self.worker = worker or self.as_server()
+        self._enter(self.worker)
         self.budget = Budget(self.worker.capacity)
         self._limits = limits or {}
         DBOS.destroy(destroy_registry=True)
@@ -175,14 +176,19 @@ class DurableRuns:
         # DBOS counts a job that it took as running only once its thread does: a second look may take one too many.
         self._slots = {queue.name: Slots(queue.concurrency) for queue in queues}
         self._slots[RUNS.name] = Slots(self.worker.capacity.runs)
+        if not self._database.is_sqlite:
+            self._resumption = Resumption(taken=self._taken, active=self._active, give_back=self._give_back_own)
         for name, function in self._functions.items():
             DBOS.workflow(name=name, max_recovery_attempts=MAX_RECOVERIES)(self._workflow(name, function))
         # Its own threads look at a queue now and then; ours do so too, and at once when this process has enqueued.
         DBOS.listen_queues([])
         DBOS.launch()
-        self._show_up()
+        if not self._database.is_sqlite:
+            self._heart = Heart(self._database, self.worker, claimants=self._claimants, give_back=self.give_back)
         for queue in queues:
             self._take_from(queue.name, self._slots[queue.name].free)
+        if self._resumption is not None:
+            self._resumption.start()
         self._steps_sweep = Repeated(self._take_steps, name="steps", seconds=STEPS_LOOK_SECONDS)
 
     def close(self) -> None:
@@ -197,6 +203,9 @@ class DurableRuns:
             if self._heart is not None:
                 self._heart.stop()
                 self._heart = None
+            if self._resumption is not None:
+                self._resumption.stop()
+                self._resumption = None
             DBOS.destroy(destroy_registry=True)
         if self._made_client is not None:
             self._made_client.destroy()
@@ -204,17 +213,41 @@ class DurableRuns:
 
     # ---- this process among the others
 
-    def _own_id(self) -> str:
-        return EXECUTOR if self._database.is_sqlite else ""
+    def as_server(self, *, runs: int = 1) -> Worker:
+        """Describe this process as the workspace's server.
 
-    def _show_up(self) -> None:
-        assert self.worker is not None, "only while launching"
-        if self._database.is_sqlite:
-            # One process at a time, by its lock: nobody waits for a sign of life.
+        Args:
+            runs: How many runs it carries out at once; with 0 it leaves steps to others as well.
+        """
+        capacity = capacity_of_this_machine(runs=runs) if runs else Capacity(runs=0, cpu=0.0)
+        name = EXECUTOR if self._database.is_sqlite else ""
+        return workers.this_process("server", capacity=capacity, interpreter=INTERPRETER, worker_id=name)
+
+    def _enter(self, worker: Worker) -> None:
+        """Take this process's place among the others; where it is the server's, there is one."""
+        deadline = clock.monotonic() + workers.LEASE_SECONDS
+        while True:
             with self._database.write() as transaction:
-                workers.enter(transaction, self.worker)
-        else:
-            self._heart = Heart(self._database, self.worker, claimants=self._claimants, give_back=self.give_back)
+                other = self._other_server(transaction) if worker.kind == "server" else None
+                if other is None:
+                    workers.enter(transaction, worker)
+                    return
+            if other.silent_seconds < 2 * workers.BEAT_SECONDS or clock.monotonic() > deadline:
+                raise ServerElsewhere(host=other.worker.host, pid=other.worker.pid, silent_seconds=other.silent_seconds)
+            # It seems to have died a moment ago: it is waited for, no longer than until that is certain.
+            clock.sleep(workers.BEAT_SECONDS / 5)
+
+    def _other_server(self, connection: Connection) -> Seen | None:
+        if self._database.is_sqlite:
+            return None  # one process at a time, by its lock
+        return next((one for one in workers.seen(connection) if one.is_alive and one.worker.kind == "server"), None)
+
+    def has_server(self) -> bool:
+        """Tell whether some process on a shared database carries out reactions."""
+        if self._database.is_sqlite:
+            return False  # asked by its lock
+        with self._database.read() as connection:
+            return self._other_server(connection) is not None
 
     def _claimants(self) -> set[str]:
         """Return the ids of the workers that have taken jobs and not finished them."""
@@ -231,6 +264,30 @@ class DurableRuns:
         from dbos._recovery import recover_pending_workflows
 
         return len(recover_pending_workflows(_get_dbos_instance(), [worker_id]))
+
+    def _taken(self) -> set[tuple[str, str]]:
+        query = (
+            f"SELECT workflow_uuid, owner_xid FROM {self._status_table} "  # noqa: S608, the name is one of two constants
+            "WHERE status = 'PENDING' AND executor_id = :own"
+        )
+        assert self.worker is not None, "only after a launch"
+        with self._database.read() as connection:
+            return {(str(row[0]), str(row[1])) for row in connection.execute(text(query), {"own": self.worker.id})}
+
+    def _active(self) -> set[str]:
+        from dbos._dbos import _get_dbos_instance
+
+        return set(_get_dbos_instance()._active_workflows_set.activeList())
+
+    def _give_back_own(self, job_id: str) -> None:
+        from dbos._dbos import _get_dbos_instance
+        from dbos._utils import INTERNAL_QUEUE_NAME
+
+        assert self.worker is not None, "only after a launch"
+        dbos = _get_dbos_instance()
+        dbos._sys_db.reenqueue_for_recovery(job_id, [self.worker.id], INTERNAL_QUEUE_NAME)
+        for thread in self._queue_threads.values():
+            thread.look_now()
 
     def workers(self) -> list[Seen]:
         """Return the processes that carry out jobs, those alive first."""
@@ -257,7 +314,8 @@ class DurableRuns:
     def cancel(self, job_id: str) -> None:
         """Stop a job; whoever carries it out sees ``is_cancelled``."""
         refuse_inside_write("Cancelling a job")
-        self._client().cancel_workflow(job_id)
+        with self._database.telling():
+            self._client().cancel_workflow(job_id)
 
     def pending(self) -> list[str]:
         """Return the ids of jobs that are not finished."""
@@ -270,7 +328,8 @@ class DurableRuns:
 
     def outcome(self, job_id: str) -> tuple[str, Any]:
         """Return a job's status and its result or error; ``("UNKNOWN", None)`` where there is no such job."""
-        status = self._client().list_workflows(workflow_ids=[job_id])
+        with self._database.telling():
+            status = self._client().list_workflows(workflow_ids=[job_id])
         if not status:
             return "UNKNOWN", None
         found = status[0]
@@ -305,7 +364,11 @@ class DurableRuns:
             from dbos import DBOSClient
 
             self._made_client = DBOSClient(
-                system_database_engine=self._database.engine, application_name=APPLICATION, lazy=True
+                system_database_engine=self._database.engine,
+                application_name=APPLICATION,
+                lazy=True,
+                # Whoever asks is told that the server is away; it would be waited for without end.
+                retry_connection_errors=False,
             )
         return self._made_client
 
@@ -314,7 +377,8 @@ class DurableRuns:
 
         def carry_out(spec: Spec) -> Any:
             context = _DurableContext(self._database, self._steps_table, self._status_table)
-            with slots.hold() if slots else nullcontext(), self._database.fenced(context.refuse_superseded):
+            watching = self._resumption.watching(context.job_id) if self._resumption else nullcontext()
+            with slots.hold() if slots else nullcontext(), self._database.fenced(context.refuse_superseded), watching:
                 return function(context, spec)
 
         return carry_out
@@ -329,8 +393,8 @@ class _DurableContext:
 
         assert DBOS.workflow_id is not None, "a context is made inside a job"
         self._database = database
-        self._job_id: str = DBOS.workflow_id
-        self._token = current_owner_xid(self._job_id)
+        self.job_id: str = DBOS.workflow_id
+        self._token = current_owner_xid(self.job_id)
         self._steps_table = steps_table
         self._status_table = status_table
 
@@ -347,7 +411,7 @@ class _DurableContext:
         try:
             return DBOS.run_step({"name": name}, function)
         except DBOSUnexpectedStepError as error:
-            raise NondeterministicPipeline(pipeline=self._job_id, expected=str(error), found=name) from error
+            raise NondeterministicPipeline(pipeline=self.job_id, expected=str(error), found=name) from error
 
     def recorded_steps(self) -> list[str]:
         """Return the names of the steps that attempts of this job have recorded, in order."""
@@ -357,13 +421,16 @@ class _DurableContext:
             "WHERE workflow_uuid = :job ORDER BY function_id"
         )
         with self._database.read() as connection:
-            return [str(row[0]) for row in connection.execute(text(query), {"job": self._job_id})]
+            return [str(row[0]) for row in connection.execute(text(query), {"job": self.job_id})]
 
     def is_cancelled(self) -> bool:
         """Tell whether somebody cancelled this job, or another process has taken it over."""
         query = f"SELECT status, owner_xid FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
-        with self._database.read() as connection:
-            row = connection.execute(text(query), {"job": self._job_id}).one_or_none()
+        try:
+            with self._database.read() as connection:
+                row = connection.execute(text(query), {"job": self.job_id}).one_or_none()
+        except (BrokenOff, DatabaseAway):
+            return False  # nobody knows; what a child computes meanwhile is not lost by that
         return row is None or row.status == "CANCELLED" or row.owner_xid != self._token
 
     def refuse_superseded(self, transaction: Connection) -> None:
@@ -376,9 +443,9 @@ class _DurableContext:
         from dbos._error import DBOSWorkflowConflictIDError
 
         query = f"SELECT owner_xid FROM {self._status_table} WHERE workflow_uuid = :job FOR NO KEY UPDATE"  # noqa: S608, a constant
-        if transaction.execute(text(query), {"job": self._job_id}).scalar() != self._token:
+        if transaction.execute(text(query), {"job": self.job_id}).scalar() != self._token:
             # What DBOS raises itself where an attempt records a step that is another's by now; it ends such attempts.
-            raise DBOSWorkflowConflictIDError(self._job_id)
+            raise DBOSWorkflowConflictIDError(self.job_id)
 
 
 def _quiet() -> None:

@@ -8,14 +8,17 @@ from typing import Any
 
 import msgspec
 
-from ratchet.config import FILE_NAME
+from ratchet.config import FILE_NAME, Config
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.errors import ConfigInvalid, UnknownName
 from ratchet.loop import registry, snapshots
 from ratchet.loop.pipelines import PipelineDeclaration, Project
 from ratchet.loop.resources import Resources
 from ratchet.records import Event
+from ratchet.store.database import Database
 from ratchet.toml_tables import Way, line_of
+
+_SETTINGS = "settings"
 
 
 def current(resources: Resources) -> tuple[str, Project]:
@@ -82,6 +85,27 @@ def pipeline(resources: Resources, name: str) -> PipelineDeclaration:
         if one.name == name:
             return one
     raise UnknownName(kind="pipeline", name=name, known=", ".join(one.name for one in project.pipelines) or "none")
+
+
+def put_settings_in_force(resources: Resources) -> None:
+    """Keep the settings as they are now where all processes that carry out jobs find them."""
+    # Whoever reads them has the database already; its address may hold a password.
+    shown = msgspec.structs.replace(
+        resources.config, project=msgspec.structs.replace(resources.config.project, database="")
+    )
+    values = msgspec.json.decode(msgspec.json.encode(shown))
+    with resources.database.read() as connection:
+        if registry.state(connection, _SETTINGS) == values:
+            return
+    with resources.database.write() as transaction:
+        registry.put_state(transaction, _SETTINGS, values)
+
+
+def settings_in_force(database: Database) -> Config | None:
+    """Return the settings that the server has taken in, ``None`` where there has been none."""
+    with database.read() as connection:
+        values = registry.state(connection, _SETTINGS)
+    return None if values is None else msgspec.convert(values, Config)
 
 
 def child_spec(resources: Resources, snapshot: str) -> dict[str, Any]:

@@ -18,7 +18,9 @@ import msgspec
 from sqlalchemy import Connection
 
 from ratchet import clock, origin
-from ratchet.engine.executors import Session, Task, log_file
+from ratchet.config import Config
+from ratchet.engine.executors import Session, Task, asked_for, log_file
+from ratchet.engine.queues import RUNS, Limit
 from ratchet.engine.runs import JobContext
 from ratchet.errors import (
     ArtifactCorrupt,
@@ -33,6 +35,7 @@ from ratchet.errors import (
 from ratchet.loop import datasets, fitness, projects, registry
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
+from ratchet.loop.step_cache import StepLog
 from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
 
 _log = logging.getLogger(__name__)
@@ -45,8 +48,15 @@ _COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
 # ---- asking for a run
 
 
-def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | None = None) -> Event:
+def start_run(
+    resources: Resources, pipeline: str, parameters: dict[str, Any] | None = None, *, no_cache: bool = False
+) -> Event:
     """Queue a run of a pipeline on its datasets' latest versions; inside an origin with a key.
+
+    Args:
+        pipeline: Its name.
+        parameters: Those that are not to have their defaults.
+        no_cache: Whether each step is computed, whatever results are kept.
 
     Returns:
         The event ``run.queued``; at a repeat with the same key the first one.
@@ -82,6 +92,7 @@ def start_run(resources: Resources, pipeline: str, parameters: dict[str, Any] | 
         hardware=_hardware(),
         queued_at=clock.now(),
         queued_event=queued_id,
+        no_cache=no_cache,
     )
     with resources.database.write() as transaction:
         queued = _append(resources, transaction, run, "run.queued", {}, event_id=run.queued_event)
@@ -148,6 +159,12 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
 # ---- carrying a run out
 
 
+def limits(settings: Config) -> dict[str, Limit]:
+    """Return what all machines together may do at a time, by line of jobs."""
+    section = settings.runs
+    return {RUNS.name: Limit(at_once=section.at_once, starts=section.starts, seconds=section.seconds)}
+
+
 def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -> str:
     """Carry out a queued run; the job ``run``.
 
@@ -155,12 +172,15 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
         How it ended: ``pass`` or ``fail`` at the gate, ``success`` without candidate, ``failed`` or ``cancelled``.
     """
     run_id = spec["run_id"]
-    costs: list[dict[str, Any]] = []
+    steps = StepLog(resources, registry.run(resources.database, run_id))
     try:
         context.step("start", lambda: _start(resources, run_id))
         run = registry.run(resources.database, run_id)
-        return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, costs)
+        return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, steps)
     except RunCancelled:
+        # What was done until then is good for another run.
+        with resources.database.write() as transaction:
+            steps.keep(transaction)
         return "cancelled"
     except RatchetError as error:
         message, trace = str(error), getattr(error, "traceback", "")
@@ -168,23 +188,21 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
         # A fault of ours must end the run visibly, not leave it running for ever.
         _log.exception("run %s failed", run_id)
         message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-    return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, costs)))
+    return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, steps)))
 
 
-def _body_and_gate(resources: Resources, context: JobContext, run: Run, costs: list[dict[str, Any]]) -> str:
-    result = _converse(resources, context, run, costs)
+def _body_and_gate(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> str:
+    result = _converse(resources, context, run, steps)
     if result["candidate"] is None:
-        return str(context.step("finish", lambda: _succeed(resources, run.id, costs)))
-    return _to_the_gate(resources, context, run, result["candidate"], costs)
+        return str(context.step("finish", lambda: _succeed(resources, run.id, steps)))
+    return _to_the_gate(resources, context, run, result["candidate"], steps)
 
 
-def _to_the_gate(
-    resources: Resources, context: JobContext, run: Run, candidate: dict[str, Any], costs: list[dict[str, Any]]
-) -> str:
+def _to_the_gate(resources: Resources, context: JobContext, run: Run, candidate: dict[str, Any], steps: StepLog) -> str:
     scores = context.step("score", lambda: _score(resources, run, candidate))
     if "error" in scores:
-        return str(context.step("fail", lambda: _fail(resources, run.id, scores["error"], "", costs)))
-    if not context.step("register", lambda: _register(resources, run.id, candidate, scores, costs)):
+        return str(context.step("fail", lambda: _fail(resources, run.id, scores["error"], "", steps)))
+    if not context.step("register", lambda: _register(resources, run.id, candidate, scores, steps)):
         return "cancelled"
     return str(context.step("gate", lambda: _judge(resources, run.id, scores)))
 
@@ -198,7 +216,7 @@ def _start(resources: Resources, run_id: str) -> None:
         registry.put_run(transaction, msgspec.structs.replace(run, status="running", started_at=clock.now()))
 
 
-def _converse(resources: Resources, context: JobContext, run: Run, costs: list[dict[str, Any]]) -> Any:
+def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> Any:
     recorded_before = _body_steps(context)
     task = Task(
         name=run.pipeline,
@@ -209,6 +227,7 @@ def _converse(resources: Resources, context: JobContext, run: Run, costs: list[d
             "parameters": run.parameters,
             "datasets": {name: (run.inputs[name], run.input_digests[name]) for name in run.inputs},
             "seed": run.seed,
+            "cache": resources.config.cache.steps,
         },
         log=log_file(resources.logs / "runs", run.id),
     )
@@ -216,13 +235,11 @@ def _converse(resources: Resources, context: JobContext, run: Run, costs: list[d
 
     def record(request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         name = f"{request['name']}@{request['code']}"
-        kept = context.step(name, lambda: {"request": request, "answer": execute()})
-        if kept["request"] != request:
-            raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(request))
-        cost = kept["answer"].get("cost")
-        if cost:
-            costs.append({"step": request["name"], "index": request["index"], **cost})
-        return {key: value for key, value in kept["answer"].items() if key != "cost"}
+        asked = asked_for(request)
+        kept = context.step(name, lambda: {"request": asked, "answer": steps.answer(request, execute)})
+        if kept["request"] != asked:
+            raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(asked))
+        return steps.take(request, kept["answer"])
 
     result = session.converse(record)
     # DBOS sees a step that differs, but not a body that ends early.
@@ -246,23 +263,23 @@ def _score(resources: Resources, run: Run, candidate: dict[str, Any]) -> dict[st
         return {"error": str(error)}
 
 
-def _succeed(resources: Resources, run_id: str, costs: list[dict[str, Any]]) -> str:
+def _succeed(resources: Resources, run_id: str, steps: StepLog) -> str:
     """Finish a run that has no candidate, such as one that only looks at data."""
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="success", costs=costs)
+        _finish(resources, transaction, run, outcome="success", steps=steps)
     return "success"
 
 
 def _register(
-    resources: Resources, run_id: str, candidate: dict[str, Any], scores: dict[str, Any], costs: list[dict[str, Any]]
+    resources: Resources, run_id: str, candidate: dict[str, Any], scores: dict[str, Any], steps: StepLog
 ) -> bool:
     """Finish a run and register its candidate, in one transaction; not where somebody has cancelled it meanwhile."""
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
         if registry.model_version_of_run(transaction, run_id) is not None:
             return True
-        finished = _finish(resources, transaction, run, outcome="success", costs=costs, candidate=candidate)
+        finished = _finish(resources, transaction, run, outcome="success", steps=steps, candidate=candidate)
         if finished.data["outcome"] != "success":
             return False
         declaration = _declaration(transaction, run.pipeline)
@@ -341,10 +358,10 @@ def _judge(resources: Resources, run_id: str, scores: dict[str, Any]) -> str:
     return decision
 
 
-def _fail(resources: Resources, run_id: str, message: str, trace: str, costs: list[dict[str, Any]]) -> str:
+def _fail(resources: Resources, run_id: str, message: str, trace: str, steps: StepLog) -> str:
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="failed", error=message, costs=costs)
+        _finish(resources, transaction, run, outcome="failed", error=message, steps=steps)
     if trace:
         with Path(log_file(resources.logs / "runs", run.id)).open("a", encoding="utf-8") as log:
             log.write(trace)
@@ -358,30 +375,34 @@ def _finish(
     *,
     outcome: str,
     error: str = "",
-    costs: list[dict[str, Any]] | None = None,
+    steps: StepLog | None = None,
     candidate: dict[str, Any] | None = None,
 ) -> Event:
     """End a run, once: one that has ended already stays as it is, and its first end is returned."""
     over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
     if over is not None:
         return over
+    costs = steps.costs if steps else []
     data = {
         "outcome": outcome,
         "candidate": candidate is not None,
         "seed": run.seed,
         "environment": _environment(resources, run),
         **({"error": error} if error else {}),
+        **({"cached": steps.cached} if steps and steps.cached else {}),
     }
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
     finished = _append(resources, transaction, run, "run.finished", data, cause=cause)
-    _append_costs(resources, transaction, run, finished, costs or [])
+    _append_costs(resources, transaction, run, finished, costs)
+    if steps:
+        steps.keep(transaction)
     ended = msgspec.structs.replace(
         run,
         status=finished.data["outcome"],
         finished_at=finished.at,
         candidate=candidate,
         error=error,
-        costs=tuple(costs or ()),
+        costs=tuple(costs),
     )
     registry.put_run(transaction, ended)
     return finished
@@ -409,6 +430,7 @@ def _append_costs(
                             "qty": cost[resource],
                             "unit": unit,
                             "owner": owner,
+                            **({"cached": True, "from_run": cost["from_run"]} if cost.get("cached") else {}),
                         },
                     ),
                 )
