@@ -6,16 +6,16 @@ event; actions of a list run in order, each caused by the last event of the one 
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from datetime import timedelta
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
 
 from ratchet import clock, faults, origin
-from ratchet.automation import conditions, rules
+from ratchet.automation import conditions, limits, rules
 from ratchet.automation.actions import action
 from ratchet.automation.conditions import BrokenCondition
+from ratchet.automation.limits import Held
 from ratchet.automation.rules import Rule, RuleSet
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.engine.runs import JobContext, Runs
@@ -84,27 +84,38 @@ class Dispatcher:
         if self._resources.ledger.get(derive_id(job, "rule.fired", rule.name)) is not None:
             # Decided by an attempt that broke off; whatever the limits and numbers are by now, it has fired.
             return True
-        held = True
+        if event.type == "rule.suppressed" and event.subject == rule.name:
+            # That it is held back cannot be what it acts on: it would be held back again, without end.
+            return False
+        held: Held | None = None
         try:
             if not conditions.holds(rule.when, event, self._kpis(rule, event)):
                 return False
-            problem = self._limit(rule, event)
         except BrokenCondition as error:
-            held, problem = False, f"the condition {error}"
+            held = Held(kind="condition", reason=f"the condition {error}")
         except Exception as error:  # noqa: BLE001, the border of the worker
             # A fault of ours must be seen, and must not keep the other rules from firing.
             _log.exception("rule %s could not be considered", rule.name)
-            problem = f"{type(error).__name__}: {error}"
+            held = Held(kind="fault", reason=f"{type(error).__name__}: {error}")
+        depth = 0 if held else depth_of(self._resources, event)
         with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
-            if problem:
-                suppressed = _rule_event("rule.suppressed", rule, event, reason=problem, condition_result=held)
-                self._resources.ledger.append(transaction, suppressed)
+            held = held or self._limit(rule, depth)
+            if held:
+                self._suppress(transaction, rule, event, held)
                 return False
             if rule.calls:
                 self._resources.ledger.append(transaction, _rule_event("rule.fired", rule, event))
             spec = {"rules": chosen.digest, "rule": rule.name, "source": event.source, "id": event.id, "job": job}
             self._resources.runs.enqueue(transaction, "act", job, spec)
         return True
+
+    def _suppress(self, transaction: Connection, rule: Rule, event: Event, held: Held) -> None:
+        """Say in the ledger that a rule is held back, or count it where the same was said within the hour."""
+        more = limits.begin_or_count(transaction, rule.digest, held, now=clock.now())
+        if more is None:
+            return
+        told = {"reason": held.reason, "condition_result": held.is_condition_true, **({"more": more} if more else {})}
+        self._resources.ledger.append(transaction, _rule_event("rule.suppressed", rule, event, **told))
 
     def _kpis(self, rule: Rule, event: Event) -> dict[str, float]:
         names = conditions.names_used(rule.when)
@@ -113,36 +124,18 @@ class Dispatcher:
         wanted = names.intersection(conditions.MEASURED)
         return found | (self._measured(pipeline, wanted) if wanted else {})
 
-    def _limit(self, rule: Rule, event: Event) -> str:
-        """Say why a rule may not fire now, or nothing."""
-        limits = self._resources.config.limits
-        depth = self._depth(event, limits.rule_depth)
-        if depth >= limits.rule_depth:
-            return f"{depth} rules have driven one another already, at most {limits.rule_depth} may"
+    def _limit(self, rule: Rule, depth: int) -> Held | None:
+        """Say why a rule may not fire now; inside the write in which it would, so that no two may at once."""
+        section = self._resources.config.limits
         recent = self._resources.ledger.read(
             types=["rule.fired"],
             subject=rule.name,
             source=NATIVE_SOURCE,
             newest_first=True,
-            limit=limits.rule_fires_per_hour,
+            limit=limits.firings_needed(rule.at_most, section),
         )
-        hour_ago = clock.now() - timedelta(hours=1)
-        fired = sum(1 for one in recent if one.at > hour_ago)
-        if fired >= limits.rule_fires_per_hour:
-            return f"it fired {fired} times within the hour, at most {limits.rule_fires_per_hour} may be"
-        return ""
-
-    def _depth(self, event: Event, limit: int) -> int:
-        """Count the rules between an event and its root."""
-        depth, current, steps = 0, event, 0
-        while current.causationid and depth < limit and steps < limit * 50:
-            steps += 1
-            depth += current.type == "rule.fired"
-            cause = self._resources.ledger.get(current.causationid)
-            if cause is None:
-                break
-            current = cause
-        return depth
+        firings = [one.at for one in recent]
+        return limits.held_back(rule.at_most, section, depth=depth, firings=firings, now=clock.now())
 
     # ---- the job "act"
 
@@ -236,9 +229,17 @@ class Dispatcher:
             self._resources.ledger.record(_rule_event(kind, rule, event, **data))
 
     def fire(self, rule: Rule, event: Event, *, job: str) -> str:
-        """Append that a rule fired, once, and return the event's id."""
-        with origin.use(_origin(event, key=job)):
-            return self._resources.ledger.record(_rule_event("rule.fired", rule, event))[0].id
+        """Append that a rule fired, once, and return the event's id; ``""`` where it is held back.
+
+        A rule in Python fires when it acts, and others of its kind may have done so since its event was looked at.
+        """
+        ledger = self._resources.ledger
+        with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
+            is_open = not rule.calls and ledger.find_in(transaction, derive_id(job, "rule.fired", rule.name)) is None
+            if is_open and (held := self._limit(rule, depth=0)):
+                self._suppress(transaction, rule, event, held)
+                return ""
+            return ledger.append(transaction, _rule_event("rule.fired", rule, event))[0].id
 
     def perform_for_rule(
         self, name: str, parameters: dict[str, Any], event: Event, *, cause: str, key: str
@@ -268,6 +269,9 @@ class _Chain:
         if not self._fired:
             self._fired = str(self._context.step("fire", self._fire))
             self._last = self._fired
+        if not self._fired:
+            self.outcome = {"event": "", "error": "the rule is held back; see rule.suppressed"}
+            return self.outcome
         position = self._position
         self._position += 1
         outcome: dict[str, Any] = self._context.step(f"{position} {name}", lambda: self._do(position, name, parameters))
@@ -281,6 +285,8 @@ class _Chain:
             self._fired = str(self._context.step("fire", self._fire))
         position = self._position
         self.outcome = {"event": self._last, "error": error}
+        if not self._fired:
+            return
         self._context.step(f"{position} failed", lambda: self._record(position, "body", error))
 
     def _fire(self) -> str:
@@ -299,6 +305,20 @@ class _Chain:
         self._dispatcher.record_outcome(
             self._rule, self._event, kind, key=f"{self._job}:{position}", cause=self._fired, **details
         )
+
+
+def depth_of(resources: Resources, event: Event) -> int:
+    """Count the rules between an event and its root, up to the limit."""
+    limit = resources.config.limits.rule_depth
+    depth, current, steps = 0, event, 0
+    while current.causationid and depth < limit and steps < limit * 50:
+        steps += 1
+        depth += current.type == "rule.fired"
+        cause = resources.ledger.get(current.causationid)
+        if cause is None:
+            break
+        current = cause
+    return depth
 
 
 def _origin(event: Event, *, key: str, actor: Actor = origin.RULE) -> origin.Origin:

@@ -8,15 +8,16 @@ import tomllib
 from functools import cache
 from importlib import resources as package_files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
-from croniter import croniter
 from sqlalchemy import Connection, delete, insert
 
 from ratchet import config
+from ratchet.automation import limits
 from ratchet.automation.actions import ACTIONS
 from ratchet.automation.conditions import BrokenCondition, compile_condition
+from ratchet.automation.schedules import problem_of
 from ratchet.catalogue import event_type
 from ratchet.config import RuleSection
 from ratchet.errors import ConfigInvalid, UnknownEventType, UnknownName
@@ -38,7 +39,7 @@ class Call(Record, frozen=True):
     parameters: dict[str, Any]
 
 
-class Rule(Record, frozen=True):
+class Rule(Record, frozen=True, omit_defaults=True):
     """On EVENT when CONDITION do ACTION.
 
     Attributes:
@@ -51,6 +52,8 @@ class Rule(Record, frozen=True):
         pipeline: The pipeline that it acts on, ``""`` where it is not fixed.
         leads_to: The stages of its actions.
         digest: Of all that says what it does, not of whether it is enabled.
+        catch_up: Which slots that were missed are made up for: ``latest``, ``all`` or ``none``.
+        at_most: How often it may fire, such as ``1/day``; ``""`` for as often as all rules may.
     """
 
     name: str
@@ -67,6 +70,8 @@ class Rule(Record, frozen=True):
     pipeline: str
     leads_to: tuple[str, ...]
     digest: str
+    catch_up: Literal["latest", "all", "none"] = "latest"
+    at_most: str = ""
 
 
 class Preset(Record, frozen=True):
@@ -143,6 +148,8 @@ def _from_section(section: RuleSection, settings: config.Config, place: _Place) 
         "cron": section.cron,
         "time_zone": zone,
         "calls": msgspec.to_builtins(calls),
+        **({"catch_up": section.catch_up} if section.catch_up != "latest" else {}),
+        **({"at_most": section.at_most} if section.at_most else {}),
     }
     return Rule(
         name=section.name,
@@ -159,6 +166,8 @@ def _from_section(section: RuleSection, settings: config.Config, place: _Place) 
         pipeline=pipelines.pop() if len(pipelines) == 1 else _only_pipeline(settings),
         leads_to=tuple(dict.fromkeys(ACTIONS[call.action].stage for call in calls)),
         digest=digest_of(meaning),
+        catch_up=section.catch_up,
+        at_most=section.at_most,
     )
 
 
@@ -185,10 +194,14 @@ def _check_event(section: RuleSection, place: _Place) -> None:
         raise place.error("on", "a rule on clock.ticked needs a 'cron'.", 'Add one, such as cron = "0 3 * * MON".')
     if section.cron and section.on != TICK:
         raise place.error("cron", f"'cron' goes with on = \"{TICK}\".", f'Here it is on = "{section.on}".')
-    if section.cron and not croniter.is_valid(section.cron):
-        raise place.error(
-            "cron", f"'{section.cron}' is no schedule.", "Five fields are needed: minute hour day month weekday."
-        )
+    if section.cron and (problem := problem_of(section.cron)):
+        raise place.error("cron", problem, "Five fields are needed: minute hour day month weekday.")
+    if section.catch_up != "latest" and not section.cron:
+        raise place.error("catch_up", "'catch_up' is about slots that were missed.", "Give the rule a 'cron' as well.")
+    try:
+        limits.parse_at_most(section.at_most)
+    except ValueError as error:
+        raise place.error("at_most", f"{error}.", 'Write it like at_most = "1/day".') from error
 
 
 def _check_condition(text: str, place: _Place) -> None:
@@ -252,12 +265,14 @@ def _from_python(declaration: RuleDeclaration, settings: config.Config) -> Rule:
         event_type(declaration.on)
         if declaration.when:
             compile_condition(declaration.when)
-    except (UnknownEventType, BrokenCondition) as error:
+        limits.parse_at_most(declaration.at_most)
+    except (UnknownEventType, BrokenCondition, ValueError) as error:
         raise ConfigInvalid(where=place, problem=f"{error}.", remedy="Mend the @rt.rule line.") from error
     if declaration.on == TICK:
         problem = f"a rule in Python has no 'cron', so no {TICK} is for it."
         raise ConfigInvalid(where=place, problem=problem, remedy="Give a [[rule]] in ratchet.toml the schedule.")
     meaning = {"on": declaration.on, "when": declaration.when, "code": declaration.code}
+    meaning |= {"at_most": declaration.at_most} if declaration.at_most else {}
     return Rule(
         name=declaration.name,
         on=declaration.on,
@@ -273,6 +288,7 @@ def _from_python(declaration: RuleDeclaration, settings: config.Config) -> Rule:
         pipeline=_only_pipeline(settings),
         leads_to=declaration.leads_to,
         digest=digest_of({"name": declaration.name, **meaning}),
+        at_most=declaration.at_most,
     )
 
 

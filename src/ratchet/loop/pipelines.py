@@ -64,7 +64,7 @@ class PipelineDeclaration(Record, frozen=True):
     required: tuple[str, ...] = ()
 
 
-class RuleDeclaration(Record, frozen=True):
+class RuleDeclaration(Record, frozen=True, omit_defaults=True):
     """What a project says about one of its rules in Python."""
 
     name: str
@@ -75,6 +75,7 @@ class RuleDeclaration(Record, frozen=True):
     leads_to: tuple[str, ...]
     code: str
 
+    at_most: str = ""
 
 class Project(Record, frozen=True):
     """All that a snapshot declares."""
@@ -191,7 +192,9 @@ def pipeline(
     return decorate
 
 
-def rule(*, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] = ("train",)) -> Callable[[F], F]:
+def rule(
+    *, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] = ("train",), at_most: str = ""
+) -> Callable[[F], F]:
     """Make a function a rule: on EVENT when CONDITION it is called with the event and the loop.
 
     The rule counts as fired when it asks the loop for an action.
@@ -205,6 +208,7 @@ def rule(*, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] =
 
     def decorate(function: F) -> F:
         source = inspect.getsource(function)
+        at_most: How often it may fire, such as ``1/day``.
         declaration = RuleDeclaration(
             name=name or function.__name__.replace("_", " "),
             module=function.__module__,
@@ -217,6 +221,7 @@ def rule(*, on: str, when: str = "", name: str = "", leads_to: tuple[str, ...] =
         _declared_rules.append((function, declaration))
         return function
 
+            at_most=at_most,
     return decorate
 
 

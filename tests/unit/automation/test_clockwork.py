@@ -1,22 +1,22 @@
-"""Cron slots: each once, in the rule's time zone, over both changes of the clocks; after a pause only the latest."""
+"""Cron slots: each once, whoever ticks; after a pause the latest, all or none of those that were missed."""
 
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
+from typing import Any
 
 import pytest
 
-from ratchet import config
+from ratchet import clock, config
 from ratchet.automation import rules
-from ratchet.automation.clockwork import Clockwork, latest_slot, next_slot
+from ratchet.automation.clockwork import Clockwork
+from ratchet.loop import registry
 from ratchet.loop.pipelines import Project
 from ratchet.records import Event
 from tests import projects
 from tests.loops import Stage
 
-NEW_YORK = ZoneInfo("America/New_York")
 MONDAY = datetime(2026, 1, 5, tzinfo=UTC)
 RULE = '\n[[rule]]\nname = "weekly"\non = "clock.ticked"\ncron = "0 3 * * MON"\ndo = {{ start_run = "churn" }}\n{0}\n'
 
@@ -124,68 +124,93 @@ def test_a_schedule_is_in_its_time_zone(stage: Stage) -> None:
     assert event.data["late_seconds"] == 0
 
 
-def slots(cron: str, start: datetime, count: int, *, minutes: int = 10) -> list[str]:
-    """Look every few minutes for a slot since the last look, as a clockwork does."""
-    found = []
-    last = start
-    for number in range(1, count):
-        now = start + timedelta(minutes=minutes * number)
-        slot = latest_slot(cron, "America/New_York", after=last, until=now)
-        if slot is not None:
-            found.append(slot.astimezone(UTC).isoformat())
-        last = now
-    return found
+def test_one_rule_that_cannot_tick_does_not_keep_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault is raised when all were looked at."""
+    second = RULE.replace("weekly", "second")
+    put(stage, text=RULE + second)
+    clockwork = Clockwork(stage.resources)
+    clockwork.tick(MONDAY)
+    honest = registry.put_state
+
+    def broken(transaction: Any, name: str, value: Any) -> None:
+        if name.startswith("clock/"):
+            monkeypatch.setattr(registry, "put_state", honest)
+            raise OSError("no room")
+        honest(transaction, name, value)
+
+    monkeypatch.setattr(registry, "put_state", broken)
+    with pytest.raises(OSError, match="no room"):
+        clockwork.tick(MONDAY + timedelta(hours=3))
+    assert [event.subject for event in stage.events("clock.ticked")] == ["second"]
+    (event,) = clockwork.tick(MONDAY + timedelta(hours=3, seconds=1))
+    assert (event.subject, event.data["slot"]) == ("weekly", "2026-01-05T03:00:00+00:00")
 
 
-def test_a_slot_in_the_hour_that_is_left_out_comes_once(stage: Stage) -> None:
-    """On the eighth of March half past two does not exist in New York; the day has its slot all the same."""
-    start = datetime(2026, 3, 7, 12, tzinfo=UTC)
-    found = slots("30 2 * * *", start, 6 * 48)
-    assert len(found) == 2
-    assert found[1] == "2026-03-09T06:30:00+00:00"
-    assert found[0][:10] == "2026-03-08"
+# ---- what was missed
+
+HOURLY = RULE.replace("0 3 * * MON", "0 * * * *")
+WEEK = timedelta(days=7, minutes=20)
 
 
-def test_a_slot_in_the_hour_that_comes_twice_comes_once() -> None:
-    """On the first of November half past one comes twice in New York; the run is to be one."""
-    start = datetime(2026, 10, 31, 12, tzinfo=UTC)
-    found = slots("30 1 * * *", start, 6 * 48)
-    assert len(found) == 2
-    assert found[0][:10] == "2026-11-01"
-    assert found[1] == "2026-11-02T06:30:00+00:00"
+def after_a_week(stage: Stage, catch_up: str, *, settings: str = "", pause: timedelta = WEEK) -> list[list[Event]]:
+    """Let nothing run for a week behind an hourly rule, and then beat every ten minutes for three hours."""
+    stage.configure(projects.SETTINGS + settings + HOURLY.format(f'catch_up = "{catch_up}"'))
+    found = rules.read(stage.resources.config, Project(), path=stage.resources.project / config.FILE_NAME)
+    with stage.command("put"):
+        rules.put_in_force(stage.resources, found)
+    assert Clockwork(stage.resources).tick(clock.now() + timedelta(seconds=1)) == []
+    clock.advance(clock.now() + pause)
+    again = Clockwork(stage.resources)
+    beats = []
+    for _ in range(18):
+        beats.append(again.tick(clock.now()))
+        clock.advance(clock.now() + timedelta(minutes=10))
+    return beats
 
 
-def test_every_hour_means_every_hour_over_both_changes() -> None:
-    """A day of 23 hours has 23 slots, a day of 25 hours has 25."""
-    for day, count in ((datetime(2026, 3, 8, tzinfo=NEW_YORK), 23), (datetime(2026, 11, 1, tzinfo=NEW_YORK), 25)):
-        start = day.astimezone(UTC) - timedelta(minutes=1)
-        end = (day + timedelta(days=1)).astimezone(UTC) - timedelta(minutes=1)
-        minutes = int((end - start).total_seconds() / 60)
-        assert len(slots("0 * * * *", start, minutes // 10 + 1)) == count
+def slots_of(events: list[Event]) -> list[datetime]:
+    """Return when ticks were due."""
+    return [datetime.fromisoformat(event.data["slot"]) for event in events]
 
 
-def test_the_next_slot_is_after_the_moment() -> None:
-    """Never the moment itself, also over the changes of the clocks."""
-    at = datetime(2026, 1, 5, 3, tzinfo=UTC)
-    assert next_slot("0 3 * * *", "UTC", after=at) == at + timedelta(days=1)
-    spring = datetime(2026, 3, 8, 6, 59, tzinfo=UTC)
-    assert spring < next_slot("30 2 * * *", "America/New_York", after=spring) <= spring + timedelta(hours=24)
+def test_a_week_of_downtime_is_one_tick_by_itself(stage: Stage, simulated: None) -> None:
+    """The latest slot, twenty minutes late; then each hour as ever."""
+    beats = after_a_week(stage, "latest")
+    assert slots_of(beats[0]) == [MONDAY + timedelta(days=7)]
+    assert beats[0][0].data["late_seconds"] == 20 * 60
+    assert len(slots_of([event for beat in beats[1:] for event in beat])) == 3
 
 
-def test_the_last_slot_lies_in_the_half_open_interval() -> None:
-    """After the last look, up to and including now."""
-    three = datetime(2026, 1, 5, 3, tzinfo=UTC)
-    assert latest_slot("0 3 * * *", "UTC", after=three, until=three + timedelta(hours=5)) is None
-    assert latest_slot("0 3 * * *", "UTC", after=three - timedelta(seconds=1), until=three) == three
-    seconds = three + timedelta(seconds=30)
-    assert latest_slot("0 3 * * *", "UTC", after=three - timedelta(hours=1), until=seconds) == three
+def test_all_missed_slots_are_ticked_where_the_rule_says_so(stage: Stage, simulated: None) -> None:
+    """In order, each once, as many an hour as the rule may fire: what is left comes in the next hours."""
+    beats = after_a_week(stage, "all")
+    assert slots_of(beats[0]) == [MONDAY + timedelta(hours=1 + number) for number in range(100)]
+    assert beats[1:6] == [[]] * 5
+    found = slots_of([event for beat in beats for event in beat])
+    assert found == [MONDAY + timedelta(hours=1 + number) for number in range(len(found))]
+    assert len(found) == 7 * 24 + 3
+    assert len(slots_of(beats[6])) == 7 * 24 + 1 - 100
 
 
-@pytest.mark.parametrize("cron", ["0 3 29 2 *", "0 0 31 * *"])
-def test_rare_slots_are_found(cron: str) -> None:
-    """A schedule may wait for years."""
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    assert next_slot(cron, "UTC", after=start) > start
+def test_a_pause_of_one_slot_is_no_matter_of_limits(stage: Stage, simulated: None) -> None:
+    """A single missed slot is ticked as it is by every rule."""
+    beats = after_a_week(stage, "all", settings="\n[limits]\nrule_fires_per_hour = 1\n", pause=timedelta(minutes=65))
+    assert slots_of(beats[0]) == [MONDAY + timedelta(hours=1)]
+
+
+def test_no_missed_slot_is_ticked_where_the_rule_says_so(stage: Stage, simulated: None) -> None:
+    """The one that came twenty minutes ago is left out; the next hour is ticked."""
+    beats = after_a_week(stage, "none")
+    assert beats[0] == []
+    assert slots_of([event for beat in beats for event in beat]) == [
+        MONDAY + timedelta(days=7, hours=1 + number) for number in range(3)
+    ]
+
+
+def test_a_slot_that_came_just_now_was_not_missed(stage: Stage, simulated: None) -> None:
+    """A restart takes a moment, and what comes in it is not left out."""
+    beats = after_a_week(stage, "none", pause=timedelta(days=7, minutes=9))
+    assert slots_of(beats[0]) == [MONDAY + timedelta(days=7)]
 
 
 def test_the_clockwork_needs_no_workspace(tmp_path: Path, stage: Stage) -> None:

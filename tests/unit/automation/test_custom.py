@@ -146,6 +146,25 @@ def test_the_function_may_go_on_after_a_failed_action(make: Callable[[str], Stag
     assert kinds[-2:] == ["run.queued", "rule.action.succeeded"]
 
 
+def test_events_that_come_at_once_fire_no_more_often_than_the_rule_says(make: Callable[[str], Stage]) -> None:
+    """All were looked at before the first of them acted; the rule is asked again when it does."""
+    stage = make("loop.start_run()")
+    stage.configure(projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 1\n")
+    with stage.command("alerts"):
+        for number in range(3):
+            data = {"score": 0.3}
+            event = Event(type="monitor.alert.raised", subject=f"churn/{number}", pipeline="churn", data=data)
+            stage.ledger.record(event)
+    stage.runs.work("dispatch")
+    assert len(stage.runs.pending()) == 3
+    stage.runs.work("dispatch", "act")
+    assert len(stage.events("rule.fired")) == 1
+    assert len(stage.events("run.queued")) == 1
+    assert stage.events("rule.action.failed") == []
+    (told,) = stage.events("rule.suppressed")
+    assert told.data["reason"] == "it fired 1 times within the hour, at most 1 may be"
+
+
 @pytest.mark.parametrize("step", ["fire", "0 start_run", "1 start_run"])
 def test_what_broke_off_is_not_done_twice(make: Callable[[str], Stage], step: str) -> None:
     """The function runs again from its beginning, each action is carried out once."""

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ratchet import clock, config
-from ratchet.automation import conditions, rules
+from ratchet.automation import conditions, limits, rules
 from ratchet.automation.actions import ACTIONS, Action
 from ratchet.errors import NothingToRollBack
 from ratchet.loop import projects as declared
@@ -214,7 +214,7 @@ def test_rules_of_other_systems_do_not_silence_ours(ruled: Callable[..., Stage])
 
 
 def test_rules_cannot_fire_without_end(ruled: Callable[..., Stage]) -> None:
-    """More often than the limit within an hour is suppressed, with number and limit; the next hour is another."""
+    """More often than the limit within an hour is held back, told once with number and limit; the next is another."""
     settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 3\n"
     stage = ruled(rule("tell", '"note"'), settings=settings)
     for number in range(5):
@@ -222,7 +222,7 @@ def test_rules_cannot_fire_without_end(ruled: Callable[..., Stage]) -> None:
         stage.runs.work()
     assert len(stage.events("rule.fired")) == 3
     reasons = [one.data["reason"] for one in stage.events("rule.suppressed")]
-    assert reasons == ["it fired 3 times within the hour, at most 3 may be"] * 2
+    assert reasons == ["it fired 3 times within the hour, at most 3 may be"]
     assert stage.events("rule.suppressed")[0].data["condition_result"] is True
     clock.advance(clock.now() + timedelta(hours=2))
     alert(stage, "next hour")
@@ -240,6 +240,69 @@ def test_rules_that_drive_one_another_come_to_an_end(ruled: Callable[..., Stage]
     assert len(stage.events("rule.fired")) == 4
     (suppressed,) = stage.events("rule.suppressed")
     assert suppressed.data["reason"] == "4 rules have driven one another already, at most 4 may"
+
+
+def test_a_rule_fires_no_more_often_than_it_says(ruled: Callable[..., Stage]) -> None:
+    """Once a day: the next day is another, and the first event of it says how often it was held back before."""
+    stage = ruled(rule("tell", '"note"') + 'at_most = "1/day"\n')
+    for day in range(3):
+        for number in range(4):
+            alert(stage, f"alert {day} {number}")
+            stage.runs.work()
+        clock.advance(clock.now() + timedelta(days=1))
+    assert len(stage.events("rule.fired")) == 3
+    told = stage.events("rule.suppressed")
+    assert [one.data["reason"] for one in told] == ["it fired once already, and at_most is '1/day'"] * 3
+    assert [one.data.get("more", 0) for one in told] == [0, 2, 2]
+    assert {one.data["condition_result"] for one in told} == {True}
+
+
+def _fan_out(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
+    """Leave five events of the type that the rule listens to."""
+    events = [Event(type="custom.emitted", subject=f"{event.id}/{number}") for number in range(5)]
+    return resources.ledger.record(*events)[0]
+
+
+def test_a_rule_that_multiplies_itself_is_stopped_and_the_rest_goes_on(
+    ruled: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty firings leave a hundred events: one of them is told as held back, the others are counted."""
+    made = Action(name="fan_out", stage="train", main="text", perform=_fan_out, about="For tests.")
+    monkeypatch.setitem(ACTIONS, "fan_out", made)
+    settings = projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 20\n"
+    explode = rule("explode", '"fan_out"', on="custom.emitted")
+    stage = ruled(explode + rule("honest", "{ note = 'fine' }"), settings=settings)
+    with stage.command("first"):
+        stage.ledger.record(Event(type="custom.emitted", subject="first"))
+    stage.runs.work("dispatch", "act")
+    fired = [one.subject for one in stage.events("rule.fired")]
+    assert fired.count("explode") == 20
+    (told,) = stage.events("rule.suppressed")
+    assert told.data["reason"] == "it fired 20 times within the hour, at most 20 may be"
+    with stage.database.read() as connection:
+        (burst,) = limits.bursts(connection, told.data["digest"]).values()
+    assert burst["more"] == 1 + 100 - 20 - 1
+    alert(stage)
+    stage.runs.work()
+    assert [one.subject for one in stage.events("rule.fired")][-1] == "honest"
+    assert [one.subject for one in stage.events("custom.emitted")][-1] == "fine"
+
+
+def test_being_held_back_is_nothing_to_react_to_for_the_same_rule(ruled: Callable[..., Stage]) -> None:
+    """A rule that cannot be evaluated listens to just that: one event, no endless row of them."""
+    stage = ruled(rule("echo", '"note"', on="rule.suppressed", when="event.data.missing > 1") + rule("a", '"note"'))
+    stage.configure(projects.SETTINGS + "\n[limits]\nrule_fires_per_hour = 1\n" + projects_text(stage))
+    alert(stage)
+    alert(stage, "second")
+    done = stage.runs.work("dispatch", "act")
+    assert [one.subject for one in stage.events("rule.suppressed")] == ["a", "echo"]
+    assert len(done) == 5
+
+
+def projects_text(stage: Stage) -> str:
+    """Return the rules of the settings."""
+    text = (stage.resources.project / config.FILE_NAME).read_text()
+    return text[text.index("\n[[rule]]") :]
 
 
 def test_actions_of_a_list_follow_one_another(ruled: Callable[..., Stage]) -> None:
