@@ -7,6 +7,7 @@ Invariant: it listens on a socket in that folder only, runs as an unprivileged u
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ START_SECONDS = 120
 STOP_SECONDS = 60
 # Nothing of a test's database has to outlive a power failure.
 SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "listen_addresses=", "max_connections=200")
+# What was confirmed outlives the server's own sudden end.
+CRASH_SAFE = (*SETTINGS, "synchronous_commit=on")
 
 
 class PostgresMissing(Exception):
@@ -33,11 +36,15 @@ class PostgresMissing(Exception):
 class PostgresServer:
     """A server that runs while the ``with`` block does.
 
+    Args:
+        settings: The server's, each ``NAME=VALUE``; of two values the later one counts.
+
     Raises:
         PostgresMissing: No ``initdb`` was found.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Sequence[str] = SETTINGS) -> None:
+        self._settings = settings
         self._programs = find_programs()
         self._account = unprivileged_account() if os.geteuid() == 0 else ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,8 +60,24 @@ class PostgresServer:
         data = self._folder / "data"
         initdb = ["initdb", "-D", str(data), "-U", ROLE, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
         subprocess.run(self._command(initdb), check=True, cwd=self._folder, stdout=subprocess.DEVNULL)
-        options = [word for setting in SETTINGS for word in ("-c", setting)]
-        with (self._folder / "server.log").open("wb") as log:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the server and remove its folder."""
+        self._stop(signal.SIGTERM)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def folder(self) -> Path:
+        """Return where its socket is."""
+        return self._folder
+
+    def start(self) -> None:
+        """Start the server, and return once it takes connections."""
+        options = [word for setting in self._settings for word in ("-c", setting)]
+        data = self._folder / "data"
+        with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 self._command(["postgres", "-D", str(data), "-k", str(self._folder), *options]),
                 cwd=self._folder,
@@ -62,18 +85,26 @@ class PostgresServer:
                 stderr=log,
             )
         self._wait_until_ready()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """Stop the server and remove its folder."""
+    def crash(self) -> None:
+        """Stop the server like ``pg_ctl stop -m immediate``: it breaks off what it does, and recovers at the start."""
+        self._stop(signal.SIGQUIT)
+
+    def _stop(self, number: signal.Signals) -> None:
         assert self._process is not None, "only a started server ends"
-        self._process.terminate()
+        self._process.send_signal(number)
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def terminate(self, name: str) -> int:
+        """End all connections to a database as an administrator would, and return how many there were."""
+        query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = %s"
+        with psycopg.connect(host=str(self._folder), user=ROLE, dbname="postgres", autocommit=True) as connection:
+            row = connection.execute(query, (name,)).fetchone()
+        return int(row[0]) if row else 0
 
     @contextmanager
     def database(self) -> Iterator[str]:

@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, literal,
 from ratchet import clock
 from ratchet.engine.capacity import Capacity
 from ratchet.engine.repeating import Repeated
+from ratchet.errors import DatabaseAway
 from ratchet.records import Record
 from ratchet.store import schema
 from ratchet.store.database import Database
@@ -185,7 +187,8 @@ class Heart:
     def stop(self) -> None:
         """Give no further sign of life, and let the others know at once."""
         self._beating.stop()
-        with self._database.aside() as connection:
+        # A database that is away need not be waited for: they will miss the signs of life.
+        with suppress(DatabaseAway), self._database.aside() as connection:
             retire(connection, self._worker.id)
 
 
