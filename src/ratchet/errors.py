@@ -212,9 +212,9 @@ class DatabaseAway(RatchetError):
     database: str
     reason: str
     template: ClassVar[str] = (
-        "The database {database} is away: {reason}. What was under way was taken back as a whole. See that the server "
-        "runs and can be reached (pg_isready, `database` in ratchet.toml, PGPASSWORD). A workspace that runs goes on "
-        "by itself then; a command is to be given again."
+        "The database {database} is away: {reason}. What was under way was taken back as a whole. A workspace that "
+        "runs goes on by itself once the server answers; a command is to be given again. If it stays so, look with "
+        "pg_isready, and at `database` in ratchet.toml."
     )
 
 

@@ -183,7 +183,7 @@ def test_a_server_that_is_away_is_named_without_the_password(
     with pytest.raises(DatabaseAway) as caught, database.read():
         pass
     message = str(caught.value)
-    assert "postgresql://me:***@127.0.0.1:1/flights is away" in message
+    assert "postgresql://me:***@127.0.0.1:1/flights is away: Connection refused. What" in message
     assert "pg_isready" in message
     assert "p@ss" not in message + repr(caught.value)
 

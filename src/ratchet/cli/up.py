@@ -162,10 +162,11 @@ def _announce(session: Session, workspace: "Workspace", *, address: str, login: 
 
 
 def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) -> None:
-    from ratchet.errors import RatchetError
+    from ratchet.cli.console import note
+    from ratchet.errors import DatabaseAway, RatchetError
     from ratchet.workspace import HEARTBEAT_SECONDS
 
-    complaint, has_news = "", False
+    complaint, has_news, is_away = "", False, False
     while not stop.is_set():
         try:
             # What failed for no fault of the files, such as a database that was busy, is tried again.
@@ -176,6 +177,14 @@ def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) 
                 complaint, has_news = "", False
             workspace.heartbeat()
             workspace.seal_when_due()
+            if is_away:
+                is_away = False
+                note("The database answers again.")
+        except DatabaseAway as error:
+            # Said once, however the reasons change while a server stops, starts and recovers.
+            if not is_away:
+                _complain(str(error))
+            is_away = True
         except RatchetError as error:
             has_news = False
             if str(error) != complaint:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ratchet.engine.capacity import Demand
+from ratchet.engine.repeating import END_SECONDS
 from ratchet.records import Record
 
 _STEPS = "steps/"
@@ -126,7 +127,7 @@ class QueueThread:
     def close(self) -> None:
         """Take no further job."""
         self._bell.set()
-        self._thread.join()
+        self._thread.join(END_SECONDS)  # one that waits for a database that is away is left behind
 
 
 def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float, dbos: Any) -> Any:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 _log = logging.getLogger(__name__)
 
+END_SECONDS = 5.0
+
 
 class Repeated:
     """A thread that calls a function now and then, until it is stopped.
@@ -30,7 +32,7 @@ class Repeated:
     def stop(self) -> None:
         """Let the turn that is under way end, and begin no other."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(END_SECONDS)  # one that waits for a database that is away is left behind
 
     def _go(self) -> None:
         while not self._stopping.wait(self._seconds):

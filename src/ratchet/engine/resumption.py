@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+from ratchet.engine.repeating import END_SECONDS
 from ratchet.errors import DatabaseAway
 from ratchet.store.database import BrokenOff, breaking_off
 
 LOOK_SECONDS = 5.0
 _SOON_SECONDS = 0.2
-_END_SECONDS = 5.0
 
 
 class Resumption:
@@ -53,7 +53,7 @@ class Resumption:
         self._stop.set()
         self._bell.set()
         if self._thread.is_alive():
-            self._thread.join(_END_SECONDS)
+            self._thread.join(END_SECONDS)
 
     @contextmanager
     def watching(self, job: str) -> Iterator[None]:

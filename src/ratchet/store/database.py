@@ -52,6 +52,9 @@ _CANCELLED = "57014"
 # Classes of PostgreSQL's codes: connection exception, insufficient resources, operator intervention.
 _AWAY = ("08", "53", "57")
 _IDLE_TOO_LONG = "25P03"
+# What the driver says before and after a reason.
+_WHERE = re.compile(r"^(connection failed: )?(connection to server .*? failed: )+")
+_GUESS = re.compile(r" (Is the server running|This probably means|Multiple connection attempts failed).*$")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -331,9 +334,10 @@ def _postgres_arguments(url: URL) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what the server or the driver said, in one line."""
-    said = str(getattr(error, "orig", error)).strip()
-    return re.sub(r"\s+", " ", said).rstrip(".") or type(error).__name__
+    """Return what the server or the driver said, in one line and without what we say ourselves."""
+    said = re.sub(r"\s+", " ", str(getattr(error, "orig", error))).strip()
+    said = _WHERE.sub("", _GUESS.sub("", said)).strip(" .")
+    return said or type(error).__name__
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

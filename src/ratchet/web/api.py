@@ -58,6 +58,7 @@ STATUS: dict[type[RatchetError], int] = {
     refusals.MediaTypeUnsupported: 415,
     refusals.HostRefused: 421,
     errors.NotSettled: 503,
+    errors.DatabaseAway: 503,
     RatchetError: 500,
 }
 
