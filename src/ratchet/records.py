@@ -217,7 +217,9 @@ class Run(Record, frozen=True):
         candidate: What the body returned: references of model and holdout, label column, schemas.
         metrics: What the gate measured.
         gate: ``pass``, ``fail`` or ``""`` where it came to none.
-        costs: Per step: processor seconds, wall seconds, peak memory.
+        costs: Per step: processor seconds, wall seconds, peak memory; whether its result was taken from another run, or
+            why no other run may take it.
+        no_cache: Whether each step is computed, whatever results are kept.
     """
 
     id: str
@@ -240,6 +242,7 @@ class Run(Record, frozen=True):
     gate: str = ""
     error: str = ""
     costs: tuple[dict[str, Any], ...] = ()
+    no_cache: bool = False
 
 
 class ModelVersion(Record, frozen=True):

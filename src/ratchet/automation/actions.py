@@ -32,8 +32,9 @@ class Action(Record, frozen=True):
 
 
 def _start_run(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
-    chosen = {name: value for name, value in parameters.items() if name not in ("pipeline", "because")}
-    return training.start_run(resources, _pipeline(event, parameters), chosen)
+    chosen = {name: value for name, value in parameters.items() if name not in ("pipeline", "because", "no_cache")}
+    no_cache = bool(parameters.get("no_cache", False))
+    return training.start_run(resources, _pipeline(event, parameters), chosen, no_cache=no_cache)
 
 
 def _promote(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:

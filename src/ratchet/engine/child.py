@@ -34,12 +34,15 @@ class Child:
         self._connection = connection
         self._index = 0
 
-    def step(self, request: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    def step(
+        self, request: dict[str, Any], compute: Callable[[], Any], note: Callable[[], dict[str, Any]] | None = None
+    ) -> Any:
         """Ask for a step: compute it, or take what was recorded when it ran before.
 
         Args:
             request: Names the step: JSON values that are the same at every replay.
             compute: Does the work and returns a reference.
+            note: Called after work that succeeded: JSON values that the parent gets beside the result.
 
         Raises:
             StepFailed: The step raised, now or when it was recorded.
@@ -48,7 +51,7 @@ class Child:
         self._index += 1
         answer = self._ask(asked)
         if answer["do"] == "run":
-            answer = self._compute(request["name"], compute)
+            answer = self._compute(request["name"], compute, note)
         if "error" in answer:
             raise StepFailed(**answer["error"])
         return answer["value"]
@@ -70,7 +73,7 @@ class Child:
         wire.send(self._connection, frame)
         return wire.receive(self._connection)
 
-    def _compute(self, name: str, compute: Callable[[], Any]) -> wire.Frame:
+    def _compute(self, name: str, compute: Callable[[], Any], note: Callable[[], dict[str, Any]] | None) -> wire.Frame:
         meter = _Meter()
         try:
             outcome: wire.Frame = {"value": compute()}
@@ -79,7 +82,10 @@ class Child:
         # What was printed belongs to this step: it must be in the log before the step counts as done.
         sys.stdout.flush()
         faults.point("step.computed")
-        wire.send(self._connection, {"op": "done", "cost": meter.read(), **outcome})
+        done = {"op": "done", "cost": meter.read(), **outcome}
+        if note is not None and "value" in outcome:
+            done["note"] = note()
+        wire.send(self._connection, done)
         wire.receive(self._connection)
         return outcome
 

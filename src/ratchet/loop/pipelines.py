@@ -13,7 +13,7 @@ import sys
 import typing
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ import msgspec
 from ratchet.engine.child import Child
 from ratchet.errors import NoStorer, ParameterUnknown, StepUnusable, UnknownName
 from ratchet.loop import datasets, snapshots
+from ratchet.loop.step_keys import Keeping, as_kept
 from ratchet.records import Record
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
@@ -74,8 +75,8 @@ class RuleDeclaration(Record, frozen=True, omit_defaults=True):
     when: str
     leads_to: tuple[str, ...]
     code: str
-
     at_most: str = ""
+
 
 class Project(Record, frozen=True):
     """All that a snapshot declares."""
@@ -99,8 +100,8 @@ _declared_rules: list[tuple[Callable[..., Any], RuleDeclaration]] = []
 @overload
 def step(function: Callable[P, T]) -> Callable[P, T]: ...
 @overload
-def step(*, name: str = "") -> Callable[[Callable[P, T]], Callable[P, T]]: ...
-def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
+def step(*, name: str = "", cache: bool | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def step(function: Callable[P, T] | None = None, *, name: str = "", cache: bool | None = None) -> Any:
     """Make a function a step: its result is stored, and a run that is taken up again does not compute it twice.
 
     Outside of a run the function is what it was: call it in a notebook or a test.
@@ -109,6 +110,9 @@ def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
         function: An ordinary function. Takes and returns data frames, series, arrays, estimators, dataset versions or
             JSON values, and lists and tuples of them.
         name: For the record; the function's own by default.
+        cache: Whether another run may take the result where code, arguments, seed and libraries are the same. By
+            default one may, unless the step was seen to read something else, such as a file, the clock or the network.
+            ``False`` for never; ``True`` says that what else it reads does not change.
 
     Raises:
         StepUnusable: It is no function, or one of which the result cannot be kept.
@@ -132,7 +136,7 @@ def step(function: Callable[P, T] | None = None, *, name: str = "") -> Any:
                 _refuse_thread(name or inner.__name__)
             if body is None or body.is_inside_step:
                 return inner(*args, **kwargs)
-            result: T = body.step(name or inner.__name__, inner, args, kwargs)
+            result: T = body.step(name or inner.__name__, inner, args, kwargs, cache=cache)
             return result
 
         return wrapper
@@ -204,11 +208,11 @@ def rule(
         when: A condition in CEL, such as ``event.data.rows >= 100``.
         name: The rule's name; the function's by default, with spaces.
         leads_to: The stages that its actions belong to.
+        at_most: How often it may fire, such as ``1/day``.
     """
 
     def decorate(function: F) -> F:
         source = inspect.getsource(function)
-        at_most: How often it may fire, such as ``1/day``.
         declaration = RuleDeclaration(
             name=name or function.__name__.replace("_", " "),
             module=function.__module__,
@@ -217,11 +221,11 @@ def rule(
             when=when,
             leads_to=leads_to,
             code=hashlib.sha256(source.encode()).hexdigest(),
+            at_most=at_most,
         )
         _declared_rules.append((function, declaration))
         return function
 
-            at_most=at_most,
     return decorate
 
 
@@ -290,38 +294,82 @@ def find_function(kind: str, name: str) -> Callable[..., Any]:
 
 
 class Body:
-    """The run of one body: hands steps to the parent and remembers what stands for which value."""
+    """The run of one body: hands steps to the parent and remembers what stands for which value.
 
-    def __init__(self, child: Child, artifacts: Artifacts, *, seed: int) -> None:
+    Args:
+        child: This process's side of the conversation.
+        artifacts: Where results are stored.
+        seed: Of the chance that steps draw.
+        folder: Where the project's modules lie, as this process imports them.
+        is_caching: Whether the parent is told under which keys results may be kept.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        artifacts: Artifacts,
+        *,
+        seed: int,
+        folder: Path | None = None,
+        is_caching: bool = False,
+    ) -> None:
         self._child = child
         self._artifacts = artifacts
         self._seed = seed
+        self._folder = folder
+        self._is_caching = is_caching
         self._references: dict[int, tuple[Any, dict[str, Any], int]] = {}
         self.is_inside_step = False
 
-    def step(self, name: str, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def step(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        cache: bool | None = None,
+    ) -> Any:
         """Carry out a step, or take its recorded result."""
         bound = inspect.signature(function).bind(*args, **kwargs)
         bound.apply_defaults()
         arguments = {key: self.refer(value) for key, value in bound.arguments.items()}
+        request = {"name": name, "code": code_digest(function), "arguments": arguments}
+        keeping = self._keeping(name, function, bound.arguments, arguments, cache) if self._is_caching else None
+        if keeping is not None:
+            request["cache"] = keeping.asked
         computed: list[Any] = []
 
         def compute() -> Any:
             self._seed_chance(name)
             self.is_inside_step = True
             try:
-                result = function(*bound.args, **bound.kwargs)
+                with keeping.watched() if keeping is not None else nullcontext():
+                    result = function(*bound.args, **bound.kwargs)
             finally:
                 self.is_inside_step = False
             reference = self._store(result)
-            computed.append(result)
+            computed.extend((as_kept(result), reference))
             return reference
 
-        request = {"name": name, "code": code_digest(function), "arguments": arguments}
-        reference = self._child.step(request, compute)
+        def note() -> dict[str, Any]:
+            return keeping.note(computed[0], lambda: self._load(computed[1])) if keeping is not None else {}
+
+        reference = self._child.step(request, compute, note)
         result = computed[0] if computed else self._load(reference)
         self._remember(result, reference)
         return result
+
+    def _keeping(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        arguments: dict[str, Any],
+        references: dict[str, Any],
+        cache: bool | None,
+    ) -> Keeping:
+        own = (self._artifacts.folder, *([self._folder] if self._folder else []))
+        return Keeping(name, function, arguments, references, seed=self._seed, own=own, folder=self._folder, wish=cache)
 
     def refer(self, value: Any) -> dict[str, Any]:
         """Return what stands for a value: the same at every replay, another one when the value was changed."""
@@ -392,6 +440,7 @@ _running: list[Body] = []
 def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     """Carry out a pipeline's body and return its candidate by reference; the entry of a child process."""
     artifacts = import_snapshot(spec)
+    folder = Path(spec["snapshots"]) / spec["snapshot"]
     function = find_function("pipeline", spec["pipeline"])
     arguments: dict[str, Any] = dict(spec["parameters"])
     for parameter, (name, digest) in spec["datasets"].items():
@@ -400,7 +449,7 @@ def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         known = ", ".join(inspect.signature(function).parameters)
         raise ParameterUnknown(pipeline=spec["pipeline"], name=unknown[0], known=known)
-    run = Body(child, artifacts, seed=spec["seed"])
+    run = Body(child, artifacts, seed=spec["seed"], folder=folder, is_caching=bool(spec.get("cache")))
     with carrying_out(run):
         result = function(**arguments)
         return _ending(run, result)

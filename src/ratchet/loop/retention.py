@@ -8,6 +8,7 @@ import re
 
 from sqlalchemy import Connection, select
 
+from ratchet.loop import step_cache
 from ratchet.loop.resources import Resources
 from ratchet.store import schema
 
@@ -41,7 +42,7 @@ def _named(connection: Connection) -> set[str]:
     for column in _NAMING:
         for text in connection.execute(select(column)).scalars():
             found.update(_DIGEST.findall(text))
-    return found
+    return found | step_cache.held(connection)
 
 
 def _named_inside(resources: Resources, digest: str) -> set[str]:

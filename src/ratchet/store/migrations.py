@@ -87,7 +87,19 @@ def _add_workers(connection: Connection) -> None:
     schema.worker.create(connection, checkfirst=True)
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _add_tree, _add_projections, _add_answers, _add_workers)
+def _add_step_results(connection: Connection) -> None:
+    """Make the table of what steps gave; it fills as runs end."""
+    schema.step_result.create(connection, checkfirst=True)
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _first,
+    _add_tree,
+    _add_projections,
+    _add_answers,
+    _add_workers,
+    _add_step_results,
+)
 LATEST = len(STEPS)
 
 

@@ -164,6 +164,16 @@ worker = Table(
     Column("beat_at", Float(53), nullable=False),
 )
 
+# What steps gave, under the digest of all that they were made from; the row is as little as whoever takes it needs.
+step_result = Table(
+    "step_result",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("used_us", BigInteger, nullable=False),
+    Column("record", Text, nullable=False),
+    Index("step_result_used", "used_us"),
+)
+
 # ---- projections: what was folded out of the ledger; each can be thrown away and folded again
 
 transition = Table(

@@ -25,7 +25,7 @@ class FakeChild:
         self.requests: list[dict[str, Any]] = []
         self.recorded = recorded if recorded is not None else []
 
-    def step(self, request: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    def step(self, request: dict[str, Any], compute: Callable[[], Any], _note: Callable[[], Any]) -> Any:
         """Compute a step, or take it from the record, which must be about the same."""
         position = len(self.requests)
         self.requests.append(request)
