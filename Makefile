@@ -14,8 +14,8 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-demo: .venv/.demo ## the whole loop on real flights, in a folder of its own
-	@$(BIN)/ratchet demo
+demo: .venv/.demo $(if $(DATABASE),.venv/.dev) ## the whole loop on real flights, in a folder of its own
+	@$(BIN)/ratchet demo $(if $(DATABASE),--database '$(DATABASE)')
 
 # Tests of real processes can lose against a busy machine: what failed is named and tried once more, alone.
 test: .venv/.dev ## all tests, on SQLite and PostgreSQL, with coverage

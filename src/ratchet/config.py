@@ -400,6 +400,13 @@ _IMPORT_REMEDY = (
 )
 
 
+def with_database(text: str, url: str) -> str:
+    """Return the text of a new ``ratchet.toml`` with the URL of a database in its first section."""
+    # A string of JSON is one of TOML.
+    line = f"database = {msgspec.json.encode(url).decode()}\n"
+    return text.replace("[project]\n", f"[project]\n{line}", 1)
+
+
 def _remedy(way: Way, problem: str) -> str:
     names = [part for part in way if isinstance(part, str)]
     section = _KINDS.get(".".join(names[:2])) or _KINDS.get(names[0], Config) if names else Config

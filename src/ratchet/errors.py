@@ -197,8 +197,8 @@ class DemoDiffers(RatchetError):
     found: str
     wanted: str
     template: ClassVar[str] = (
-        "{folder} holds a demo with {found}, and {wanted} was asked for. Go on with {found}, or choose another "
-        "folder: ratchet demo --keep DIR"
+        "{folder} holds a demo that was begun with {found}, and {wanted} was asked for. Go on as it was begun, or "
+        "choose another folder: ratchet demo --keep DIR"
     )
 
 
@@ -244,8 +244,21 @@ class DatabaseTaken(RatchetError):
     owner: str
     project: str
     template: ClassVar[str] = (
-        "The database {database} belongs to the project '{owner}', and this is '{project}'. Nothing was changed. Each "
-        "project needs a database of its own: createdb NAME, and name that one under [project] in ratchet.toml."
+        "The database {database} holds the workspace of a project already ({owner}), and this one ({project}) is "
+        "another. Nothing was changed. Each project needs a database of its own: make one with createdb NAME, and say "
+        "so under [project] in ratchet.toml, or with --database."
+    )
+
+
+@dataclass
+class DatabaseForeign(RatchetError):
+    """Another program has tables in a database that are called like ours."""
+
+    database: str
+    tables: str
+    template: ClassVar[str] = (
+        "The database {database} has tables of another program that are called like ours ({tables}). Nothing was "
+        "changed. Use a database of its own: make one with createdb NAME."
     )
 
 
@@ -433,6 +446,31 @@ class ArtifactCorrupt(RatchetError):
 
 
 @dataclass
+class ArtifactsUnreachable(RatchetError):
+    """The store of artifacts does not answer, or refuses."""
+
+    address: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = (
+        "The store of artifacts {address} cannot be used: {problem}. {remedy} "
+        "What serves goes on; what broke off is done again from its last recorded step."
+    )
+
+
+@dataclass
+class ArtifactsElsewhere(RatchetError):
+    """The folder that the artifacts were written to is another one now, such as a mount that is missing."""
+
+    address: str
+    template: ClassVar[str] = (
+        "{address} is there, but it is not the store that this workspace writes to: its file .workspaces is missing. "
+        "Is the disk mounted? If the store was moved by hand, copy it as a whole, or bring its artifacts over: "
+        "ratchet artifacts copy FROM"
+    )
+
+
+@dataclass
 class NoStorer(RatchetError):
     """A step returned something that nobody knows how to store."""
 
@@ -570,6 +608,18 @@ class UnknownName(RatchetError):
     name: str
     known: str
     template: ClassVar[str] = "No {kind} named '{name}'. Known: {known}."
+
+
+@dataclass
+class RuleNotInForce(RatchetError):
+    """A rule was to be backfilled that does not act by itself either."""
+
+    rule: str
+    place: str
+    template: ClassVar[str] = (
+        "Rule '{rule}' is {place}, and only a rule that is in force and switched on can be backfilled. "
+        "Take the project's files in first: ratchet rules. Or switch it on: ratchet rules enable '{rule}'"
+    )
 
 
 @dataclass

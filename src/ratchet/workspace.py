@@ -37,7 +37,7 @@ from ratchet.preload import MODULES
 from ratchet.recollection import Recollection
 from ratchet.records import Actor, Event, Release, derive_id, digest_of
 from ratchet.spending import Spending
-from ratchet.store import migrations
+from ratchet.store import ownership
 from ratchet.store.anchors import parse_anchors
 from ratchet.store.artifacts import Artifacts, write_durably
 from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
@@ -76,7 +76,7 @@ class Workspace:
             # A replayed year lives in its own time, whoever looks at it later.
             clock.simulate(self.folder / CLOCK_FILE, start=clock.now())
         self.database = Database(self.config.project.database or sqlite_url(self.folder / "ratchet.db"))
-        migrations.migrate(self.database)
+        ownership.claim(self.database, project=self.config.project.name, folder=self.folder)
         self.runs = DurableRuns(self.database, poll_seconds=poll_seconds)
         self.ledger = Ledger(self.database, Reactor(self.runs))
         self.zygotes = Zygotes(MODULES)

@@ -12,7 +12,12 @@ from ratchet.cli.session import Session, examples
 
 @click.command(
     "demo",
-    epilog=examples("ratchet demo", "ratchet demo --until 2013-04-30", "ratchet demo --keep flights && cd flights"),
+    epilog=examples(
+        "ratchet demo",
+        "ratchet demo --until 2013-04-30",
+        "ratchet demo --keep flights && cd flights",
+        "ratchet demo --database postgresql:///flights",
+    ),
 )
 @click.option("--until", default=None, metavar="DATE", help="Last day to replay; the whole year by default.")
 @click.option(
@@ -23,7 +28,7 @@ from ratchet.cli.session import Session, examples
     help="Where the project is left, to look at with every other command.",
 )
 @click.option("--seed", default=0, show_default=True, help="Another seed gives another sample of training and traffic.")
-@click.option("--database", default="", metavar="URL", help="A PostgreSQL database in place of SQLite.")
+@click.option("--database", default="", metavar="URL", help="An empty PostgreSQL database in place of a file.")
 @click.option("--scenario", default="story", hidden=True, help="A control that leaves something out.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
 @click.pass_obj

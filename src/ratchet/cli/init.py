@@ -29,6 +29,7 @@ _IGNORED = ".ratchet/"
         "ratchet init shop",
         "ratchet init                here, in the current folder",
         "ratchet init --empty        here, without the example",
+        "ratchet init shop --database 'postgresql://me:${PASSWORD}@db.example.org/shop'",
     ),
 )
 @click.argument("folder", metavar="[DIR]", default=".", type=click.Path(file_okay=False, path_type=Path))
@@ -38,16 +39,22 @@ _IGNORED = ".ratchet/"
     is_flag=True,
     help="Write settings only: for code of your own, or to measure what runs elsewhere.",
 )
+@click.option(
+    "--database",
+    default="",
+    metavar="URL",
+    help="An empty PostgreSQL database in place of a file. ${NAME} stands for a variable of the environment.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else.")
 @click.pass_obj
-def init_command(_session: Session, folder: Path, is_empty: bool, as_json: bool) -> None:
+def init_command(_session: Session, folder: Path, is_empty: bool, database: str, as_json: bool) -> None:
     """Start a project that works at once.
 
     It writes ratchet.toml, an example pipeline in plain Python, and made-up data for it. Nothing is written over.
     """
     from ratchet.cli import console
 
-    written = write_project(folder.resolve(), is_empty=is_empty)
+    written = write_project(folder.resolve(), is_empty=is_empty, database=database)
     if as_json:
         pipeline = "" if is_empty else PIPELINE
         console.print_json(
@@ -80,26 +87,36 @@ def _print_written(folder: Path, written: list[Path], *, is_empty: bool) -> None
     console.say("  ratchet up                rules, endpoint and web pages, until Ctrl-C")
 
 
-def write_project(folder: Path, *, is_empty: bool = False) -> list[Path]:
+def write_project(folder: Path, *, is_empty: bool = False, database: str = "") -> list[Path]:
     """Write the example project and return its files, as seen from the folder.
 
     Args:
         folder: Where to; made where missing.
         is_empty: Write the settings alone, without the example.
+        database: URL of a database on a server; a file by default.
 
     Raises:
         WorkspaceExists: One of the files is there already; nothing was written.
+        DatabaseInvalid: The URL means nothing, or holds a password.
+        DatabaseTaken: The database holds a workspace already.
+        DatabaseAway: It cannot be reached.
     """
+    from ratchet.config import with_database
     from ratchet.errors import WorkspaceExists
     from ratchet.toml_tables import line_end
 
-    settings = _template("empty.toml" if is_empty else "ratchet.toml").replace("{name}", _project_name(folder))
+    name = _project_name(folder)
+    settings = _template("empty.toml" if is_empty else "ratchet.toml").replace("{name}", name)
+    if database:
+        settings = with_database(settings, database)
     contents = {Path("ratchet.toml"): settings}
     if not is_empty:
         contents |= {Path(f"{PIPELINE}.py"): _template(f"{PIPELINE}.py"), DATA_FILE: ""}
     for path in contents:
         if (folder / path).exists():
             raise WorkspaceExists(path=str(folder / path))
+    if database:
+        _see_that_it_is_free(database, project=name)
     if not is_empty:
         contents[DATA_FILE] = _orders()
     ignored = folder / ".gitignore"
@@ -111,6 +128,16 @@ def write_project(folder: Path, *, is_empty: bool = False) -> list[Path]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(text.encode())
     return list(contents)
+
+
+def _see_that_it_is_free(url: str, *, project: str) -> None:
+    from contextlib import closing
+
+    from ratchet.store import ownership
+    from ratchet.store.database import Database, url_to_keep
+
+    with closing(Database(url_to_keep(url))) as database:
+        ownership.refuse_taken(database, project=project)
 
 
 def _template(name: str) -> str:

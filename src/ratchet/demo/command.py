@@ -20,6 +20,9 @@ from ratchet.demo.flights import NEW_YORK, Flights, prepare
 from ratchet.demo.outside import Airline
 from ratchet.demo.story import DEPLOYED_AT, END, PIPELINE, SCENARIOS, START, Story, write_project
 from ratchet.errors import DayInvalid, DemoDiffers
+from ratchet.store import ownership
+from ratchet.store.artifacts import write_durably
+from ratchet.store.database import Database, url_to_keep
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
 from ratchet.web.server import address_of, listen, serving
@@ -34,6 +37,12 @@ class DemoOptions(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     scenario: str = "story"
     database: str = ""
+
+    def as_words(self) -> str:
+        """Return the options as somebody would give them."""
+        words = [f"--seed {self.seed}"]
+        words += [f"--scenario {self.scenario}"] if self.scenario != "story" else []
+        return " ".join([*words, f"--database {self.database}"] if self.database else words)
 
 
 def run_demo(
@@ -59,11 +68,14 @@ def run_demo(
         The exit status.
 
     Raises:
-        DemoDiffers: The folder holds a demo with another seed or scenario.
+        DemoDiffers: The folder holds a demo with another seed, scenario or database.
+        DatabaseTaken: The database holds a workspace already, and this is a new demo.
     """
     folder = (keep or Path(DEFAULT_FOLDER)).resolve()
     end = _end(until)
-    _check_options(folder, DemoOptions(seed=seed, scenario=scenario, database=database))
+    _check_options(
+        folder, DemoOptions(seed=seed, scenario=scenario, database=url_to_keep(database) if database else "")
+    )
     flights = Flights(prepare(folder / ".ratchet" / "demo"))
     write_project(folder, seed=seed, database=database)
     clock.simulate(folder / ".ratchet" / CLOCK_FILE, start=START)
@@ -94,14 +106,18 @@ def _end(until: str | None) -> datetime:
 
 
 def _check_options(folder: Path, options: DemoOptions) -> None:
+    """Keep what a new demo is started with, and see that one that goes on is started as it was begun."""
     path = folder / ".ratchet" / "demo" / "options.json"
     if path.exists():
         found = msgspec.json.decode(path.read_bytes(), type=DemoOptions)
         if found != options:
-            raise DemoDiffers(folder=str(folder), found=f"--seed {found.seed}", wanted=f"--seed {options.seed}")
+            raise DemoDiffers(folder=str(folder), found=found.as_words(), wanted=options.as_words())
         return
+    if options.database:
+        with closing(Database(options.database)) as database:
+            ownership.refuse_taken(database, project=folder.name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(options))
+    write_durably(path, msgspec.json.encode(options))
 
 
 @contextmanager

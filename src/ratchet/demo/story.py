@@ -85,7 +85,7 @@ def write_project(folder: Path, *, seed: int, database: str = "") -> None:
     (folder / "flights.py").write_text(flights.replace("seed: int = 0", f"seed: int = {seed}"))
     settings = shipped.joinpath("ratchet.toml").read_text()
     if database:
-        settings = settings.replace("[project]\n", f'[project]\ndatabase = "{database}"\n')
+        settings = config.with_database(settings, database)
     # Last, because it says that the project is whole.
     (folder / config.FILE_NAME).write_text(settings.replace("seed = 0", f"seed = {seed}"))
 

@@ -55,6 +55,8 @@ _IDLE_TOO_LONG = "25P03"
 # What the driver says before and after a reason.
 _WHERE = re.compile(r"^(connection failed: )?(connection to server .*? failed: )+")
 _GUESS = re.compile(r" (Is the server running|This probably means|Multiple connection attempts failed).*$")
+# A password in a URL that is no variable: before the host, or among the parameters.
+_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{\w+\}@)[^/]+@|[?&]password=(?!\$\{\w+\}(&|$))", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -293,6 +295,27 @@ def filled_url(url: str) -> URL:
         host=_fill(parsed.host or "") or None,
         database=_fill(parsed.database or "") or None,
     )
+
+
+def url_to_keep(url: str) -> str:
+    """Return a URL that may stand in a file: one of a server, without a password.
+
+    Raises:
+        DatabaseInvalid: It holds a password, or is none of a server.
+    """
+    if _VARIABLE.fullmatch(url.strip()):
+        return url.strip()
+    filled = filled_url(normal_url(url))
+    if filled.get_backend_name() == "sqlite":
+        problem = "is that of a file. Leave it out: a workspace has a SQLite file of its own."
+        raise DatabaseInvalid(problem=problem)
+    if _PASSWORD.search(url):
+        problem = (
+            "holds a password, which would stand in ratchet.toml. Put ${NAME} in its place, where NAME is a variable "
+            "of the environment, or leave it out and use PGPASSWORD or ~/.pgpass."
+        )
+        raise DatabaseInvalid(problem=problem)
+    return url
 
 
 def _fill(value: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sqlalchemy import Connection, inspect, text
 
-from ratchet.errors import WorkspaceTooNew
+from ratchet.errors import DatabaseForeign, WorkspaceTooNew
 from ratchet.store import schema
 from ratchet.store.database import Database
 
@@ -115,6 +115,7 @@ def migrate(database: Database) -> None:
 
     Raises:
         WorkspaceTooNew: A later version wrote it; nothing is changed.
+        DatabaseForeign: It has tables of another program that are called like ours; nothing is changed.
     """
     with database.read() as connection:
         found = version_of(connection)
@@ -122,7 +123,20 @@ def migrate(database: Database) -> None:
         raise WorkspaceTooNew(found=found, supported=LATEST)
     if found < LATEST:
         with database.write() as connection:
+            if version_of(connection) == 0:
+                refuse_foreign(connection, database)
             _step_forward(connection)
+
+
+def refuse_foreign(connection: Connection, database: Database) -> None:
+    """Raise where a database without our schema has tables that are called like ours.
+
+    Raises:
+        DatabaseForeign: It has; another program made them.
+    """
+    present = sorted(set(inspect(connection).get_table_names()) & set(schema.metadata.tables))
+    if present:
+        raise DatabaseForeign(database=database.name, tables=", ".join(present))
 
 
 def _step_forward(connection: Connection) -> None:

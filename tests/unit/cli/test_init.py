@@ -79,3 +79,43 @@ def test_as_json(call: Call, tmp_path: Path) -> None:
     """A program sees the files."""
     found = json.loads(call("init", str(tmp_path / "shop"), "--json").out)
     assert "ratchet.toml" in found["files"]
+
+
+@pytest.mark.postgres
+def test_a_database_on_a_server_is_written_down(call: Call, tmp_path: Path, postgres_url: str) -> None:
+    """With its variables as they were given, and the project works with it at once."""
+    folder = tmp_path / "shop"
+    assert call("init", str(folder), "--database", postgres_url).code == 0
+    assert config.load(folder).project.database == postgres_url
+    assert call("status", "--workspace", str(folder)).code == 0
+
+
+@pytest.mark.postgres
+def test_a_database_of_another_project_is_refused(call: Call, tmp_path: Path, postgres_url: str) -> None:
+    """Nothing is written where the database holds a workspace already."""
+    assert call("init", str(tmp_path / "shop"), "--database", postgres_url).code == 0
+    assert call("status", "--workspace", str(tmp_path / "shop")).code == 0
+    answer = call("init", str(tmp_path / "other"), "--database", postgres_url)
+    assert answer.code == 1
+    assert "holds the workspace of a project already (shop)" in answer.err
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("postgresql://me:geheim@db/shop", "holds a password"),
+        ("postgresql://db/shop?user=me&password=geheim", "holds a password"),
+        ("sqlite:////tmp/geheim.db", "is that of a file"),
+        ("db/geheim", "means nothing"),
+        ("postgresql://me:${NOWHERE_SET}@db/shop", "NOWHERE_SET"),
+        ("postgresql://127.0.0.1:1/shop", "Connection refused"),
+    ],
+)
+def test_a_url_that_is_of_no_use_is_refused(call: Call, tmp_path: Path, url: str, problem: str) -> None:
+    """The message says what is wrong, repeats no password, and nothing is written."""
+    answer = call("init", str(tmp_path / "shop"), "--database", url)
+    assert answer.code == 1
+    assert problem in answer.err
+    assert "geheim" not in answer.err
+    assert not (tmp_path / "shop").exists()
