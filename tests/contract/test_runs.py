@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ratchet import clock
+from ratchet.engine import workers
+from ratchet.engine.queues import Limit
 from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
 from ratchet.store import migrations
@@ -307,3 +310,70 @@ class TestRunsOnPostgreSQL(RunContract):
     def url(self, postgres_url: str) -> str:
         """Say where the database is."""
         return postgres_url
+
+    def test_an_attempt_that_was_superseded_cannot_write(self, host: Host) -> None:
+        """A job that was given to another attempt while the first stood still is written about by the second only."""
+        attempts: list[threading.Event] = [threading.Event(), threading.Event()]
+        lock = threading.Lock()
+        begun: list[int] = []
+        written: list[int] = []
+        refused: list[str] = []
+
+        def job(_context: JobContext, _spec: dict[str, Any]) -> str:
+            with lock:
+                number = len(begun)
+                begun.append(number)
+            attempts[number].set()
+            if number == 0:
+                assert attempts[1].wait(PATIENCE_SECONDS)
+            try:
+                with host.database.write():
+                    written.append(number)
+            except BaseException as error:
+                refused.append(type(error).__name__)
+                raise
+            return f"attempt {number}"
+
+        host.launch(job)
+        host.enqueue("one")
+        until(attempts[0].is_set, "the first attempt")
+        assert host.runs.worker is not None
+        assert host.runs.give_back(host.runs.worker.id) == 1
+        assert host.wait("one") == ("SUCCESS", "attempt 1")
+        until(lambda: refused, "the first attempt's refusal")
+        assert (written, len(begun)) == ([1], 2)
+
+    def test_a_dead_workers_claim_holds_no_place_for_long(self, host: Host) -> None:
+        """Where all machines together may carry out one run, that of a worker that is gone does not block the next."""
+        other = msgspec.structs.replace(host.runs.as_server(), id="gone", kind="worker", machine="elsewhere", pid=1)
+        with host.database.aside() as connection:
+            workers.enter(connection, other)
+        host.runs.register("run", lambda *_: "done")
+        host.enqueue("first", name="run")
+        host.enqueue("second", name="run")
+        with host.database.aside() as connection:
+            connection.exec_driver_sql(
+                "UPDATE dbos.workflow_status SET status = 'PENDING', executor_id = 'gone', owner_xid = 'x', "
+                "started_at_epoch_ms = 1 WHERE workflow_uuid = 'first'"
+            )
+        host.runs.launch(limits={"runs": Limit(at_once=1)})
+        assert (host.wait("first"), host.wait("second")) == (("SUCCESS", "done"), ("SUCCESS", "done"))
+
+    def test_no_more_begin_at_once_than_the_limit_of_all_machines(self, host: Host) -> None:
+        """The limit counts what this process could carry out beside it."""
+        at_once, most, lock = [0], [0], threading.Lock()
+
+        def run(_context: JobContext, _spec: dict[str, Any]) -> None:
+            with lock:
+                at_once[0] += 1
+                most[0] = max(most[0], at_once[0])
+            clock.sleep(0.05)
+            with lock:
+                at_once[0] -= 1
+
+        host.runs.register("run", run)
+        for number in range(6):
+            host.enqueue(f"job {number}", name="run")
+        host.runs.launch(host.runs.as_server(runs=4), limits={"runs": Limit(at_once=2)})
+        until(lambda: not host.runs.pending(), "all jobs")
+        assert 1 <= most[0] <= 2

@@ -56,7 +56,7 @@ def worker_command(session: Session, **options: Any) -> None:
         process.start()
     worker = process.worker
     if session.as_json:
-        print_json_line({"id": worker.id, "pid": worker.pid, "capacity": worker.capacity, "logs": folder / "logs"})
+        print_json_line({"id": worker.id, "pid": worker.pid, "capacity": worker.capacity, "logs": str(folder / "logs")})
     else:
         say(f"{worker.id} works for {process.resources.config.project.name}: {_words(worker.capacity)}. Stop: Ctrl-C")
     stop.wait()

@@ -1,0 +1,237 @@
+"""Real workers on PostgreSQL: killed, paused, stopped and missing."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ratchet import clock
+from ratchet.engine import workers
+from ratchet.errors import ServerElsewhere
+from ratchet.loop import registry
+from ratchet.store.database import Database
+from ratchet.workspace import Workspace
+from tests import projects
+from tests.waiting import is_alive, next_line, until
+
+CODE = '''"""A pipeline whose middle step waits until a test lets it go on."""
+
+import os
+import time
+from pathlib import Path
+
+import ratchet as rt
+
+
+@rt.step(cache=False)
+def first(folder: str) -> int:
+    """Say who carries this out."""
+    (Path(folder) / f"first.{os.getpid()}").touch()
+    return os.getppid()
+
+
+@rt.step(cache=False)
+def middle(folder: str, number: int) -> int:
+    """Wait for the test."""
+    (Path(folder) / f"middle.{os.getpid()}").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    return number + 1
+
+
+@rt.pipeline(model="churn")
+def churn(folder: str = "") -> dict:
+    """Look at the machine."""
+    return {"number": middle(folder, first(folder))}
+'''
+SETTINGS = """[project]
+name = "shop"
+database = "{url}"
+"""
+
+
+@dataclass
+class Site:
+    """A workspace on PostgreSQL with its server in this process, and workers beside it."""
+
+    workspace: Workspace
+    folder: Path
+
+    @contextmanager
+    def worker(self, name: str, *options: str) -> Iterator[subprocess.Popen[str]]:
+        """Run a worker that has nothing of the project but the addresses of its database and artifacts."""
+        artifacts = self.workspace.folder / "artifacts"
+        command = [
+            sys.executable,
+            "-m",
+            "ratchet",
+            "worker",
+            "--json",
+            "--database",
+            self.workspace.config.project.database,
+        ]
+        command += ["--artifacts", str(artifacts), "--folder", str(self.folder / name), *options]
+        process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        try:
+            next_line(process.stdout, "the worker's first line", containing='"id"')
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def start_run(self) -> str:
+        """Ask for a run and return its id."""
+        parameters = {"pipeline": "churn", "folder": str(self.folder)}
+        command = self.workspace.command("start_run", parameters, subject="churn", pipeline="churn")
+        outcome = self.workspace.outcome(command)
+        queued = self.workspace.ledger.get(outcome["event"])
+        assert queued is not None, outcome["error"]
+        return queued.subject
+
+    def children(self, step: str) -> list[int]:
+        """Return the processes that have begun a step."""
+        return [int(path.suffix[1:]) for path in self.folder.glob(f"{step}.*")]
+
+    def let_go(self) -> None:
+        """Let the step that waits go on."""
+        (self.folder / "go").touch()
+
+    def status(self, run_id: str) -> str:
+        """Return the state of a run."""
+        return registry.run(self.workspace.database, run_id).status
+
+    def finished(self, run_id: str) -> list[str]:
+        """Return how a run ended, once for each time that the ledger says so."""
+        found = self.workspace.ledger.read(types=["run.finished"], subject=run_id)
+        return [event.data["outcome"] for event in found]
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process, 0 where it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def worker_of(child: int) -> int:
+    """Return the worker that a child works for: the parent of its zygote."""
+    return parent_of(parent_of(child))
+
+
+@pytest.fixture
+def site(tmp_path: Path, postgres_url: str) -> Iterator[Site]:
+    """Give a workspace whose server leaves runs to workers."""
+    project = projects.write_project(tmp_path / "shop", settings=SETTINGS.format(url=postgres_url), code=CODE)
+    with Workspace(project, poll_seconds=0.02) as workspace:
+        workspace.start(serve=False, runs=0)
+        workspace.sync()
+        yield Site(workspace, tmp_path)
+
+
+def test_a_run_goes_on_where_a_worker_lives(site: Site) -> None:
+    """A worker that is killed in a step leaves it to another; what was finished before is not done again."""
+    with site.worker("one") as one, site.worker("two") as two:
+        run_id = site.start_run()
+        until(lambda: site.children("middle"), "the middle step")
+        (child,) = site.children("middle")
+        victim, other = (one, two) if worker_of(child) == one.pid else (two, one)
+        victim.kill()
+        until(lambda: len(site.children("middle")) == 2, "the step on the other worker")
+        until(lambda: not is_alive(child), "the end of the dead worker's child")
+        (second,) = set(site.children("middle")) - {child}
+        assert worker_of(second) == other.pid
+        site.let_go()
+        until(lambda: site.finished(run_id), "the end of the run")
+    assert (site.finished(run_id), len(site.children("first"))) == (["success"], 1)
+    site.workspace.settle()
+
+
+def test_a_paused_worker_that_wakes_up_does_no_harm(site: Site) -> None:
+    """A worker that stood still finds its run taken over: it writes nothing more about it, and takes new runs."""
+    with site.worker("one") as one:
+        run_id = site.start_run()
+        until(lambda: site.children("middle"), "the middle step")
+        (child,) = site.children("middle")
+        os.kill(one.pid, signal.SIGSTOP)
+        with site.worker("two"):
+            until(lambda: len(site.children("middle")) == 2, "the step on the other worker")
+            site.let_go()
+            until(lambda: site.finished(run_id), "the end of the run")
+            before = site.workspace.ledger.last_seq()
+            os.kill(one.pid, signal.SIGCONT)
+            until(lambda: not is_alive(child), "the end of the paused worker's child")
+            until(
+                lambda: sum(seen.is_alive for seen in site.workspace.runs.workers()) == 3, "the first worker's return"
+            )
+        assert (site.finished(run_id), site.workspace.ledger.last_seq()) == (["success"], before)
+        again = site.start_run()
+        until(lambda: site.finished(again), "a run on the worker that had been paused")
+        assert site.finished(again) == ["success"]
+
+
+def test_a_worker_that_is_stopped_leaves_its_run_to_others_at_once(site: Site) -> None:
+    """SIGTERM ends a worker without waiting for its run, and nobody waits for its silence."""
+    with site.worker("one") as one:
+        run_id = site.start_run()
+        until(lambda: site.children("middle"), "the middle step")
+        (child,) = site.children("middle")
+        one.terminate()
+        assert one.wait(60) == 0
+        until(lambda: not is_alive(child), "the end of the child")
+    with site.worker("two"):
+        until(lambda: len(site.children("middle")) == 2, "the step on the other worker")
+        site.let_go()
+        until(lambda: site.finished(run_id), "the end of the run")
+    assert site.finished(run_id) == ["success"]
+
+
+def test_cancelling_reaches_the_child_on_another_machine(site: Site) -> None:
+    """Whoever cancels at the server ends the process that computes at the worker."""
+    with site.worker("one"):
+        run_id = site.start_run()
+        until(lambda: site.children("middle"), "the middle step")
+        (child,) = site.children("middle")
+        projects.give(site.workspace, "cancel_run", run_id, run=run_id)
+        until(lambda: not is_alive(child), "the end of the child")
+        assert (site.status(run_id), site.finished(run_id)) == ("cancelled", ["cancelled"])
+
+
+def test_a_second_server_is_refused_with_the_first_ones_place(site: Site, tmp_path: Path) -> None:
+    """One server a database: another one would deploy beside it; it says where the first one is."""
+    settings = (site.workspace.project / "ratchet.toml").read_text()
+    with Workspace(projects.write_project(tmp_path / "second", settings=settings, code=CODE)) as second:
+        assert second.is_running
+        with pytest.raises(ServerElsewhere, match=f"pid {os.getpid()} on .* ratchet worker"):
+            second.start(serve=False)
+
+
+def test_a_server_that_died_is_replaced(site: Site, tmp_path: Path) -> None:
+    """A server that gave no sign of life for a while is not waited for any longer."""
+    site.workspace.runs.close()
+    dead = msgspec.structs.replace(
+        workers.this_process("server", capacity=site.workspace.runs.budget.capacity, interpreter="interpreter-1"),
+        machine="another/1",
+    )
+    database = Database(site.workspace.config.project.database)
+    with database.aside() as connection:
+        workers.enter(connection, dead)
+    database.close()
+    settings = (site.workspace.project / "ratchet.toml").read_text()
+    with Workspace(projects.write_project(tmp_path / "second", settings=settings, code=CODE)) as second:
+        deadline = clock.monotonic() + 60
+        while not second.is_executor and clock.monotonic() < deadline:
+            try:
+                second.start(serve=False)
+            except ServerElsewhere:
+                clock.sleep(0.2)
+        assert second.is_executor
