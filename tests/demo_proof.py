@@ -1,7 +1,8 @@
 """The long proof of the demo: the year with seeds 1 to 3, the controls, and twenty kills and all fault points.
 
 Run by ``make demo-proof``. Each part writes its figures as it is done, so that a run that breaks off keeps them; with
-``--only PART`` one part is run.
+``--only PART`` one part is run. With ``--database URL`` all of it runs on PostgreSQL: on the server of that URL, in
+databases that are made anew for each demo and are called ``ratchet_proof_...``.
 """
 
 import argparse
@@ -10,8 +11,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg
+from sqlalchemy.engine import make_url
 
 from ratchet.workspace import Workspace
 from tests import killing, ledger_checker, oracle
@@ -32,10 +37,36 @@ CONTROLS: dict[str, dict[str, tuple[int, int]]] = {
 DUE = {1: "2013-02", 2: "2013-04", 3: "2013-07", 4: "2013-10"}
 
 
-def year(folder: Path, seed: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
+    """What was asked for.
+
+    Attributes:
+        database: URL of a PostgreSQL server's database; SQLite where it is empty.
+        timed: How many kills come at moments of their own, beside one at each fault point.
+        until: The last day of the demo that is killed.
+    """
+
+    database: str = ""
+    timed: int = 20
+    until: str = "2013-09-30"
+
+    def new_database(self, folder: Path) -> str:
+        """Return the URL of an empty database for the demo in a folder; none where it is a file in there."""
+        if not self.database:
+            return ""
+        name = "ratchet_proof_" + "_".join(folder.parts[-2:]).replace("-", "_").replace(".", "_")
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+            connection.execute(f'CREATE DATABASE "{name}"'.encode())
+        return make_url(self.database).set(database=name).render_as_string(hide_password=False)
+
+
+def year(folder: Path, seed: int, plan: Plan) -> dict[str, Any]:
     """Replay a whole year and hold it against what it must show."""
+    database = plan.new_database(folder)
     begun = time.monotonic()
-    figures = killing.run_demo(folder, until="", seed=seed)
+    figures = killing.run_demo(folder, until="", seed=seed, database=database)
     seconds = time.monotonic() - begun
     levels = {month["month"]: month["level"] for month in figures["months"]}  # type: ignore[attr-defined]
     for level, month in DUE.items():
@@ -69,9 +100,9 @@ def agree(folder: Path, lines: list[str]) -> dict[str, dict[str, int]]:
     return found
 
 
-def control(folder: Path, scenario: str) -> dict[str, Any]:
+def control(folder: Path, scenario: str, plan: Plan) -> dict[str, Any]:
     """Replay a year with something left out and hold its levels against what that must lead to."""
-    killing.run_demo(folder, until="", seed=1, scenario=scenario)
+    killing.run_demo(folder, until="", seed=1, scenario=scenario, database=plan.new_database(folder))
     levels = agree(folder, killing.export(folder))
     for policy, (highest, last) in CONTROLS[scenario].items():
         by_month = levels[policy]
@@ -81,12 +112,13 @@ def control(folder: Path, scenario: str) -> dict[str, Any]:
     return {"scenario": scenario, "levels": levels}
 
 
-def kills(folder: Path, seed: int) -> dict[str, Any]:
-    """Kill twenty times at seeded moments and once at every fault point, and compare with an undisturbed run."""
-    until = "2013-09-30"
+def kills(folder: Path, seed: int, asked: Plan) -> dict[str, Any]:
+    """Kill at seeded moments and once at every fault point, and compare with an undisturbed run on a file."""
+    until = asked.until
     killing.run_demo(folder / "calm", until=until, seed=seed)
-    plan = killing.plan(seed, timed=20)
-    record = killing.run_killed(folder / "killed", plan, until=until, seed=seed)
+    plan = killing.plan(seed, timed=asked.timed)
+    database = asked.new_database(folder)
+    record = killing.run_killed(folder / "killed", plan, until=until, seed=seed, database=database)
     calm, killed = (ledger_checker.read(killing.export(folder / name)) for name in ("calm", "killed"))
     found = ledger_checker.differences(calm, killed)
     assert found == [], f"{len(found)} differences, the first: " + "; ".join(found[:20])
@@ -97,14 +129,14 @@ def kills(folder: Path, seed: int) -> dict[str, Any]:
     return {"kills": len(record.kills), "done": sorted(record.kills), "events": len(killed)}
 
 
-def parts(folder: Path) -> dict[str, Callable[[], dict[str, Any]]]:
+def parts(folder: Path, plan: Plan) -> dict[str, Callable[[], dict[str, Any]]]:
     """Return all parts of the proof by name."""
     found: dict[str, Callable[[], dict[str, Any]]] = {}
     for seed in (1, 2, 3):
-        found[f"year-{seed}"] = lambda seed=seed: year(folder / f"year-{seed}", seed)
+        found[f"year-{seed}"] = lambda seed=seed: year(folder / f"year-{seed}", seed, plan)
     for scenario in CONTROLS:
-        found[scenario] = lambda scenario=scenario: control(folder / scenario, scenario)
-    found["kills"] = lambda: kills(folder / "kills", 1)
+        found[scenario] = lambda scenario=scenario: control(folder / scenario, scenario, plan)
+    found["kills"] = lambda: kills(folder / "kills", 1, plan)
     return found
 
 
@@ -113,10 +145,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("build/demo-proof"))
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--database", default="", help="a PostgreSQL server, as postgresql://USER@HOST/postgres")
+    parser.add_argument("--timed", type=int, default=Plan.timed, help="kills at moments of their own")
+    parser.add_argument("--until", default=Plan.until, help="last day of the demo that is killed")
     options = parser.parse_args()
+    plan = Plan(database=options.database, timed=options.timed, until=options.until)
     options.folder.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for name, run in parts(options.folder).items():
+    for name, run in parts(options.folder, plan).items():
         if options.only and name not in options.only:
             continue
         shutil.rmtree(options.folder / name, ignore_errors=True)

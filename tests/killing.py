@@ -59,26 +59,27 @@ def plan(seed: int, *, timed: int, points: tuple[str, ...] = faults.POINTS) -> l
     return kills
 
 
-def command(folder: Path, *, until: str, seed: int, scenario: str = "story") -> list[str]:
+def command(folder: Path, *, until: str, seed: int, scenario: str = "story", database: str = "") -> list[str]:
     """Return the command line of a demo."""
     line = [sys.executable, "-m", "ratchet", "demo", "--keep", str(folder), "--seed", str(seed), "--json"]
     line += ["--until", until] if until else []
+    line += ["--database", database] if database else []
     return [*line, "--scenario", scenario] if scenario != "story" else line
 
 
-def run_demo(folder: Path, *, until: str, seed: int, scenario: str = "story") -> dict[str, object]:
+def run_demo(folder: Path, *, until: str, seed: int, scenario: str = "story", database: str = "") -> dict[str, object]:
     """Run a demo without disturbing it and return its figures."""
-    line = command(folder, until=until, seed=seed, scenario=scenario)
+    line = command(folder, until=until, seed=seed, scenario=scenario, database=database)
     done = subprocess.run(line, capture_output=True, text=True, timeout=_LONGEST_SECONDS, check=False)
     assert done.returncode == 0, f"the demo failed with {done.returncode}: {done.stderr[-3000:]}"
     figures: dict[str, object] = json.loads(done.stdout)
     return figures
 
 
-def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Record:
+def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int, database: str = "") -> Record:
     """Run a demo, kill by plan, start it again each time, and let it come to its end."""
     record = Record()
-    line = command(folder, until=until, seed=seed)
+    line = command(folder, until=until, seed=seed, database=database)
     errors = folder.parent / f"{folder.name}.errors"
     for number, kill in enumerate(kills):
         token = folder.parent / f"{folder.name}.fault-{number}"
@@ -95,7 +96,7 @@ def run_killed(folder: Path, kills: list[Kill], *, until: str, seed: int) -> Rec
         if finished:
             record.finished_early = True
             break
-    run_demo(folder, until=until, seed=seed)
+    run_demo(folder, until=until, seed=seed, database=database)
     return record
 
 

@@ -120,6 +120,21 @@ def test_a_demo_that_was_killed_tells_the_same_story(
     assert ledger_checker.gaps(killed) == []
 
 
+@pytest.mark.postgres
+def test_the_demo_tells_the_same_story_on_postgresql(
+    tmp_path: Path, events: list[ledger_checker.Line], postgres_url: str
+) -> None:
+    """Event by event, with all that was measured, until the middle of February; broken off in between, too."""
+    folder, end = tmp_path / "demo", "2013-02-17T00:00:00"
+    killing.run_demo(folder, until="2013-02-03", seed=SEED, database=postgres_url)
+    killing.run_demo(folder, until="2013-02-17", seed=SEED, database=postgres_url)
+    found = ledger_checker.read(killing.export(folder))
+    wanted, ours = ([one for one in ledger if one["time"] < end] for ledger in (events, found))
+    assert len(ours) > 100
+    assert ledger_checker.differences(wanted, ours) == []
+    assert ledger_checker.gaps(found) == []
+
+
 def test_the_checker_sees_a_planted_loss_and_a_planted_double_act(events: list[ledger_checker.Line]) -> None:
     """A checker that cannot fail proves nothing."""
     position = next(number for number, event in enumerate(events) if event["type"] == "rule.action.succeeded")

@@ -43,8 +43,6 @@ _POSTGRES_ARGUMENTS = {
     "keepalives_count": "4",
     "tcp_user_timeout": "40000",
 }
-# A connection that was used just now is not asked whether it still stands: each question costs a round trip.
-PING_AFTER_SECONDS = 1.0
 RECYCLE_SECONDS = 1800
 UNCERTAIN_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
