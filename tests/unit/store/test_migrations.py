@@ -19,10 +19,10 @@ from ratchet.store.merkle import hash_leaf, root_of
 OLD = Path(__file__).parents[2] / "assets" / "old_workspaces"
 
 
-@pytest.fixture
-def database(sqlite_url: str) -> Iterator[Database]:
-    """Give an empty database."""
-    database = Database(sqlite_url)
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """Give an empty database of each kind."""
+    database = Database(request.getfixturevalue(f"{request.param}_url"))
     yield database
     database.close()
 
