@@ -14,13 +14,13 @@ from ratchet.engine import workers
 from ratchet.engine.capacity import Capacity
 from ratchet.engine.executors import Zygotes
 from ratchet.engine.queues import RUNS
-from ratchet.engine.runs import INTERPRETER, DurableRuns, JobContext
+from ratchet.engine.runs import INTERPRETER, STEP_JOB, DurableRuns, JobContext
 from ratchet.errors import ArtifactsNotShared, NothingTakenIn, WorkerNeedsServer
-from ratchet.loop import projects, training
+from ratchet.loop import placement, projects, training
 from ratchet.loop.resources import Resources
+from ratchet.loop.stores import open_shared_store
 from ratchet.preload import MODULES
 from ratchet.store import migrations
-from ratchet.store.artifacts import Artifacts
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
 
@@ -40,6 +40,7 @@ class WorkerProcess:
         WorkerNeedsServer: The database is a file, which one process carries out alone.
         NothingTakenIn: No server has taken in a project yet.
         ArtifactsNotShared: The artifacts lie in a folder of the server's machine.
+        ArtifactsElsewhere: The folder is here, and is not the one that the server keeps artifacts in.
         WorkspaceTooNew: A later version wrote the database.
     """
 
@@ -51,7 +52,7 @@ class WorkerProcess:
         settings = projects.settings_in_force(self.database)
         if settings is None:
             raise NothingTakenIn(database=self.database.name)
-        where = artifacts or getattr(settings.project, "artifacts", "")
+        where = artifacts or settings.project.artifacts
         if not where:
             raise ArtifactsNotShared(project=settings.project.name)
         self.runs = DurableRuns(self.database)
@@ -63,7 +64,7 @@ class WorkerProcess:
             database=self.database,
             ledger=Ledger(self.database, Reactor(self.runs)),
             runs=self.runs,
-            artifacts=Artifacts(Path(where)),
+            artifacts=open_shared_store(where, settings, state=folder),
             zygotes=self.zygotes,
         )
         self.worker = workers.this_process("worker", capacity=capacity, interpreter=INTERPRETER)
@@ -73,6 +74,7 @@ class WorkerProcess:
         """Begin to carry out runs and steps."""
         self.zygotes.start()
         self.runs.register("run", self._by_settings_in_force(training.carry_out))
+        self.runs.register(STEP_JOB, self._by_settings_in_force(placement.carry_out))
         self.runs.launch(self.worker, queues=(RUNS,), limits=training.limits(self.resources.config))
 
     def stop(self) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,19 @@ from ratchet.automation.dispatcher import Dispatcher, Reactor
 from ratchet.automation.rules import RuleSet
 from ratchet.engine.executors import Zygotes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
-from ratchet.engine.runs import DurableRuns
+from ratchet.engine.runs import STEP_JOB, DurableRuns
 from ratchet.errors import DataRefused, NotSettled, RatchetError, UnknownName
-from ratchet.loop import credentials, datasets, predictions, projects, registry, releases, retention, training
+from ratchet.loop import (
+    credentials,
+    datasets,
+    placement,
+    predictions,
+    projects,
+    registry,
+    releases,
+    retention,
+    training,
+)
 from ratchet.loop.incidents import Watch
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving import claim
@@ -163,7 +174,8 @@ class Workspace:
         dispatcher = Dispatcher(self.resources, measured=self.spending.numbers)
         self.runs.register("dispatch", dispatcher.dispatch)
         self.runs.register("act", dispatcher.act)
-        self.runs.register("run", lambda context, spec: training.carry_out(self.resources, context, spec))
+        self.runs.register("run", partial(training.carry_out, self.resources))
+        self.runs.register(STEP_JOB, partial(placement.carry_out, self.resources))
         if serve:
             self._keep_endpoint(port=port, die_together=die_together)
             self._watch = Watch(self.resources)

@@ -61,7 +61,9 @@ class Runs(Protocol):
     def register(self, name: str, function: Callable[[JobContext, Spec], Any]) -> None:
         """Say what carries out the jobs of one name; before ``launch``."""
 
-    def enqueue(self, transaction: Connection, name: str, job_id: str, spec: Spec) -> None:
+    def enqueue(
+        self, transaction: Connection, name: str, job_id: str, spec: Spec, *, demand: Demand | None = None
+    ) -> None:
         """Let a job happen if and only if the transaction commits; a known id changes nothing."""
 
     def launch(self) -> None:
@@ -75,6 +77,13 @@ class Runs(Protocol):
 
     def pending(self) -> list[str]:
         """Return the ids of jobs that are not finished."""
+
+    def outcome(self, job_id: str) -> tuple[str, Any]:
+        """Return a job's status and its result or error; ``("UNKNOWN", None)`` where there is no such job."""
+
+    @property
+    def budget(self) -> Budget:
+        """Return what this process has left for steps with demands."""
 
     def prune(self, *, older_than_seconds: float) -> int:
         """Forget finished jobs and return how many."""
@@ -99,7 +108,7 @@ class DurableRuns:
         self._heart: Heart | None = None
         self._resumption: Resumption | None = None
         self.worker: Worker | None = None
-        self.budget = Budget(Capacity())
+        self._budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
 
@@ -162,7 +171,7 @@ class DurableRuns:
         _quiet()
         self.worker = worker or self.as_server()
         self._enter(self.worker)
-        self.budget = Budget(self.worker.capacity)
+        self._budget = Budget(self.worker.capacity)
         self._limits = limits or {}
         DBOS.destroy(destroy_registry=True)
         config = DBOSConfig(
@@ -212,6 +221,11 @@ class DurableRuns:
             self._made_client = None
 
     # ---- this process among the others
+
+    @property
+    def budget(self) -> Budget:
+        """Return what this process has left for steps with demands."""
+        return self._budget
 
     def as_server(self, *, runs: int = 1) -> Worker:
         """Describe this process as the workspace's server.

@@ -8,30 +8,36 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import random  # noqa: TID251, seeded for the user's code, with a number that the run records
 import sys
 import typing
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 import msgspec
 
+from ratchet.engine.capacity import Demand
 from ratchet.engine.child import Child
 from ratchet.errors import NoStorer, ParameterUnknown, StepUnusable, UnknownName
 from ratchet.loop import datasets, snapshots
+from ratchet.loop.references import References, dataset_names
 from ratchet.loop.step_keys import Keeping, as_kept
 from ratchet.records import Record
 from ratchet.store import storers
+from ratchet.store.addresses import open_artifacts
 from ratchet.store.artifacts import Artifacts
 
 P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
+Executor = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,22 @@ class Candidate:
     holdout: Any
     label: str
     inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a project says about one of its steps.
+
+    Attributes:
+        cache: Whether another run may take its result; ``None`` where that is found out.
+        executor: Who carries it out: the run's own process, a process that has what it needs, or Ray.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    cache: bool | None = None
+    executor: Executor | Literal["worker"] = "local"
+    demand: Demand = field(default_factory=Demand)
 
 
 class PipelineDeclaration(Record, frozen=True):
@@ -85,11 +107,7 @@ class Project(Record, frozen=True):
     rules: tuple[RuleDeclaration, ...] = ()
 
 
-# Several values in one, each with a reference of its own.
-_PARTS: dict[str, Callable[[Iterable[Any]], Any]] = {"tuple": tuple, "list": list}
-# A value that a reference may hold itself instead of naming an artifact.
-_INLINE_BYTES = 1024
-
+_declared_steps: dict[str, Step] = {}
 _declared_pipelines: list[tuple[Callable[..., Any], PipelineDeclaration]] = []
 _declared_rules: list[tuple[Callable[..., Any], RuleDeclaration]] = []
 
@@ -100,8 +118,21 @@ _declared_rules: list[tuple[Callable[..., Any], RuleDeclaration]] = []
 @overload
 def step(function: Callable[P, T]) -> Callable[P, T]: ...
 @overload
-def step(*, name: str = "", cache: bool | None = None) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
-def step(function: Callable[P, T] | None = None, *, name: str = "", cache: bool | None = None) -> Any:
+def step(
+    *,
+    name: str = "",
+    cache: bool | None = None,
+    resources: dict[str, float] | None = None,
+    executor: Executor = "local",
+) -> Callable[[Callable[P, T]], Callable[P, T]]: ...
+def step(
+    function: Callable[P, T] | None = None,
+    *,
+    name: str = "",
+    cache: bool | None = None,
+    resources: dict[str, float] | None = None,
+    executor: Executor = "local",
+) -> Any:
     """Make a function a step: its result is stored, and a run that is taken up again does not compute it twice.
 
     Outside of a run the function is what it was: call it in a notebook or a test.
@@ -128,15 +159,24 @@ def step(function: Callable[P, T] | None = None, *, name: str = "", cache: bool 
 
     def decorate(inner: Callable[P, T]) -> Callable[P, T]:
         _require_function(inner)
+        declared = Step(
+            name=name or inner.__name__,
+            function=inner,
+            cache=cache,
+            executor="worker" if resources is not None and executor == "local" else executor,
+            demand=_demand(inner, resources),
+        )
+        if declared.executor != "local":
+            _declared_steps[_path(inner)] = declared
 
         @functools.wraps(inner)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
             body = _body.get()
             if body is None:
-                _refuse_thread(name or inner.__name__)
+                _refuse_thread(declared.name)
             if body is None or body.is_inside_step:
                 return inner(*args, **kwargs)
-            result: T = body.step(name or inner.__name__, inner, args, kwargs, cache=cache)
+            result: T = body.step(declared, args, kwargs)
             return result
 
         return wrapper
@@ -156,6 +196,22 @@ def _require_function(function: Any) -> None:
         raise StepUnusable(step=name, problem="it is a generator", remedy="Return a list or a data frame, no yield.")
     if inspect.iscoroutinefunction(function):
         raise StepUnusable(step=name, problem="it is asynchronous", remedy="Write it with def, without async.")
+
+
+def _demand(function: Callable[..., Any], resources: dict[str, float] | None) -> Demand:
+    try:
+        demand = msgspec.convert(resources or {}, Demand)
+    except msgspec.ValidationError as error:
+        remedy = "Allowed are cpu, memory_gb and gpu (a whole number), such as resources={'cpu': 2, 'gpu': 1}."
+        raise StepUnusable(step=function.__name__, problem=f"resources: {error}", remedy=remedy) from error
+    if "<locals>" in function.__qualname__ and resources is not None:
+        problem = "it is made inside another function, where another process would not find it"
+        raise StepUnusable(step=function.__name__, problem=problem, remedy="Define it at the top of a module.")
+    return demand
+
+
+def _path(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}:{function.__qualname__}"
 
 
 def _refuse_thread(name: str) -> None:
@@ -270,7 +326,7 @@ def describe(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
 
 def import_snapshot(spec: dict[str, Any]) -> Artifacts:
     """Import a snapshot's modules, so that they declare what they have, and return the artifacts."""
-    artifacts = Artifacts(Path(spec["artifacts"]))
+    artifacts = open_artifacts(spec["artifacts"])
     snapshots.enter(spec["snapshot"], artifacts, Path(spec["snapshots"]))
     for module in snapshots.modules(artifacts.read(spec["snapshot"])):
         importlib.import_module(module)
@@ -318,111 +374,56 @@ class Body:
         self._seed = seed
         self._folder = folder
         self._is_caching = is_caching
-        self._references: dict[int, tuple[Any, dict[str, Any], int]] = {}
+        self.values = References(artifacts)
         self.is_inside_step = False
+        self.is_elsewhere = False
 
-    def step(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        cache: bool | None = None,
-    ) -> Any:
+    def step(self, step: Step, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out a step, or take its recorded result."""
-        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound = inspect.signature(step.function).bind(*args, **kwargs)
         bound.apply_defaults()
-        arguments = {key: self.refer(value) for key, value in bound.arguments.items()}
-        request = {"name": name, "code": code_digest(function), "arguments": arguments}
-        keeping = self._keeping(name, function, bound.arguments, arguments, cache) if self._is_caching else None
+        is_elsewhere = step.executor != "local" and not self.is_elsewhere
+        arguments = {key: self.values.refer(value, is_stored=is_elsewhere) for key, value in bound.arguments.items()}
+        request = {"name": step.name, "code": code_digest(step.function), "arguments": arguments}
+        if is_elsewhere:
+            request["elsewhere"] = _elsewhere(step, bound.arguments)
+        keeping = self._keeping(step, bound.arguments, arguments) if self._is_caching else None
         if keeping is not None:
             request["cache"] = keeping.asked
         computed: list[Any] = []
 
         def compute() -> Any:
-            self._seed_chance(name)
+            self._seed_chance(step.name)
             self.is_inside_step = True
             try:
                 with keeping.watched() if keeping is not None else nullcontext():
-                    result = function(*bound.args, **bound.kwargs)
+                    result = step.function(*bound.args, **bound.kwargs)
             finally:
                 self.is_inside_step = False
-            reference = self._store(result)
+            reference = self.values.keep(result)
             computed.extend((as_kept(result), reference))
             return reference
 
         def note() -> dict[str, Any]:
-            return keeping.note(computed[0], lambda: self._load(computed[1])) if keeping is not None else {}
+            return keeping.note(computed[0], lambda: self.values.load(computed[1])) if keeping is not None else {}
 
         reference = self._child.step(request, compute, note)
-        result = computed[0] if computed else self._load(reference)
-        self._remember(result, reference)
+        result = computed[0] if computed else self.values.load(reference)
+        self.values.remember(result, reference)
         return result
 
-    def _keeping(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        arguments: dict[str, Any],
-        references: dict[str, Any],
-        cache: bool | None,
-    ) -> Keeping:
+    def _keeping(self, step: Step, arguments: dict[str, Any], references: dict[str, Any]) -> Keeping:
         own = (self._artifacts.folder, *([self._folder] if self._folder else []))
-        return Keeping(name, function, arguments, references, seed=self._seed, own=own, folder=self._folder, wish=cache)
-
-    def refer(self, value: Any) -> dict[str, Any]:
-        """Return what stands for a value: the same at every replay, another one when the value was changed."""
-        known = self._references.get(id(value))
-        if known is not None and known[0] is value and known[2] == _fingerprint(value):
-            return known[1]
-        if isinstance(value, datasets.Dataset):
-            return {"dataset": value.digest}
-        try:
-            storer, content = storers.dump(value)
-        except NoStorer:
-            if not isinstance(value, list | tuple):
-                raise
-            return {_kind_of(value): [self.refer(item) for item in value]}
-        if storer == "json" and len(content) <= _INLINE_BYTES:
-            return {"value": msgspec.json.decode(content)}
-        return {"storer": storer, "sha256": storers.fingerprint(content)}
-
-    def store(self, value: Any) -> dict[str, Any]:
-        """Store a value, unless a step has done so already, and return what stands for it."""
-        known = self._references.get(id(value))
-        if known is not None and known[0] is value and known[2] == _fingerprint(value) and "sha256" in known[1]:
-            return known[1]
-        return self._store_one(value)
-
-    def _store(self, result: Any) -> Any:
-        if isinstance(result, tuple):
-            return {"tuple": [self._store(item) for item in result]}
-        try:
-            return self._store_one(result)
-        except NoStorer:
-            if not isinstance(result, list):
-                raise
-            return {"list": [self._store(item) for item in result]}
-
-    def _store_one(self, value: Any) -> dict[str, Any]:
-        storer, content = storers.dump(value)
-        return {"storer": storer, "sha256": self._artifacts.write(content)}
-
-    def _load(self, reference: dict[str, Any]) -> Any:
-        for kind in _PARTS:
-            if kind in reference:
-                return _PARTS[kind](self._load(item) for item in reference[kind])
-        return storers.load(reference["storer"], self._artifacts.read(reference["sha256"]))
-
-    def _remember(self, value: Any, reference: dict[str, Any]) -> None:
-        kind = _kind_of(value)
-        if kind in reference:
-            for item, own in zip(value, reference[kind], strict=True):
-                self._remember(item, own)
-            return
-        # The value is kept, so that its id cannot become another value's.
-        self._references[id(value)] = (value, reference, _fingerprint(value))
+        return Keeping(
+            step.name,
+            step.function,
+            arguments,
+            references,
+            seed=self._seed,
+            own=own,
+            folder=self._folder,
+            wish=step.cache,
+        )
 
     def _seed_chance(self, name: str) -> None:
         # Both generators that libraries read when nobody gave them a seed.
@@ -455,6 +456,33 @@ def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
         return _ending(run, result)
 
 
+def step_elsewhere(child: Child, spec: dict[str, Any]) -> None:
+    """Carry out one step for the run of another process; the entry of a child process."""
+    if spec["gpus"]:
+        # Before the user's code loads a library that looks for them.
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, spec["gpus"]))
+    artifacts = import_snapshot(spec)
+    request, asked = spec["request"], spec["request"]["elsewhere"]
+    step = _declared_steps[asked["function"]]
+    folder = Path(spec["snapshots"]) / spec["snapshot"]
+    run = Body(child, artifacts, seed=spec["seed"], folder=folder, is_caching="cache" in request)
+    run.is_elsewhere = True
+    given = {name: run.values.given(reference, asked["datasets"]) for name, reference in request["arguments"].items()}
+    bound = inspect.BoundArguments(inspect.signature(step.function), OrderedDict(given))
+    with carrying_out(run):
+        run.step(step, bound.args, bound.kwargs)
+
+
+def _elsewhere(step: Step, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what another process needs to know to carry out a step, beside the values."""
+    return {
+        "executor": step.executor,
+        "demand": msgspec.to_builtins(step.demand),
+        "function": _path(step.function),
+        "datasets": dataset_names(arguments.values()),
+    }
+
+
 @contextmanager
 def carrying_out(run: Body) -> Iterator[None]:
     """Let steps be those of a run while the context lasts."""
@@ -469,8 +497,8 @@ def carrying_out(run: Body) -> Iterator[None]:
 
 def _ending(run: Body, result: Any) -> dict[str, Any]:
     if not isinstance(result, Candidate):
-        return {"candidate": None, "result": run.refer(result)}
-    model, holdout = run.store(result.model), run.store(result.holdout)
+        return {"candidate": None, "result": run.values.refer(result)}
+    model, holdout = run.values.store(result.model), run.values.store(result.holdout)
     if holdout["storer"] != "frame":
         raise NoStorer(type=type(result.holdout).__name__, known="pandas.DataFrame as holdout")
     names = result.inputs or tuple(getattr(result.model, "feature_names_in_", ()))
@@ -498,31 +526,3 @@ def _input(holdout: Any, name: str) -> dict[str, str]:
 def code_digest(function: Callable[..., Any]) -> str:
     """Return a digest of a function's source, 16 hexadecimal digits."""
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
-
-
-def _kind_of(value: Any) -> str:
-    return "list" if isinstance(value, list) else "tuple" if isinstance(value, tuple) else ""
-
-
-def _fingerprint(value: Any) -> int:
-    """Return a number that changes when a frame, an array, a list or a dictionary is changed in place.
-
-    Cheap enough for each step; so estimators get 0: storing one takes longer than most steps.
-    """
-    if isinstance(value, dict | list):
-        return zlib.crc32(storers.dump(value)[1])
-    kind = type(value).__name__
-    if kind == "Series":
-        value, kind = value.to_frame("values"), "DataFrame"
-    if kind == "DataFrame":
-        total = zlib.crc32(repr([*map(str, value.columns), len(value)]).encode())
-        for position in range(value.shape[1]):
-            column = value.iloc[:, position]
-            if getattr(column.dtype, "tz", None) is not None:
-                # Moments with a zone would come as one Python object each, which takes longer than many a step.
-                column = column.dt.tz_convert(None)
-            total = zlib.crc32(column.to_numpy().tobytes(), total)
-        return total
-    if kind == "ndarray":
-        return zlib.crc32(value.tobytes())
-    return 0

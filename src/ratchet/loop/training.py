@@ -10,6 +10,7 @@ import os
 import platform
 import traceback
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from ratchet.errors import (
     RunCancelled,
     RunOver,
 )
-from ratchet.loop import datasets, fitness, projects, registry
+from ratchet.loop import datasets, fitness, placement, projects, registry
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.loop.step_cache import StepLog
@@ -154,6 +155,7 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
         raise RunOver(run_id=run.id, outcome=finished.data["outcome"])
     resources.runs.cancel(f"run:{run.id}")
     return finished
+    placement.cancel(resources, run.id)
 
 
 # ---- carrying a run out
@@ -237,6 +239,8 @@ def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLo
         name = f"{request['name']}@{request['code']}"
         asked = asked_for(request)
         kept = context.step(name, lambda: {"request": asked, "answer": steps.answer(request, execute)})
+        if "elsewhere" in request:
+            execute = partial(placement.ask, resources, context, run, request)
         if kept["request"] != asked:
             raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(asked))
         return steps.take(request, kept["answer"])

@@ -260,20 +260,20 @@ def test_an_array_that_was_changed_in_place_is_another_one(artifacts: Artifacts)
     """As for frames."""
     body = Body(FakeChild(), artifacts, seed=0)  # type: ignore[arg-type]
     value = np.arange(3.0)
-    body._remember(value, {"storer": "array", "sha256": "known"})
-    assert body.refer(value)["sha256"] == "known"
+    body.values.remember(value, {"storer": "array", "sha256": "known"})
+    assert body.values.refer(value)["sha256"] == "known"
     value[0] = 7
-    assert body.refer(value)["sha256"] != "known"
+    assert body.values.refer(value)["sha256"] != "known"
 
 
 def test_a_list_that_was_changed_in_place_is_another_one(artifacts: Artifacts) -> None:
     """So is a dictionary of settings that a body completes between two steps."""
     body = Body(FakeChild(), artifacts, seed=0)  # type: ignore[arg-type]
     value = {"depth": [1, 2]}
-    body._remember(value, {"storer": "json", "sha256": "known"})
-    assert body.refer(value)["sha256"] == "known"
+    body.values.remember(value, {"storer": "json", "sha256": "known"})
+    assert body.values.refer(value)["sha256"] == "known"
     value["depth"].append(3)
-    assert body.refer(value) == {"value": {"depth": [1, 2, 3]}}
+    assert body.values.refer(value) == {"value": {"depth": [1, 2, 3]}}
 
 
 def test_the_same_seed_gives_the_same_chance(in_body: Callable[..., Any]) -> None:

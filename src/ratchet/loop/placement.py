@@ -1,0 +1,100 @@
+"""Steps that are carried out elsewhere: by a process that has what they need, on this machine or another.
+
+Invariant: the run that asked gets one answer, the same one however often it asks and whoever dies meanwhile; a run
+that is cancelled ends its steps wherever they are.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ratchet import clock
+from ratchet.engine.capacity import Demand
+from ratchet.engine.executors import Session, Task, log_file
+from ratchet.engine.runs import STEP_JOB, JobContext
+from ratchet.errors import RatchetError, RunCancelled, StepFailed
+from ratchet.loop import projects
+from ratchet.loop.resources import Resources
+from ratchet.records import Run
+
+_FIRST_LOOK_SECONDS = 0.01
+_LONGEST_LOOK_SECONDS = 0.5
+_UNDER_WAY = ("ENQUEUED", "PENDING", "DELAYED", "UNKNOWN")
+
+
+def ask(resources: Resources, context: JobContext, run: Run, request: dict[str, Any]) -> dict[str, Any]:
+    """Have a step of a run carried out elsewhere and wait for the answer: value or error, and cost.
+
+    Raises:
+        RunCancelled: Somebody cancelled the run.
+        ChildDied: The process that carried it out died too often; ``StepTimeout`` and ``MemoryExceeded`` alike.
+    """
+    job = _job(run.id, request["index"])
+    demand = msgspec.convert(request["elsewhere"]["demand"], Demand)
+    spec = {"run_id": run.id, "snapshot": run.snapshot, "seed": run.seed, "request": request}
+    with resources.database.write() as transaction:
+        resources.runs.enqueue(transaction, STEP_JOB, job, spec, demand=demand)
+    pause = _FIRST_LOOK_SECONDS
+    while True:
+        status, result = resources.runs.outcome(job)
+        if status == "SUCCESS":
+            return dict(result)
+        if context.is_cancelled() or status == "CANCELLED":
+            raise RunCancelled(run_id=run.id)
+        if status not in _UNDER_WAY:
+            raise _error_of(result, step=request["name"])
+        clock.sleep(pause)
+        pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+
+
+def cancel(resources: Resources, run_id: str) -> None:
+    """End the steps of a run wherever they are carried out."""
+    mine = _job(run_id, "")
+    for job in resources.runs.pending():
+        if job.startswith(mine):
+            resources.runs.cancel(job)
+
+
+def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -> dict[str, Any]:
+    """Carry out one step for a run that is elsewhere; the job ``step``."""
+    request = spec["request"]
+    demand = msgspec.convert(request["elsewhere"]["demand"], Demand)
+    with resources.runs.budget.hold(demand) as gpus:
+        task = Task(
+            name=request["name"],
+            entry="ratchet.loop.pipelines:step_elsewhere",
+            spec={
+                **projects.child_spec(resources, spec["snapshot"]),
+                "seed": spec["seed"],
+                "request": request,
+                "gpus": gpus,
+            },
+            log=log_file(resources.logs / "runs", spec["run_id"]),
+        )
+        limits = resources.limits
+        if demand.memory_gb:
+            limits = msgspec.structs.replace(limits, memory_mb=demand.memory_gb * 1024)
+        session = Session(resources.zygotes, task, limits=limits, is_cancelled=context.is_cancelled)
+        answers: list[dict[str, Any]] = []
+
+        def record(_request: dict[str, Any], execute: Any) -> dict[str, Any]:
+            answers.append(execute())
+            return {name: answers[0][name] for name in ("value", "error") if name in answers[0]}
+
+        try:
+            session.converse(record)
+        except StepFailed:
+            # What the user's code raised is an answer; where it never came to the step, there is none.
+            if not answers:
+                raise
+    return answers[0]
+
+
+def _job(run_id: str, index: int | str) -> str:
+    return f"step:{run_id}:{index}"
+
+
+def _error_of(result: Any, *, step: str) -> RatchetError:
+    if isinstance(result, RatchetError):
+        return result
+    return StepFailed(step=step, error_type=type(result).__name__, message=str(result))
