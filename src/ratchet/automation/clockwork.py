@@ -68,7 +68,7 @@ class Clockwork:
             last = datetime.fromisoformat(seen) if seen else now
             slots, until = self._due(rule, after=last, now=now)
             with origin.use(origin.Origin(actor=origin.ENGINE, trigger="schedule")):
-                ticks = [_tick(rule, slot, now) for slot in slots]
+                ticks = [tick_of(rule, slot, now) for slot in slots]
                 events = self._resources.ledger.append(transaction, *ticks) if ticks else []
             if slots or not seen:
                 registry.put_state(transaction, name, until.isoformat())
@@ -97,7 +97,8 @@ class Clockwork:
         return (slots, now) if len(slots) <= room else (slots[:room], slots[room - 1] if room else after)
 
 
-def _tick(rule: Rule, slot: datetime, now: datetime) -> Event:
+def tick_of(rule: Rule, slot: datetime, now: datetime) -> Event:
+    """Return the tick of a slot of a rule: the same event whoever makes it, but for how late it is."""
     return Event(
         type="clock.ticked",
         subject=rule.name,

@@ -4,7 +4,7 @@ Invariant: the function decides, the parent acts; each action it asks for is car
 function runs.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -68,3 +68,31 @@ def carry_out(child: Child, spec: dict[str, Any]) -> None:
     pipelines.import_snapshot(spec)
     function = pipelines.find_function("rule", spec["rule"])
     function(msgspec.convert(spec["event"], Event), Loop(child, spec["pipeline"]))
+
+
+class _Notes:
+    """Stands in for the way to the parent: notes what is asked for and does nothing."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+
+    def call(self, action: str, parameters: dict[str, Any]) -> str:
+        """Note a call and return what looks like the id of an event."""
+        self.calls.append({"action": action, "parameters": parameters})
+        return f"rehearsed-{len(self.calls)}"
+
+
+def rehearse(_child: Child, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    """Call a rule's function with past events and return what it asks for each time; the entry of a child process."""
+    pipelines.import_snapshot(spec)
+    function = pipelines.find_function("rule", spec["rule"])
+    found = []
+    for values, pipeline in zip(spec["events"], spec["pipelines"], strict=True):
+        notes = _Notes()
+        error = ""
+        try:
+            function(msgspec.convert(values, Event), Loop(cast(Child, notes), pipeline))
+        except Exception as raised:  # noqa: BLE001, the border of the user's code
+            error = f"{type(raised).__name__}: {raised}"
+        found.append({"calls": notes.calls, "error": error})
+    return found

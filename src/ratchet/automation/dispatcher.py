@@ -6,6 +6,7 @@ event; actions of a list run in order, each caused by the last event of the one 
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from ratchet.records import NATIVE_SOURCE, Actor, Event, derive_id
 
 Numbers = Callable[[str, Collection[str]], dict[str, float]]
 _log = logging.getLogger(__name__)
+BACKFILL = "backfill"
 _TRIGGERS = {"clock.ticked": "schedule", "custom.emitted": "custom", "code.pushed": "code"}
 
 
@@ -80,7 +82,7 @@ class Dispatcher:
         return sum(self._consider(rule, event, chosen) for rule in chosen.listening_to(event))
 
     def _consider(self, rule: Rule, event: Event, chosen: RuleSet) -> bool:
-        job = f"act:{derive_id(rule.digest, event.source, event.id)}"
+        job = act_job(rule, event)
         if self._resources.ledger.get(derive_id(job, "rule.fired", rule.name)) is not None:
             # Decided by an attempt that broke off; whatever the limits and numbers are by now, it has fired.
             return True
@@ -104,8 +106,8 @@ class Dispatcher:
                 self._suppress(transaction, rule, event, held)
                 return False
             if rule.calls:
-                self._resources.ledger.append(transaction, _rule_event("rule.fired", rule, event))
-            spec = {"rules": chosen.digest, "rule": rule.name, "source": event.source, "id": event.id, "job": job}
+                self._resources.ledger.append(transaction, rule_event("rule.fired", rule, event))
+            spec = act_spec(rule, event, rules_digest=chosen.digest)
             self._resources.runs.enqueue(transaction, "act", job, spec)
         return True
 
@@ -115,7 +117,7 @@ class Dispatcher:
         if more is None:
             return
         told = {"reason": held.reason, "condition_result": held.is_condition_true, **({"more": more} if more else {})}
-        self._resources.ledger.append(transaction, _rule_event("rule.suppressed", rule, event, **told))
+        self._resources.ledger.append(transaction, rule_event("rule.suppressed", rule, event, **told))
 
     def _kpis(self, rule: Rule, event: Event) -> dict[str, float]:
         names = conditions.names_used(rule.when)
@@ -127,15 +129,22 @@ class Dispatcher:
     def _limit(self, rule: Rule, depth: int) -> Held | None:
         """Say why a rule may not fire now; inside the write in which it would, so that no two may at once."""
         section = self._resources.config.limits
-        recent = self._resources.ledger.read(
-            types=["rule.fired"],
-            subject=rule.name,
-            source=NATIVE_SOURCE,
-            newest_first=True,
-            limit=limits.firings_needed(rule.at_most, section),
-        )
-        firings = [one.at for one in recent]
+        firings = self._firings(rule, limits.firings_needed(rule.at_most, section))
         return limits.held_back(rule.at_most, section, depth=depth, firings=firings, now=clock.now())
+
+    def _firings(self, rule: Rule, needed: int) -> list[datetime]:
+        """Return when a rule last fired by itself; what a person made up for counts towards no limit."""
+        asked = needed
+        while True:
+            recent = list(
+                self._resources.ledger.read(
+                    types=["rule.fired"], subject=rule.name, source=NATIVE_SOURCE, newest_first=True, limit=asked
+                )
+            )
+            firings = [one.at for one in recent if one.trigger != BACKFILL]
+            if len(firings) >= needed or len(recent) < asked:
+                return firings
+            asked *= 4
 
     # ---- the job "act"
 
@@ -151,8 +160,9 @@ class Dispatcher:
             return self._carry_out_command(context, spec, event)
         with self._resources.database.read() as connection:
             chosen = {rule.name: rule for rule in rules.by_digest(connection, spec["rules"]).rules}
-        rule = chosen[spec["rule"]]
-        return self._carry_out_rule(context, spec, rule, event)
+        command = self._resources.ledger.get(spec["command"]) if "command" in spec else None
+        chain = _Chain(self, context, chosen[spec["rule"]], event, job=spec["job"], command=command)
+        return self._carry_out_rule(context, chain)
 
     def _carry_out_command(self, context: JobContext, spec: dict[str, Any], command: Event) -> dict[str, Any]:
         last = command
@@ -169,11 +179,10 @@ class Dispatcher:
             last = self._resources.ledger.get(outcome["event"]) or last
         return {"event": last.id, "error": ""}
 
-    def _carry_out_rule(self, context: JobContext, spec: dict[str, Any], rule: Rule, event: Event) -> dict[str, Any]:
-        chain = _Chain(self, context, rule, event, job=spec["job"])
-        if not rule.calls:
-            return self._carry_out_python(context, chain, rule, event)
-        for call in rule.calls:
+    def _carry_out_rule(self, context: JobContext, chain: "_Chain") -> dict[str, Any]:
+        if not chain.rule.calls:
+            return self._carry_out_python(context, chain, chain.rule, chain.event)
+        for call in chain.rule.calls:
             if chain.do(call.action, call.parameters)["error"]:
                 break
         return chain.outcome
@@ -222,47 +231,70 @@ class Dispatcher:
         faults.point("action.before_record")
         return {"event": last.id if last else "", "error": ""}
 
-    def record_outcome(self, rule: Rule, event: Event, kind: str, *, key: str, cause: str, **data: Any) -> None:
+    def record_outcome(self, chain: "_Chain", kind: str, *, position: int, cause: str, details: dict[str, Any]) -> None:
         """Append what came of an action of a rule."""
-        source = _origin(event, key=key)
+        source = chain.origin(chain.event, key=f"{chain.job}:{position}")
         with origin.use(msgspec.structs.replace(source, cause=cause)):
-            self._resources.ledger.record(_rule_event(kind, rule, event, **data))
+            self._resources.ledger.record(rule_event(kind, chain.rule, chain.event, **details))
 
-    def fire(self, rule: Rule, event: Event, *, job: str) -> str:
+    def fire(self, chain: "_Chain") -> str:
         """Append that a rule fired, once, and return the event's id; ``""`` where it is held back.
 
         A rule in Python fires when it acts, and others of its kind may have done so since its event was looked at.
         """
-        ledger = self._resources.ledger
-        with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
-            is_open = not rule.calls and ledger.find_in(transaction, derive_id(job, "rule.fired", rule.name)) is None
-            if is_open and (held := self._limit(rule, depth=0)):
-                self._suppress(transaction, rule, event, held)
+        rule, event, ledger = chain.rule, chain.event, self._resources.ledger
+        with origin.use(chain.origin(chain.command or event, key=chain.job)), self._resources.database.write() as write:
+            is_open = not rule.calls and ledger.find_in(write, derive_id(chain.job, "rule.fired", rule.name)) is None
+            if is_open and not chain.command and (held := self._limit(rule, depth=0)):
+                self._suppress(write, rule, event, held)
                 return ""
-            return ledger.append(transaction, _rule_event("rule.fired", rule, event))[0].id
+            return ledger.append(write, rule_event("rule.fired", rule, event))[0].id
 
     def perform_for_rule(
-        self, name: str, parameters: dict[str, Any], event: Event, *, cause: str, key: str
+        self, chain: "_Chain", name: str, parameters: dict[str, Any], *, position: int, cause: str
     ) -> dict[str, Any]:
         """Do one action of a rule."""
         led = self._resources.ledger.get(cause)
         assert led is not None, "a rule's actions follow from its firing"
-        return self._perform(_origin(led, key=key), name, parameters, event)
+        return self._perform(chain.origin(led, key=f"{chain.job}:{position}"), name, parameters, chain.event)
 
 
 class _Chain:
-    """The actions of one rule for one event, each caused by the last event of the one before."""
+    """The actions of one rule for one event, each caused by the last event of the one before.
 
-    def __init__(self, dispatcher: Dispatcher, context: JobContext, rule: Rule, event: Event, *, job: str) -> None:
+    Args:
+        dispatcher: Does them.
+        context: Of the job.
+        rule: Whose actions.
+        event: What it reacts to.
+        job: The job's id.
+        command: Who asked for it, where a person did so for an event that is past.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        context: JobContext,
+        rule: Rule,
+        event: Event,
+        *,
+        job: str,
+        command: Event | None = None,
+    ) -> None:
         self._dispatcher = dispatcher
         self._context = context
-        self._rule = rule
-        self._event = event
-        self._job = job
+        self.rule = rule
+        self.event = event
+        self.job = job
+        self.command = command
         self._fired = ""
         self._last = ""
         self._position = 0
         self.outcome: dict[str, Any] = {"event": "", "error": ""}
+
+    def origin(self, event: Event, *, key: str) -> origin.Origin:
+        """Return the origin of what follows from an event: the rule's, or that of the person who asked for it."""
+        return _origin(event, key=key) if self.command is None else backfilled(self.command, event, key=key)
 
     def do(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Do the next action; a rule fires with its first one."""
@@ -290,21 +322,17 @@ class _Chain:
         self._context.step(f"{position} failed", lambda: self._record(position, "body", error))
 
     def _fire(self) -> str:
-        return self._dispatcher.fire(self._rule, self._event, job=self._job)
+        return self._dispatcher.fire(self)
 
     def _do(self, position: int, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._dispatcher.perform_for_rule(
-            name, parameters, self._event, cause=self._last, key=f"{self._job}:{position}"
-        )
+        outcome = self._dispatcher.perform_for_rule(self, name, parameters, position=position, cause=self._last)
         self._record(position, name, outcome["error"])
         return outcome
 
     def _record(self, position: int, name: str, error: str) -> None:
         kind = "rule.action.failed" if error else "rule.action.succeeded"
         details = {"action": name, "position": position, **({"error": error} if error else {})}
-        self._dispatcher.record_outcome(
-            self._rule, self._event, kind, key=f"{self._job}:{position}", cause=self._fired, **details
-        )
+        self._dispatcher.record_outcome(self, kind, position=position, cause=self._fired, details=details)
 
 
 def depth_of(resources: Resources, event: Event) -> int:
@@ -335,7 +363,25 @@ def _by_stage(event: Event) -> str:
     return event.trigger
 
 
-def _rule_event(kind: str, rule: Rule, event: Event, **data: Any) -> Event:
+def backfilled(command: Event, event: Event, *, key: str) -> origin.Origin:
+    """Return the origin of what a person asked a rule to do for an event that is past."""
+    actor = Actor(authtype=command.authtype, authid=command.authid, claims=command.authclaims)
+    return msgspec.structs.replace(origin.following(event, actor=actor, key=key), trigger=BACKFILL)
+
+
+def act_job(rule: Rule, event: Event) -> str:
+    """Return the id of the job that does what a rule wants for an event: it exists once."""
+    return f"act:{derive_id(rule.digest, event.source, event.id)}"
+
+
+def act_spec(rule: Rule, event: Event, *, rules_digest: str) -> dict[str, Any]:
+    """Return what that job needs to know."""
+    job = act_job(rule, event)
+    return {"rules": rules_digest, "rule": rule.name, "source": event.source, "id": event.id, "job": job}
+
+
+def rule_event(kind: str, rule: Rule, event: Event, **data: Any) -> Event:
+    """Return an event about a rule and the event that it reacts to."""
     return Event(
         type=kind,
         subject=rule.name,

@@ -4,6 +4,7 @@ Invariant: a rule that is in force names a known event, a condition that parses 
 set is in the ledger, and a dispatch uses the set that was in force when its event was appended.
 """
 
+import re
 import tomllib
 from functools import cache
 from importlib import resources as package_files
@@ -103,7 +104,30 @@ def read(settings: config.Config, project: Project, *, path: Path) -> list[Rule]
     Raises:
         ConfigInvalid: One of them cannot mean anything; file and line are named.
     """
-    text = path.read_text()
+    return _parse(settings, project, text=path.read_text(), path=path)
+
+
+def read_text(text: str, project: Project, settings: config.Config, *, path: Path) -> list[Rule]:
+    """Return the rules of a text in the form of ``ratchet.toml``, which may have rules alone, and those in Python.
+
+    Args:
+        text: What the file says.
+        project: What the project's Python files declare.
+        settings: Those of the project, for what the text does not say.
+        path: Of the file, for messages.
+
+    Raises:
+        ConfigInvalid: It is no TOML, or one of the rules cannot mean anything; file and line are named.
+    """
+    has_project = re.search(r"(?m)^\s*\[\s*project\s*\]", text)
+    added = "" if has_project else f"\n[project]\nname = {msgspec.json.encode(settings.project.name).decode()}\n"
+    own = config.parse(text + added, path=path)
+    if not has_project:
+        own = msgspec.structs.replace(own, project=settings.project)
+    return _parse(own, project, text=text, path=path)
+
+
+def _parse(settings: config.Config, project: Project, *, text: str, path: Path) -> list[Rule]:
     rules = []
     declared = [one.name for one in project.pipelines]
     for number, section in enumerate(settings.rule):

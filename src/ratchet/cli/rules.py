@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from ratchet.cli.groups import Group
+from ratchet.cli.rules_past import backfill_command, test_command
 from ratchet.cli.session import Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
 
@@ -160,6 +161,10 @@ def _find(workspace: "Workspace", name: str) -> "Rule":
         known = ", ".join(f"'{one}'" for one in found)
         raise UnknownName(kind="rule", name=name, known=known or "none yet")
     return found[name]
+
+
+rules_command.add_command(test_command)
+rules_command.add_command(backfill_command)
 
 
 # ---- adopt
