@@ -4,10 +4,13 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ratchet import clock
+from tests import buckets
 from tests.servers import PostgresMissing, PostgresServer
 
 ROOT = Path(__file__).parent.parent
@@ -71,3 +74,17 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of an empty SQLite database."""
     return f"sqlite:///{tmp_path / 'ratchet.db'}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Any]:
+    """An S3 server of this test run."""
+    with buckets.s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: Any) -> Iterator[buckets.Bucket]:
+    """An empty bucket; the environment says how it is reached."""
+    with buckets.bucket(s3_server, f"test-{clock.new_id().lower()}") as made:
+        yield made

@@ -43,6 +43,7 @@ TESTED_ELSEWHERE = {
     "store/schema.py": "tests/contract/test_ledger.py",
     "store/database.py": "tests/contract/test_ledger.py",
     "store/artifacts.py": "tests/contract/test_artifacts.py",
+    "store/buckets.py": "tests/contract/test_artifacts.py",
     "store/tree.py": "tests/contract/test_tree.py",
     "store/checkpoints.py": "tests/contract/test_checkpoints.py",
     "store/proofs.py": "tests/contract/test_checkpoints.py",

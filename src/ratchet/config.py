@@ -8,6 +8,7 @@ import re
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,11 +26,12 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Project(_Section, frozen=True):
-    """``[project]``: name, time zone of schedules, database, level policies of one's own."""
+    """``[project]``: name, time zone of schedules, database, artifacts, level policies of one's own."""
 
     name: str
     time_zone: str = "UTC"
     database: str = ""
+    artifacts: str = ""
     owner: str = ""
     policies: tuple[str, ...] = ()
 
@@ -57,6 +59,20 @@ class CacheSection(_Section, frozen=True):
 
     steps: bool = True
     days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+
+
+class RetentionSection(_Section, frozen=True):
+    """``[retention]``: what is kept of the artifacts, beside what serves and what is under way.
+
+    A run is kept where it is one of the last of its pipeline, or young enough.
+    """
+
+    runs: Annotated[int, msgspec.Meta(ge=1)] = 20
+    days: Annotated[float, msgspec.Meta(ge=0)] = 30.0
+    unnamed_days: Annotated[float, msgspec.Meta(ge=1 / 24)] = 7.0
+    models: Literal["all", "served", "recent"] = "all"
+    datasets: Literal["all", "used"] = "all"
+    cache_gb: Annotated[float, msgspec.Meta(ge=0)] = 10.0
 
 
 class LabelSection(_Section, frozen=True):
@@ -293,6 +309,7 @@ class Config(_Section, frozen=True):
 
     project: Project
     limits: LimitSection = LimitSection()
+    retention: RetentionSection = RetentionSection()
     runs: RunsSection = RunsSection()
     cache: CacheSection = CacheSection()
     ledger: LedgerSection = LedgerSection()
@@ -343,6 +360,7 @@ def load(folder: Path) -> Config:
         raise ConfigInvalid(where=f"{path}:{line}", problem="not UTF-8 text.", remedy="Save it as UTF-8.") from error
     config = parse(text, path=path)
     _check_time_zones(config, text=text, path=path)
+    _check_artifacts(config, text=text, path=path)
     _check_teams(config, text=text, path=path)
     _check_kpi_names(config, text=text, path=path)
     _check_budgets(config, text=text, path=path)
@@ -375,6 +393,7 @@ def parse(text: str, *, path: Path) -> Config:
 _KINDS: dict[str, Any] = {
     "project": Project,
     "limits": LimitSection,
+    "retention": RetentionSection,
     "runs": RunsSection,
     "cache": CacheSection,
     "ledger": LedgerSection,
@@ -478,6 +497,25 @@ def _check_time_zones(config: Config, *, text: str, path: Path) -> None:
                 problem=f"unknown time zone '{zone}'.",
                 remedy="Use a name of the IANA database, such as America/New_York.",
             ) from error
+
+
+def _check_artifacts(config: Config, *, text: str, path: Path) -> None:
+    parts = urlsplit(config.project.artifacts)
+    problem = ""
+    if parts.scheme not in ("", "file", "s3"):
+        problem = f"artifacts cannot be kept in '{parts.scheme}:'."
+    elif parts.scheme == "s3" and not parts.netloc:
+        problem = "artifacts names no bucket."
+    elif parts.scheme == "file" and (parts.netloc or not parts.path.startswith("/")):
+        problem = "artifacts names no folder of this machine."
+    elif parts.scheme and (parts.query or parts.fragment):
+        problem = f"artifacts ends with '{parts.query or parts.fragment}', which means nothing."
+    if problem:
+        raise ConfigInvalid(
+            where=f"{path}:{line_of(text, ('project', 'artifacts'))}",
+            problem=problem,
+            remedy='Write a folder, "file:///FOLDER" or "s3://BUCKET/PREFIX"; AWS_ENDPOINT_URL names other storage.',
+        )
 
 
 def _check_teams(config: Config, *, text: str, path: Path) -> None:

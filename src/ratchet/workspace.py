@@ -33,6 +33,7 @@ from ratchet.loop import (
     registry,
     releases,
     retention,
+    stores,
     training,
 )
 from ratchet.loop.incidents import Watch
@@ -50,7 +51,7 @@ from ratchet.records import Actor, Event, Release, derive_id, digest_of
 from ratchet.spending import Spending
 from ratchet.store import ownership
 from ratchet.store.anchors import parse_anchors
-from ratchet.store.artifacts import Artifacts, write_durably
+from ratchet.store.artifacts import write_durably
 from ratchet.store.checkpoints import KEY_FILE, Checkpoint, Checkpoints
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
@@ -98,7 +99,7 @@ class Workspace:
             database=self.database,
             ledger=self.ledger,
             runs=self.runs,
-            artifacts=Artifacts(self.folder / "artifacts"),
+            artifacts=stores.open_store(self.config, project=self.project, state=self.folder, database=self.database),
             zygotes=self.zygotes,
         )
         self.clockwork = Clockwork(self.resources)
@@ -183,7 +184,7 @@ class Workspace:
         releases.publish_routes(self.resources)
 
     def _keep_endpoint(self, *, port: int, die_together: bool) -> None:
-        serving, artifacts = self.resources.serving, self.resources.artifacts.folder
+        serving, artifacts = self.resources.serving, self.resources.artifacts.address
         command = claim.command_line(serving, artifacts=artifacts, port=port, die_together=die_together)
         self.supervisor.watch(
             Watched(

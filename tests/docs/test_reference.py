@@ -45,6 +45,7 @@ FROM_OUTSIDE = {"custom.emitted"}
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[project]": config.Project,
     "[limits]": config.LimitSection,
+    "[retention]": config.RetentionSection,
     "[ledger]": config.LedgerSection,
     "[dataset.NAME]": config.DatasetSection,
     "[dataset.NAME.columns]": config.ColumnSection,

@@ -1,5 +1,6 @@
 """What ``ratchet.toml`` may say, and how a wrong line is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -303,3 +304,29 @@ def test_what_would_mean_nothing_later_is_refused_at_once(tmp_path: Path, text: 
     (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "shop"\n{text}')
     with pytest.raises(ConfigInvalid, match=says):
         config.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("gs://bucket/prefix", "artifacts cannot be kept in 'gs:'"),
+        ("http://storage/bucket", "artifacts cannot be kept in 'http:'"),
+        ("s3:///prefix", "artifacts names no bucket"),
+        ("file://shared/artifacts", "artifacts names no folder of this machine"),
+        ("s3://bucket/prefix?region=x", "artifacts ends with 'region=x'"),
+    ],
+)
+def test_a_place_for_artifacts_that_means_nothing_is_refused(tmp_path: Path, setting: str, problem: str) -> None:
+    """An address that no store understands is refused with its line and the forms that there are."""
+    (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "x"\nartifacts = "{setting}"\n')
+    with pytest.raises(ConfigInvalid, match=re.escape(problem)) as caught:
+        config.load(tmp_path)
+    assert "ratchet.toml:3: " in str(caught.value)
+    assert "s3://BUCKET/PREFIX" in str(caught.value)
+
+
+@pytest.mark.parametrize("setting", ["", "/mnt/artifacts", "../shared", "file:///mnt/artifacts", "s3://bucket/a/b"])
+def test_a_place_for_artifacts_is_taken(tmp_path: Path, setting: str) -> None:
+    """Folders, their URLs and buckets are places."""
+    (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "x"\nartifacts = "{setting}"\n')
+    assert config.load(tmp_path).project.artifacts == setting

@@ -16,7 +16,7 @@ from ratchet.loop.frames import connect, listed, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import ModelVersion, Record
 from ratchet.store import storers
-from ratchet.store.artifacts import Artifacts
+from ratchet.store.addresses import open_artifacts
 
 
 def replay(resources: Resources, version_name: str) -> list[Path]:
@@ -35,7 +35,7 @@ def replay(resources: Resources, version_name: str) -> list[Path]:
             name=f"replay with {version.name}",
             entry="ratchet.loop.backtests:score_segments",
             spec={
-                "artifacts": str(resources.artifacts.folder),
+                "artifacts": resources.artifacts.address,
                 "version": msgspec.to_builtins(version),
                 "segments": missing,
             },
@@ -49,7 +49,7 @@ def replay(resources: Resources, version_name: str) -> list[Path]:
 def score_segments(_child: Child, spec: dict[str, Any]) -> int:
     """Score segments that were not scored yet; the entry of a child process."""
     version = msgspec.convert(spec["version"], ModelVersion)
-    model = storers.load(version.storer, Artifacts(Path(spec["artifacts"])).read(version.artifact))
+    model = storers.load(version.storer, open_artifacts(spec["artifacts"]).read(version.artifact))
     names = [one["name"] for one in version.inputs]
     for source, target in spec["segments"]:
         with connect() as connection:

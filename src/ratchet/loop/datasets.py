@@ -343,7 +343,7 @@ def _make_manifest(resources: Resources, name: str, *, section: DatasetSection, 
         time=section.time,
         label=section.label.column if section.label else "",
         arrives=section.label.arrives if section.label else "",
-        columns=_columns(resources.artifacts.path(first.sha256), first.format),
+        columns=_columns(resources.artifacts.checked_path(first.sha256), first.format),
         parts=tuple(parts),
     )
 

@@ -5,7 +5,6 @@ something about quality; each verdict keeps the values and limits that it was ma
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from ratchet.loop import profiles, registry
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, ModelVersion, derive_id, digest_of
 from ratchet.store import storers
+from ratchet.store.addresses import open_artifacts
 from ratchet.store.artifacts import Artifacts
 
 PRODUCTION = "production"
@@ -62,7 +62,7 @@ def score(resources: Resources, *, pipeline: str, candidate: dict[str, Any]) -> 
         name=f"fitness of {pipeline}",
         entry="ratchet.loop.fitness:measure",
         spec={
-            "artifacts": str(resources.artifacts.folder),
+            "artifacts": resources.artifacts.address,
             "candidate": candidate,
             "champion": msgspec.to_builtins(champion) if champion else None,
             "metrics": sorted({one.metric for one in sections}),
@@ -232,7 +232,7 @@ def _append_suite(
 
 def measure(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     """Load candidate, champion and holdout, and measure; the entry of a child process."""
-    artifacts = Artifacts(Path(spec["artifacts"]))
+    artifacts = open_artifacts(spec["artifacts"])
     candidate = spec["candidate"]
     holdout = storers.load("frame", artifacts.read(candidate["holdout"]["sha256"]))
     model = storers.load(candidate["model"]["storer"], artifacts.read(candidate["model"]["sha256"]))
@@ -337,7 +337,7 @@ def smoke(resources: Resources, version: ModelVersion) -> dict[str, Any]:
     task = Task(
         name=f"smoke test of {version.name}",
         entry="ratchet.loop.fitness:smoke_test",
-        spec={"artifacts": str(resources.artifacts.folder), "version": msgspec.to_builtins(version)},
+        spec={"artifacts": resources.artifacts.address, "version": msgspec.to_builtins(version)},
         log=log_file(resources.logs, "fitness"),
     )
     session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=lambda: False)
@@ -350,7 +350,7 @@ def smoke_test(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     import numpy as np
 
     version = msgspec.convert(spec["version"], ModelVersion)
-    artifacts = Artifacts(Path(spec["artifacts"]))
+    artifacts = open_artifacts(spec["artifacts"])
     rows = storers.load("frame", artifacts.read(version.holdout)).head(SMOKE_ROWS)
     model = storers.load(version.storer, artifacts.read(version.artifact))
     scores = np.asarray(predict(model, rows[[one["name"] for one in version.inputs]]), dtype=float)

@@ -112,7 +112,7 @@ def child_spec(resources: Resources, snapshot: str) -> dict[str, Any]:
     """Return what every child needs to import a snapshot."""
     return {
         "snapshot": snapshot,
-        "artifacts": str(resources.artifacts.folder),
+        "artifacts": resources.artifacts.address,
         "snapshots": str(resources.folder / "snapshots"),
     }
 

@@ -1,4 +1,4 @@
-"""The endpoint's own small root: ``python -m ratchet.loop.serving --folder DIR --artifacts DIR``.
+"""The endpoint's own small root: ``python -m ratchet.loop.serving --folder DIR --artifacts ADDRESS``.
 
 Invariant: the process listens only while it holds its serving folder, and on SIGTERM it finishes what it began, takes
 back its acknowledgement and ends with status 0 within five seconds.
@@ -75,7 +75,9 @@ def bind(host: str, port: int, *, preferred: int = 0) -> socket.socket:
 def _read_options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m ratchet.loop.serving", description="Serve the routes of a folder.")
     parser.add_argument("--folder", type=Path, required=True, help="the serving folder: routes, acknowledgements, log")
-    parser.add_argument("--artifacts", type=Path, required=True, help="where models lie, by sha256")
+    parser.add_argument(
+        "--artifacts", required=True, help="the address of the store where models lie: a folder or a URL"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: the same as last time, or any that is free")
     parser.add_argument(
@@ -95,14 +97,14 @@ def _serve(options: argparse.Namespace) -> None:
     from ratchet.loop.serving import claim, routes
     from ratchet.loop.serving.app import EndpointApp, report
     from ratchet.loop.serving.log import PredictionLog
-    from ratchet.store.artifacts import Artifacts
+    from ratchet.store.addresses import open_artifacts
 
     former = claim.last_holder(options.folder)
     mine = claim.Claim(options.folder)
     bound = bind(options.host, options.port, preferred=former.port if former else 0)
     holder = mine.describe(host=options.host, port=bound.getsockname()[1])
     log = PredictionLog(options.folder, writer=mine.writer)
-    app = EndpointApp(options.folder, artifacts=Artifacts(options.artifacts), log=log, holder=holder)
+    app = EndpointApp(options.folder, artifacts=open_artifacts(options.artifacts), log=log, holder=holder)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -82,17 +82,17 @@ class Claim:
         return True
 
 
-def command_line(folder: Path, *, artifacts: Path, port: int = 0, die_together: bool = False) -> list[str]:
+def command_line(folder: Path, *, artifacts: str, port: int = 0, die_together: bool = False) -> list[str]:
     """Return how a process is started that claims a folder and serves it.
 
     Args:
         folder: The serving folder.
-        artifacts: Where models lie.
+        artifacts: The address of the store where models lie.
         port: Where it listens; 0 for any free port, the same after a restart.
         die_together: It ends with the process that starts it.
     """
     command = [sys.executable, "-m", "ratchet.loop.serving", "--folder", str(folder)]
-    command += ["--artifacts", str(artifacts), "--port", str(port)]
+    command += ["--artifacts", artifacts, "--port", str(port)]
     return [*command, "--die-with-parent"] if die_together else command
 
 

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ModelUnusable, PredictionFailed, RatchetError
+from ratchet.errors import (
+    ArtifactCorrupt,
+    ArtifactMissing,
+    ArtifactsUnreachable,
+    ModelUnusable,
+    PredictionFailed,
+    RatchetError,
+)
 from ratchet.loop.serving.routes import ModelSchema, ReleaseRoute
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
@@ -80,12 +87,13 @@ def load_model(release: ReleaseRoute, *, artifacts: Artifacts) -> LoadedModel:
     Raises:
         ArtifactMissing: The artifact is not there.
         ArtifactCorrupt: Its bytes are not those that were registered.
+        ArtifactsUnreachable: The store does not answer.
         ModelUnusable: The bytes are right and still make no model that fits the schema.
     """
     try:
         content = artifacts.read(release.model.sha256)
         estimator = storers.load(release.model.storer, content)
-    except (ArtifactMissing, ArtifactCorrupt):
+    except (ArtifactMissing, ArtifactCorrupt, ArtifactsUnreachable):
         raise
     except RatchetError as error:
         raise ModelUnusable(version=release.version, reason=str(error).rstrip(".")) from error

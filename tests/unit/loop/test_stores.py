@@ -1,0 +1,112 @@
+"""A workspace enters the store that its settings name, once, and notices when it is another one."""
+
+from pathlib import Path
+
+import pytest
+
+from ratchet.errors import ArtifactsElsewhere, ArtifactsUnreachable
+from ratchet.loop import stores
+from ratchet.store.artifacts import Artifacts
+from ratchet.store.buckets import BucketArtifacts
+from ratchet.workspace import Workspace
+from tests.buckets import Bucket
+
+
+def _project(folder: Path, *, artifacts: str = "", database: str = "") -> Path:
+    folder.mkdir(exist_ok=True)
+    lines = ["[project]", 'name = "small"', f'artifacts = "{artifacts}"', f'database = "{database}"']
+    (folder / "ratchet.toml").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_without_a_setting_nothing_is_entered(tmp_path: Path) -> None:
+    """The folder of one's own state belongs to nobody else."""
+    with Workspace(_project(tmp_path / "a")) as workspace:
+        artifacts = workspace.resources.artifacts
+        assert artifacts.folder == tmp_path / "a" / ".ratchet" / "artifacts"
+        assert artifacts.workspaces() == []
+        assert stores.workspace_id(workspace.database) == ""
+
+
+def test_two_workspaces_of_one_folder_know_of_each_other(tmp_path: Path) -> None:
+    """Each reads what the other has written, and each has left word, once."""
+    (tmp_path / "shared").mkdir()
+    with Workspace(_project(tmp_path / "a", artifacts=str(tmp_path / "shared"))) as one:
+        sha256 = one.resources.artifacts.write(b"of one")
+        names = {stores.workspace_id(one.database)}
+    with Workspace(_project(tmp_path / "b", artifacts=f"file://{tmp_path}/shared")) as other:
+        assert other.resources.artifacts.read(sha256) == b"of one"
+        names.add(stores.workspace_id(other.database))
+        assert other.resources.artifacts.workspaces() == sorted(names)
+    with Workspace(tmp_path / "a") as again:
+        assert again.resources.artifacts.workspaces() == sorted(names)
+    assert len(names) == 2
+
+
+@pytest.mark.postgres
+def test_two_machines_of_one_workspace_share_a_bucket(tmp_path: Path, postgres_url: str, bucket: Bucket) -> None:
+    """With one database and one bucket each machine reads what the other wrote, under one name in the bucket."""
+    project = _project(tmp_path / "a", artifacts=bucket.url, database=postgres_url)
+    with Workspace(project) as server:
+        sha256 = server.resources.artifacts.write(b"of the server")
+        machine = stores.open_shared_store(bucket.url, server.config, state=tmp_path / "worker")
+        assert isinstance(machine, BucketArtifacts)
+        assert machine.folder != server.resources.artifacts.folder
+        assert machine.read(sha256) == b"of the server"
+        assert server.resources.artifacts.read(machine.write(b"of the worker")) == b"of the worker"
+        assert machine.workspaces() == [stores.workspace_id(server.database)]
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    """A disk that is not mounted is told of at once, and the project can be opened when it is."""
+    project = _project(tmp_path / "a", artifacts=str(tmp_path / "shared"))
+    with pytest.raises(ArtifactsUnreachable, match=r"there is no such folder\. Make it, or mount"):
+        Workspace(project)
+    assert not (tmp_path / "shared").exists()
+    (tmp_path / "shared").mkdir()
+    with Workspace(project) as workspace:
+        workspace.resources.artifacts.write(b"x")
+
+
+def test_a_folder_that_lost_its_mark_is_another_one(tmp_path: Path) -> None:
+    """Where a mount has gone, the empty folder below it is not taken for the store."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    project = _project(tmp_path / "a", artifacts=str(shared))
+    with Workspace(project) as workspace:
+        workspace.resources.artifacts.write(b"x")
+    shared.rename(tmp_path / "unmounted")
+    shared.mkdir()
+    with pytest.raises(ArtifactsElsewhere, match="Is the disk mounted"):
+        Workspace(project)
+    assert list(shared.iterdir()) == []
+
+
+def test_a_bucket_that_cannot_be_entered_is_tried_again(tmp_path: Path, bucket: Bucket) -> None:
+    """A workspace that begins while the storage is away says so, and begins when it is back."""
+    project = _project(tmp_path / "a", artifacts=bucket.url)
+    bucket.stop()
+    try:
+        with pytest.raises(ArtifactsUnreachable, match="cannot be used"):
+            Workspace(project)
+    finally:
+        bucket.start()
+    with Workspace(project) as workspace:
+        name = stores.workspace_id(workspace.database)
+    assert bucket.keys() == [f"shared/workspaces/{name}"]
+    bucket.stop()
+    try:
+        # It has entered already: opening it asks nothing of the storage.
+        with Workspace(project):
+            pass
+    finally:
+        bucket.start()
+
+
+def test_a_place_that_changed_is_entered_anew(tmp_path: Path) -> None:
+    """A workspace that moves to another store leaves the same word there."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        with Workspace(_project(tmp_path / "a", artifacts=str(tmp_path / name))) as workspace:
+            entered = stores.workspace_id(workspace.database)
+        assert Artifacts(tmp_path / name).workspaces() == [entered]
