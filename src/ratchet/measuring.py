@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -31,13 +32,14 @@ from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.ml_test_score import ASSESSMENT, MlTestScore, ml_test_score
 from ratchet.measure.policies import Policy
 from ratchet.measure.projection import Fold, fold_name, standings
-from ratchet.measure.sampled import Sampled, read_sampled
+from ratchet.measure.sampled import Recent, Sampled, read_sampled
 from ratchet.measure.sensitivity import AtTheta, sensitivity
 from ratchet.measure.stages import CustomStage
 from ratchet.measure.standings import Standing, standing_of
 from ratchet.measure.steps import Step, cheapest_first, next_step, runs_here
 from ratchet.records import Event
 from ratchet.store.artifacts import write_durably
+from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
 from ratchet.store.projections import Projections
 from ratchet.toml_tables import line_end
@@ -49,6 +51,10 @@ _UNASKED = (
     Means(name="the gate after each training", stages=("evaluate",), kind="engine"),
 )
 _ACTIVITY = msgspec.json.Decoder(Activity)
+
+
+# What was read of each database's tables, by the name of the fold: it stays for the next question.
+_RECENT: WeakKeyDictionary[Database, dict[str, Recent]] = WeakKeyDictionary()
 
 
 class Measuring:
@@ -64,7 +70,8 @@ class Measuring:
         for policy in (*map(policies.shipped, policies.SHIPPED), *workspace.policies()):
             stages |= {f"{policy.name}/{stage.name}": stage for stage in policy.stages}
         unique = tuple(dict.fromkeys(stages.values()))
-        self._kept = Projections(workspace.database, name=fold_name(unique))
+        self._kept_as = fold_name(unique)
+        self._kept = Projections(workspace.database, name=self._kept_as)
         self._fold = Fold(self._kept, unique)
         self._histories: dict[str, History] = {}
         self._histories_until = 0
@@ -135,7 +142,8 @@ class Measuring:
         if self._kept.cursor() != seq:
             return None
         by = policies.shipped("standard")
-        return read_sampled(self._kept, covered, by=by, stages=KPI_STAGES, at=question.as_of, seq=seq)
+        recent = _RECENT.setdefault(self._workspace.database, {}).setdefault(self._kept_as, Recent())
+        return read_sampled(self._kept, covered, by=by, stages=KPI_STAGES, at=question.as_of, seq=seq, recent=recent)
 
     def _stood(self, policy: Policy, at: datetime, names: Sequence[str]) -> list[Standing]:
         """Return where pipelines stood at a moment; what is over is kept, until something of that time is imported."""

@@ -132,6 +132,25 @@ class KeptFold(Record, frozen=True):
     seq: int
 
 
+class KeptRecent(Record, frozen=True):
+    """What a fold has kept of one pipeline, with its most recent transitions.
+
+    Attributes:
+        pipeline: Whose transitions.
+        seq: The entry up to which was folded.
+        facts: What is kept beside them.
+        recent: The most recent transitions of each stage, the latest first, each as one text: two letters of what it
+            is, when it counts as having happened in microseconds since 1970, UTC, U+001F, and its event's id.
+        deployments: Place in the ledger and letters of all that were ever deployed.
+    """
+
+    pipeline: str
+    seq: int
+    facts: str
+    recent: dict[str, tuple[str, ...]]
+    deployments: tuple[tuple[int, str], ...]
+
+
 class KeptAnswer(Record, frozen=True):
     """What was said about a moment that is over.
 

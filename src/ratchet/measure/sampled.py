@@ -1,21 +1,34 @@
 """The last transitions of all pipelines and their levels, from what a projection keeps: no event is read.
 
 Invariant: what is said here is what the events say; of a pipeline of which the table does not tell, nothing is said.
+What this process has read of the table is read again as soon as that pipeline was folded again.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
 from ratchet.clock import MICROSECOND, to_us
+from ratchet.measure.criteria import QUIET_AT_LEAST
 from ratchet.measure.history import DEFAULT_WINDOW
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
 from ratchet.measure.policies import Policy
-from ratchet.measure.standings import code_of, holding, judge_all, stage_key, stages_asked
+from ratchet.measure.standings import PipelineFacts, code_of, judge, stage_key, stages_asked, still_holds, window_us
 from ratchet.measure.transitions import Transition
-from ratchet.records import Record
+from ratchet.records import KeptRecent, Record
 
+Codes = npt.NDArray[np.int32]
+UNTOLD = -1
 _MODE_OF = {code_of(mode, grade, ())[0]: mode for mode in MODES for grade in EVIDENCE}
+_PLACE_OF = {letter: MODES.index(mode) for letter, mode in _MODE_OF.items()}
+_FACTS = msgspec.json.Decoder(PipelineFacts)
+_LETTERS = 2
+_QUIET_US = QUIET_AT_LEAST // MICROSECOND
+_ALWAYS = np.iinfo(np.int64).max
 
 
 class Sample(Record, frozen=True):
@@ -34,51 +47,143 @@ class Sample(Record, frozen=True):
         """Return what a sample says of some transitions."""
         return cls(modes=tuple(one.mode for one in found), event_ids=tuple(one.event_id for one in found))
 
-    @classmethod
-    def of_codes(cls, found: Sequence[str]) -> "Sample":
-        """Return what a sample says of transitions that are kept as two letters each, the event behind them."""
-        return cls(modes=tuple(_MODE_OF[one[0]] for one in found), event_ids=tuple(one[2:] for one in found))
-
 
 class KeptSamples(Protocol):
     """What the store gives; ``ratchet.store.projections`` has it."""
 
-    def facts(self) -> dict[str, str]:
-        """Return what is kept of each pipeline beside its transitions."""
+    def folds(self) -> dict[str, int]:
+        """Return up to which entry each pipeline was folded."""
 
-    def tails(self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int) -> dict[str, dict[str, str]]:
-        """Return the codes of each pipeline's most recent transitions by stage."""
+    def recent(self, pipelines: Sequence[str], stages: Sequence[str], *, limit: int) -> Iterable[KeptRecent]:
+        """Yield what is kept of some pipelines, with their most recent transitions of some stages."""
 
-    def samples(
-        self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int
-    ) -> dict[str, dict[str, list[str]]]:
-        """Return the same with the event of each transition behind its two letters, where it can be told."""
 
-    def codes(self, stage: str) -> Iterable[tuple[str, int, str]]:
-        """Return pipeline, place and code of all transitions of a stage."""
+class _Known:
+    """What was read of one pipeline, and what was made of it, with the time for which that holds."""
 
-    def moments(self, pipeline: str, stage: str, *, since_us: int, limit: int) -> list[tuple[int, int]]:
-        """Return when the last transitions of a stage were, the latest first."""
+    def __init__(self, kept: KeptRecent) -> None:
+        self.seq = kept.seq
+        self.facts = _FACTS.decode(kept.facts)
+        self.letters: dict[str, str] = {}
+        self.moments: dict[str, list[int]] = {}
+        self.ids: dict[str, list[str]] = {}
+        for stage, texts in kept.recent.items():
+            parts = [text.partition("\x1f") for text in texts]
+            self.letters[stage] = "".join(head[:_LETTERS] for head, _, _ in parts)
+            self.moments[stage] = [int(head[_LETTERS:]) for head, _, _ in parts]
+            self.ids[stage] = [event for _, _, event in parts]
+        self.seqs = np.array([seq for seq, _ in kept.deployments], dtype=np.int64)
+        self.modes = np.array([_PLACE_OF[code[0]] for _, code in kept.deployments], dtype=np.int32)
+        # Policy -> from when until when a bucket holds, and the bucket; likewise samples.
+        self.buckets: dict[str, tuple[int, int, str | None]] = {}
+        self.samples: tuple[int, int, tuple[int, int], dict[str, Sample]] = (0, -1, (0, 0), {})
 
-    def folded_after(self, seq: int) -> set[str]:
-        """Return the pipelines whose rows rest on entries after this one."""
+    def tail(self, stage: str, *, at_us: int, window: int, limit: int) -> tuple[int, int]:
+        """Return how many of the latest transitions are in a window, and until when these are."""
+        moments = self.moments.get(stage, [])
+        count = min(limit, len(moments))
+        since = at_us - window
+        while count and moments[count - 1] < since:
+            count -= 1
+        return count, moments[count - 1] + window if count else _ALWAYS
+
+    def bucket(self, policy: Policy, at: datetime) -> str | None:
+        """Return into which part of a distribution it falls; ``None`` where the table does not tell."""
+        at_us = to_us(at)
+        since, until, found = self.buckets.get(policy.digest, (0, -1, None))
+        if not since <= at_us <= until:
+            until, found = self._judged(policy, at, at_us)
+            self.buckets[policy.digest] = (at_us, until, found)
+        return found
+
+    def _judged(self, policy: Policy, at: datetime, at_us: int) -> tuple[int, str | None]:
+        """Return its bucket, and until when it stays there if nothing happens."""
+        window = window_us(policy, self.facts)
+        if not still_holds(self.facts.schedules, at, window):
+            return -1, None
+        tails: dict[str, str] = {}
+        ends = [-1 if self.facts.schedules else _ALWAYS]
+        for name in stages_asked(policy):
+            key = stage_key(policy.stage(name))
+            count, end = self.tail(key, at_us=at_us, window=window, limit=policy.sample_size)
+            tails[key] = self.letters.get(key, "")[: _LETTERS * count]
+            quiet_from = self.facts.last[key][0] + _QUIET_US if key in self.facts.last else _ALWAYS
+            # What has been quiet for long may be stale from any moment on.
+            ends += [end, quiet_from if at_us <= quiet_from else -1]
+
+        def moments(_pipeline: str, stage: str, since: int, limit: int) -> list[tuple[int, int]]:
+            return [(moment, 0) for moment in self.moments.get(stage, ())[:limit] if moment >= since]
+
+        return min(ends), judge(policy, "", self.facts, tails, at_us=at_us, moments=moments).bucket
+
+    def sampled(self, by: Policy, stages: Sequence[str], at_us: int) -> dict[str, Sample]:
+        """Return the samples of some stages, by what a policy says is in one."""
+        window, limit = window_us(by, self.facts), by.sample_size
+        since, until, of, found = self.samples
+        if of != (window, limit) or not since <= at_us <= until:
+            until, found = _ALWAYS, {}
+            for stage in stages:
+                count, end = self.tail(stage, at_us=at_us, window=window, limit=limit)
+                until = min(until, end)
+                letters, ids = self.letters.get(stage, "")[: _LETTERS * count : _LETTERS], self.ids.get(stage, [])
+                found[stage] = Sample(modes=tuple(map(_MODE_OF.__getitem__, letters)), event_ids=tuple(ids[:count]))
+            self.samples = (at_us, until, (window, limit), found)
+        return found
+
+
+class Recent:
+    """What a process has read of one table, pipeline by pipeline."""
+
+    def __init__(self) -> None:
+        self._stages: frozenset[str] = frozenset()
+        self._limit = 0
+        self.known: dict[str, _Known] = {}
+
+    def catch_up(self, kept: KeptSamples, stages: Sequence[str], *, limit: int) -> dict[str, int]:
+        """Read what was folded since the last time; return up to which entry each pipeline was folded after that.
+
+        Args:
+            kept: The table, the same each time.
+            stages: Of which stages transitions are asked.
+            limit: How many of each.
+        """
+        if not self._stages.issuperset(stages) or limit > self._limit:
+            self._stages, self._limit, self.known = self._stages.union(stages), max(limit, self._limit), {}
+        folds = kept.folds()
+        changed = [name for name, seq in folds.items() if name not in self.known or self.known[name].seq != seq]
+        known = {name: one for name, one in self.known.items() if name in folds}
+        if changed:
+            known |= {
+                one.pipeline: _Known(one) for one in kept.recent(changed, sorted(self._stages), limit=self._limit)
+            }
+            folds = kept.folds()
+        # Another thread may have read it meanwhile: either is what the table says.
+        self.known = known
+        return folds
 
 
 class Sampled:
     """Samples and levels of the pipelines of which the table tells."""
 
     def __init__(
-        self, samples: dict[str, dict[str, Sample]], buckets: dict[str, dict[str, str]], modes: dict[int, Mode]
+        self,
+        samples: Mapping[str, Mapping[str, Sample]],
+        buckets: Mapping[str, Mapping[str, str]],
+        modes: Mapping[int, Mode] | tuple[npt.NDArray[np.int64], Codes],
     ) -> None:
         """Hold what was read; ``read_sampled`` makes these."""
         self._samples = samples
         self._buckets = buckets
-        self._modes = modes
+        if isinstance(modes, Mapping):
+            places = [MODES.index(mode) for mode in modes.values()]
+            modes = (np.array(list(modes), dtype=np.int64), np.array(places, dtype=np.int32))
+        order = np.argsort(modes[0])
+        self._seqs, self._modes = modes[0][order], modes[1][order]
 
     def sample(self, pipeline: str, stage: str) -> Sample | None:
         """Return the sample of a stage; ``None`` where the table does not tell."""
         found = self._samples.get(pipeline)
-        return None if found is None else found.get(stage, Sample())
+        return None if found is None else found.get(stage, _NOTHING)
 
     def bucket(self, pipeline: str, policy: Policy) -> str | None:
         """Return into which part of a distribution a pipeline falls; ``None`` where the table does not tell."""
@@ -86,11 +191,36 @@ class Sampled:
 
     def mode_of_deployment(self, seq: int) -> Mode | None:
         """Return in which mode the deployment ran that an event completed; ``None`` where the table does not tell."""
-        return self._modes.get(seq)
+        found = int(self.modes_of_deployments(np.array([seq], dtype=np.int64))[0])
+        return None if found == UNTOLD else MODES[found]
+
+    def modes_of_deployments(self, seqs: npt.NDArray[np.int64]) -> Codes:
+        """Return in which mode deployments ran, by its place among all modes.
+
+        Args:
+            seqs: The places of their events in the ledger, shape ``(deployments,)``.
+
+        Returns:
+            ``UNTOLD`` where the table does not tell, shape ``(deployments,)``.
+        """
+        if not len(self._seqs):
+            return np.full(len(seqs), UNTOLD, dtype=np.int32)
+        places = np.minimum(np.searchsorted(self._seqs, seqs), len(self._seqs) - 1)
+        return np.where(self._seqs[places] == seqs, self._modes[places], UNTOLD).astype(np.int32)
+
+
+_NOTHING = Sample()
 
 
 def read_sampled(
-    kept: KeptSamples, policies: Sequence[Policy], *, by: Policy, stages: Sequence[str], at: datetime, seq: int
+    kept: KeptSamples,
+    policies: Sequence[Policy],
+    *,
+    by: Policy,
+    stages: Sequence[str],
+    at: datetime,
+    seq: int,
+    recent: Recent | None = None,
 ) -> Sampled:
     """Return samples and levels as they are at a moment.
 
@@ -101,46 +231,27 @@ def read_sampled(
         stages: Of which stages samples are asked.
         at: The moment (UTC), not before the entry was recorded.
         seq: The entry.
+        recent: What this process has read of the same table before; it is brought up to date.
     """
-    facts = kept.facts()
+    recent = recent or Recent()
     judged = {one.digest: one for one in (*policies, by)}
-    asked: dict[tuple[int, int], list[str]] = {}
-    for policy in judged.values():
-        keys = [stage_key(policy.stage(name)) for name in stages_asked(policy)]
-        asked.setdefault(_sampling(policy), []).extend(keys)
-    tails = {
-        (limit, window): kept.tails([*dict.fromkeys(keys)], at_us=to_us(at), window_us=window, limit=limit)
-        for (limit, window), keys in asked.items()
-    }
-    limit, window = _sampling(by)
-    samples = kept.samples(stages, at_us=to_us(at), window_us=window, limit=limit)
-
-    def moments(pipeline: str, stage: str, since: int, limit: int) -> list[tuple[int, int]]:
-        return kept.moments(pipeline, stage, since_us=since, limit=limit)
-
-    standings = {
-        digest: judge_all(one, facts, tails[_sampling(one)], at=at, moments=moments)[0]
-        for digest, one in judged.items()
-    }
+    keys = [stage_key(one.stage(name)) for one in judged.values() for name in stages_asked(one)]
+    limit = max(one.sample_size for one in judged.values())
+    folds = recent.catch_up(kept, [*dict.fromkeys((*keys, *stages))], limit=limit)
+    # What another process has folded further meanwhile is not what was asked for.
+    known = {name: one for name, one in recent.known.items() if one.seq == folds.get(name) and one.seq <= seq}
+    buckets: dict[str, dict[str, str]] = {}
+    for digest, policy in judged.items():
+        found = {name: one.bucket(policy, at) for name, one in known.items()}
+        buckets[digest] = {name: bucket for name, bucket in found.items() if bucket is not None}
+    window = DEFAULT_WINDOW // MICROSECOND
     # All that the window decides about a mode: those outside it are kept, too.
-    codes = list(kept.codes("deploy"))
-    # Read last: what another process folded further meanwhile is not what was asked for.
-    later = kept.folded_after(seq)
-    holds = holding(facts, at, DEFAULT_WINDOW) - later
-    told = {one.pipeline for one in standings[by.digest]} - later
+    holding = [one for one in known.values() if still_holds(one.facts.schedules, at, window)]
     return Sampled(
-        {
-            name: {stage: Sample.of_codes(codes) for stage, codes in by_stage.items()}
-            for name, by_stage in samples.items()
-            if name in told
-        },
-        {
-            digest: {one.pipeline: one.bucket for one in found if one.pipeline not in later}
-            for digest, found in standings.items()
-        },
-        {place: _MODE_OF[code[0]] for pipeline, place, code in codes if pipeline in holds},
+        {name: known[name].sampled(by, stages, to_us(at)) for name in buckets[by.digest]},
+        buckets,
+        (
+            np.concatenate([np.zeros(0, dtype=np.int64), *(one.seqs for one in holding)]),
+            np.concatenate([np.zeros(0, dtype=np.int32), *(one.modes for one in holding)]),
+        ),
     )
-
-
-def _sampling(policy: Policy) -> tuple[int, int]:
-    return policy.sample_size, policy.window // MICROSECOND

@@ -283,18 +283,35 @@ def judge_all(
         moments: Gives when a pipeline's last transitions of a stage were, latest first, since a moment, so many.
     """
     at_us = to_us(at)
-    keys = {stage: stage_key(policy.stage(stage)) for stage in stages_asked(policy)}
     standings: list[Standing] = []
     open_: list[str] = []
     for pipeline, text in kept.items():
         facts = _FACTS.decode(text)
-        if not _still_holds(facts.schedules, at, window_us(policy, facts)):
+        if not still_holds(facts.schedules, at, window_us(policy, facts)):
             open_.append(pipeline)
             continue
-        judge = _Judge(policy, facts, tails.get(pipeline, {}), at_us=at_us, keys=keys)
-        judge.facts_of = pipeline
-        standings.append(_stand(judge, pipeline, moments))
+        standings.append(judge(policy, pipeline, facts, tails.get(pipeline, {}), at_us=at_us, moments=moments))
     return standings, open_
+
+
+def judge(
+    policy: Policy, pipeline: str, facts: PipelineFacts, tail: dict[str, str], *, at_us: int, moments: Moments
+) -> Standing:
+    """Return where one pipeline stands.
+
+    Args:
+        policy: What each level asks for.
+        pipeline: Which one.
+        facts: What is kept of it.
+        tail: The codes of its recent transitions by stage.
+        at_us: The moment, in microseconds since 1970, UTC.
+        moments: Gives when its last transitions of a stage were, latest first, since a moment, so many.
+    """
+    judged = _Judge(
+        policy, facts, tail, at_us=at_us, keys={name: stage_key(policy.stage(name)) for name in stages_asked(policy)}
+    )
+    judged.facts_of = pipeline
+    return _stand(judged, pipeline, moments)
 
 
 def _stand(judge: _Judge, pipeline: str, moments: Moments) -> Standing:
@@ -335,19 +352,8 @@ def _blocking(level: Level, criterion: Criterion, status: Status, k: int, n: int
     )
 
 
-def holding(kept: dict[str, str], at: datetime, window: timedelta) -> set[str]:
-    """Return the pipelines whose kept modes hold at a moment, with evidence from a window.
-
-    Args:
-        kept: The facts of each pipeline, as JSON.
-        at: The moment (UTC).
-        window: How far back rules have to have come again.
-    """
-    found = {pipeline: _FACTS.decode(text).schedules for pipeline, text in kept.items()}
-    return {name for name, schedules in found.items() if _still_holds(schedules, at, window // MICROSECOND)}
-
-
-def _still_holds(schedules: tuple[Schedule, ...], at: datetime, window: int) -> bool:
+def still_holds(schedules: tuple[Schedule, ...], at: datetime, window: int) -> bool:
+    """Tell whether the kept modes of a pipeline hold at a moment, with evidence from a window in microseconds."""
     return all(
         has_slots(one.cron, one.time_zone, until=at, window=window * MICROSECOND) == one.recurs for one in schedules
     )

@@ -25,13 +25,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import OperationalError
 
-from ratchet.records import Event, Evidence, KeptFold
+from ratchet.records import Event, Evidence, KeptFold, KeptRecent
 from ratchet.store.database import Database
 from ratchet.store.ledger import _decode, _query
 from ratchet.store.schema import ledger, projection, standing, transition, transition_fold
 
 _BATCH = 500
-_BETWEEN = "\x1e"
+_BETWEEN, _WITHIN = "\x1e", "\x1f"
 
 
 class _Times(msgspec.Struct):
@@ -202,58 +202,88 @@ class Projections:
             found.setdefault(pipeline, {})[stage] = codes
         return found
 
-    def samples(
-        self, stages: Sequence[str], *, at_us: int, window_us: int, limit: int
-    ) -> dict[str, dict[str, list[str]]]:
-        """Return the same with the event of each transition behind its two letters.
+    def folds(self) -> dict[str, int]:
+        """Return up to which entry each pipeline was folded."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(transition_fold.c.pipeline, transition_fold.c.seq))
+            return {row.pipeline: int(row.seq) for row in rows}
+
+    def recent(self, pipelines: Sequence[str], stages: Sequence[str], *, limit: int) -> Iterator[KeptRecent]:
+        """Yield what is kept of some pipelines, with their most recent transitions of some stages.
 
         A pipeline of which they cannot be told apart, because an id has the character between them in it, is left out.
 
         Args:
-            stages: Which ones.
-            at_us: The moment from which the window goes back.
-            window_us: Length of the window; a pipeline's own, if it is longer, counts.
-            limit: At most so many.
+            pipelines: Which ones.
+            stages: Of which stages.
+            limit: At most so many transitions of each.
         """
-        found: dict[str, dict[str, list[str]]] = {}
+        for start in range(0, len(pipelines), _BATCH):
+            yield from self._recent(pipelines[start : start + _BATCH], stages, limit=limit)
+
+    def _recent(self, pipelines: Sequence[str], stages: Sequence[str], *, limit: int) -> Iterator[KeptRecent]:
+        wanted = transition_fold.c.pipeline.in_(pipelines)
+        columns = (transition_fold.c.pipeline, transition_fold.c.seq, transition_fold.c.facts)
+        with self._database.read() as connection:
+            # What is kept beside the transitions first: what comes in between shows in the entry that was folded last.
+            rows = connection.execute(select(*columns).where(wanted)).all()
+            query = select(transition.c.pipeline, transition.c.seq, transition.c.code)
+            of_pipelines = transition.c.pipeline.in_(pipelines) & (transition.c.stage == "deploy")
+            deployed: dict[str, list[tuple[int, str]]] = {}
+            for row in connection.execute(query.where(of_pipelines)):
+                deployed.setdefault(row.pipeline, []).append((row.seq, row.code))
+        each = transition.c.code.concat(cast(transition.c.at_us, Text)).concat(_WITHIN).concat(transition.c.event_id)
+        found: dict[str, dict[str, tuple[str, ...]]] = {row.pipeline: {} for row in rows}
         mixed: set[str] = set()
-        each = transition.c.code.concat(transition.c.event_id)
-        for stage, pipeline, texts, count in self._joined(each, _BETWEEN, stages, at_us, window_us, limit=limit):
-            found.setdefault(pipeline, {})[stage] = texts.split(_BETWEEN)
-            if len(found[pipeline][stage]) != count:
+        for stage, pipeline, texts, count in self._joined(each, _BETWEEN, stages, None, 0, limit=limit, only=wanted):
+            parts = tuple(texts.split(_BETWEEN))
+            if pipeline not in found or len(parts) != count:
                 mixed.add(pipeline)
-        return {pipeline: by_stage for pipeline, by_stage in found.items() if pipeline not in mixed}
+            else:
+                found[pipeline][stage] = parts
+        for row in rows:
+            if row.pipeline not in mixed:
+                yield KeptRecent(
+                    pipeline=row.pipeline,
+                    seq=int(row.seq),
+                    facts=row.facts,
+                    recent=found[row.pipeline],
+                    deployments=tuple(deployed.get(row.pipeline, ())),
+                )
 
     def _joined(
         self,
         column: ColumnElement[str],
         between: str,
         stages: Sequence[str],
-        at_us: int,
+        at_us: int | None,
         window_us: int,
         *,
         limit: int,
+        only: ColumnElement[bool] | None = None,
     ) -> Iterator[tuple[str, str, str, int]]:
         """Yield stage, pipeline, the texts of its most recent transitions in one, and how many they are."""
         longest = func.max if self._database.is_sqlite else func.greatest
-        since = at_us - longest(transition_fold.c.window_us, window_us)
+        since = None if at_us is None else at_us - longest(transition_fold.c.window_us, window_us)
         with self._database.read() as connection:
             for stage in stages:
-                for pipeline, texts in connection.execute(self._tail(stage, since, column, between, limit=limit)).all():
+                query = self._tail(stage, since, column, between, limit=limit)
+                for pipeline, texts in connection.execute(query if only is None else query.where(only)).all():
                     count, _, joined = texts.partition(" ")
                     if int(count):
                         yield stage, pipeline, joined, int(count)
 
     def _tail(
-        self, stage: str, since: ColumnElement[int], column: ColumnElement[str], between: str, *, limit: int
+        self, stage: str, since: ColumnElement[int] | None, column: ColumnElement[str], between: str, *, limit: int
     ) -> Select[Any]:
         """Ask for one string a pipeline: the index gives the latest rows, and none of them leaves the database."""
+        inside = literal(True) if since is None else transition.c.at_us >= since
         recent = (
             select(column.label("text"))
             .where(
                 transition.c.pipeline == transition_fold.c.pipeline,
                 transition.c.stage == stage,
-                transition.c.at_us >= since,
+                inside,
             )
             .order_by(transition.c.at_us.desc(), transition.c.seq.desc())
             .limit(limit)
@@ -276,20 +306,6 @@ class Projections:
         )
         with self._database.read() as connection:
             return [(row.at_us, row.seq) for row in connection.execute(query)]
-
-    def codes(self, stage: str) -> Iterator[tuple[str, int, str]]:
-        """Yield pipeline, place and code of all transitions of a stage."""
-        of_pipeline = (transition.c.pipeline == transition_fold.c.pipeline) & (transition.c.stage == stage)
-        query = select(transition.c.pipeline, transition.c.seq, transition.c.code)
-        with self._database.read() as connection:
-            for row in connection.execute(query.select_from(transition_fold.join(transition, of_pipeline))):
-                yield row.pipeline, row.seq, row.code
-
-    def folded_after(self, seq: int) -> set[str]:
-        """Return the pipelines whose rows rest on entries after this one."""
-        query = select(transition_fold.c.pipeline).where(transition_fold.c.seq > seq)
-        with self._database.read() as connection:
-            return set(connection.execute(query).scalars())
 
     # ---- standings of moments that are over, which nothing but an import of that time changes
 

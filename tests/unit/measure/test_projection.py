@@ -21,7 +21,7 @@ from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.levels import measure_level
 from ratchet.measure.policies import Policy, parse, shipped
 from ratchet.measure.projection import Fold, fold_name, standings
-from ratchet.measure.sampled import Sample, read_sampled
+from ratchet.measure.sampled import Recent, Sample, read_sampled
 from ratchet.measure.standings import Standing, standing_of
 from ratchet.measure.transitions import Transition, transitions
 from ratchet.records import Event
@@ -51,6 +51,7 @@ class Site:
         migrations.migrate(self.database)
         self.kept = Projections(self.database, name=fold_name(STAGES))
         self.fold = Fold(self.kept, STAGES)
+        self.recent = Recent()
         self.events: list[Event] = []
 
     def add(self, events: list[Event]) -> None:
@@ -80,7 +81,9 @@ class Site:
         """Return the samples and levels of all pipelines from what is kept; none may be left open."""
         self.fold.catch_up(self.now)
         seq = len(self.events)
-        found = read_sampled(self.kept, POLICIES[:2], by=POLICIES[0], stages=KPI_STAGES, at=at, seq=seq)
+        found = read_sampled(
+            self.kept, POLICIES[:2], by=POLICIES[0], stages=KPI_STAGES, at=at, seq=seq, recent=self.recent
+        )
         names = {event.pipeline for event in self.events} - {""}
         samples = {(name, stage): found.sample(name, stage) or Sample() for name in names for stage in KPI_STAGES}
         return _sorted(samples), {(name, p.name): str(found.bucket(name, p)) for name in names for p in POLICIES[:2]}

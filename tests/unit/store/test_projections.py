@@ -79,12 +79,13 @@ def test_the_most_recent_events_come_with_their_codes(kept: Projections) -> None
     kept.keep([fold("a", rows, facts="{}", window_us=0, seq=9)])
     strange = {**row(7, pipeline="b"), "event_id": "E\x1e00F"}
     kept.keep([fold("b", [strange, row(8, pipeline="b")], facts="{}", window_us=0, seq=10)])
-    found = kept.samples(["train", "deploy"], at_us=10, window_us=8, limit=3)
-    assert {name: {stage: sorted(all_) for stage, all_ in by.items()} for name, by in found.items()} == {
-        "a": {"train": ["3xE 3", "4xE 4", "5xE 5"]}
-    }
-    assert kept.folded_after(8) == {"a", "b"}
-    assert kept.folded_after(9) == {"b"}
+    shifted = [row(seq, stage="deploy", pipeline="c", code=f"{seq}y") for seq in (2, 3)]
+    kept.keep([fold("c", shifted, facts="{}", window_us=0, seq=30)])
+    found = {one.pipeline: one for one in kept.recent(["a", "b", "c"], ["train", "deploy"], limit=3)}
+    assert {name: one.seq for name, one in found.items()} == {"a": 9, "c": 30}
+    assert found["a"].recent == {"train": ("5x5\x1fE 5", "4x4\x1fE 4", "3x3\x1fE 3")}
+    assert (found["a"].deployments, found["c"].deployments) == ((), ((2, "2y"), (3, "3y")))
+    assert kept.folds() == {"a": 9, "b": 10, "c": 30}
 
 
 def test_rows_that_are_gone_or_changed_are_replaced(kept: Projections) -> None:

@@ -10,12 +10,13 @@ from typing import Literal, get_args
 from ratchet.measure.history import order
 from ratchet.measure.incidents.candidates import Candidate, Ground
 from ratchet.measure.incidents.outages import Incident
+from ratchet.measure.initiators import Mode
 from ratchet.records import Event, Record
 
 HumanClass = Literal["slip", "bypass", "edit", "omission", "approval-of-failing", "gate-gap"]
 HUMAN_CLASSES: tuple[HumanClass, ...] = get_args(HumanClass)
 HUMAN_INDUCED = tuple(one for one in HUMAN_CLASSES if one != "gate-gap")
-HUMAN_MODES = ("assisted", "semi", "overridden", "manual")
+HUMAN_MODES: tuple[Mode, ...] = ("assisted", "semi", "overridden", "manual")
 EDITS = ("param_edit", "data_fix", "manual_upload")
 
 

@@ -7,16 +7,19 @@ its own and never level 0.
 from collections import Counter
 from typing import Any
 
+import numpy as np
+
 from ratchet.measure.criteria import SATISFIED, PipelineEvidence, judge
 from ratchet.measure.goals import read_goals
 from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.deliveries import approvals
 from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.logs import Codes, Whole
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
 from ratchet.measure.levels import is_insufficient
 from ratchet.measure.policies import Policy, shipped
-from ratchet.measure.sampled import Sample, Sampled
-from ratchet.records import Event, Record
+from ratchet.measure.sampled import UNTOLD, Sample, Sampled
+from ratchet.records import Record
 
 STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
 AUTOMATED: tuple[Mode, ...] = ("auto", "gated")
@@ -41,10 +44,15 @@ def take_samples(view: View, sampled: Sampled) -> None:
     _evidence(view).sampled = sampled
 
 
-def mode_of_deployment(view: View, event: Event) -> Mode | None:
-    """Return in which mode a deployment ran, where the kept table tells."""
+def modes_of_deployments(view: View, seqs: Whole) -> Codes:
+    """Return in which mode deployments ran, by its place among all modes; ``UNTOLD`` where no kept table tells.
+
+    Args:
+        view: What is known.
+        seqs: The places of their events in the ledger, shape ``(deployments,)``.
+    """
     sampled = _evidence(view).sampled
-    return sampled.mode_of_deployment(event.seq) if sampled else None
+    return sampled.modes_of_deployments(seqs) if sampled else np.full(len(seqs), UNTOLD, dtype=np.int32)
 
 
 def _evidence(view: View) -> "_Evidence":

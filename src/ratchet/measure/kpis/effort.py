@@ -5,24 +5,20 @@ Invariant: only sums over people leave this module; nothing here says what one p
 
 from datetime import datetime, timedelta
 
-from ratchet.clock import MICROSECOND
-from ratchet.measure.initiators import acting_class
-from ratchet.measure.kpis.deliveries import approvals, deployments, live_shifts
-from ratchet.measure.kpis.facts import OfTypes
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, model_of, months_between, share
-from ratchet.records import Event, Record
+import numpy as np
 
-WORK = ("command.issued", "touch.recorded", "approval.requested", "approval.decided", "approval.closed")
-INCIDENTS = (
-    "incident.detected",
-    "incident.reported",
-    "incident.mitigated",
-    "incident.resolved",
-    "incident.attributed",
-)
-LABELLING = ("label.submitted", "label.batch.assigned", "label.batch.completed")
+from ratchet.clock import MICROSECOND
+from ratchet.measure.kpis.columns import months
+from ratchet.measure.kpis.deliveries import approvals
+from ratchet.measure.kpis.inputs import INCIDENTS, LABELLING, SHIFTED, WORK
+from ratchet.measure.kpis.logs import Places, Seen
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, share
+from ratchet.measure.kpis.shifts import covered, deployed, shifts_of
+from ratchet.records import Record
+
 GAP = timedelta(minutes=15)
 LEAD_IN_HOURS = 5 / 60
+_HOUR_US = 3_600_000_000
 
 
 class Effort(Record, frozen=True):
@@ -44,67 +40,69 @@ class Effort(Record, frozen=True):
 
 def operations_overhead(question: Question) -> Answer:
     """Add up the hours that people spent on commands, touches, approvals and incidents."""
-    acts = _acts(question, *WORK, *INCIDENTS)
-    effort = sessions(acts)
-    deployed, months = len(deployments(question)), model_months(question)
+    acts, places = _acts(question)
+    effort = sessions(acts, places)
+    deployments, model_months_count = len(deployed(question)), model_months(question)
     values: dict[str, Value] = {
         "hours": effort.hours,
         "lower_hours": effort.span_hours,
         "upper_hours": effort.hours + _response_hours(question),
         "sessions_count": effort.sessions_count,
-        "hours_per_deployment": share(effort.hours, deployed),
-        "model_months_count": months,
-        "hours_per_model_month": share(effort.hours, months),
+        "hours_per_deployment": share(effort.hours, deployments),
+        "model_months_count": model_months_count,
+        "hours_per_model_month": share(effort.hours, model_months_count),
         "approval_wait_hours": _approval_wait_hours(question),
     }
-    labelling = sessions(_acts(question, *LABELLING))
+    labelling = sessions(*_acts(question, is_labelling=True))
     annotators = {"hours": labelling.hours, "sessions_count": labelling.sessions_count}
     return Answer.of(
-        values if acts else dict.fromkeys(values, None),
+        values if len(places) else dict.fromkeys(values, None),
         {"annotators": annotators} if labelling.sessions_count else {},
-        acts,
+        acts.ids(places),
     )
 
 
 def effort_hours(question: Question) -> float:
     """Return the hours of operations, annotators' apart."""
-    return sessions(_acts(question, *WORK, *INCIDENTS)).hours
+    return sessions(*_acts(question)).hours
 
 
-def sessions(acts: list[Event]) -> Effort:
-    """Return acts, in the order of time, as sessions; people without a name are taken for one."""
-    last: dict[str, datetime] = {}
-    count, span = 0, timedelta()
-    for event in acts:
-        before = last.get(event.authid)
-        if before is None or event.at - before > GAP:
-            count += 1
-        else:
-            span += event.at - before
-        last[event.authid] = event.at
-    return Effort(sessions_count=count, span_hours=span / timedelta(hours=1))
+def sessions(acts: Seen, places: Places) -> Effort:
+    """Return acts as sessions; people without a name are taken for one.
+
+    Args:
+        acts: What people did.
+        places: Which of that, in the order of time.
+    """
+    authors, moments = acts["author"][places], acts.time_us[places]
+    order = np.argsort(authors, kind="stable")
+    waited, is_same = np.diff(moments[order]), np.diff(authors[order]) == 0
+    goes_on = is_same & (waited <= GAP // MICROSECOND)
+    span_us = int(waited[goes_on].sum())
+    return Effort(sessions_count=len(places) - int(goes_on.sum()), span_hours=span_us / _HOUR_US)
 
 
 def model_months(question: Question) -> int:
     """Return the number of pairs of a model and a local month in which it served production at any moment."""
-    found: set[tuple[str, str]] = set()
-    ends: dict[str, datetime] = {}
-    for shift in reversed(live_shifts(question.view)):
-        until = ends.get(shift.endpoint, question.as_of)
-        ends[shift.endpoint] = shift.at
-        if shift.after and until > shift.at and question.covers(shift.event):
-            first, last = question.month(shift.at), question.month(until - MICROSECOND)
-            inside = (first,) if first == last else months_between(shift.at, until, question.zone)
-            found |= {(model_of(version), month) for version in shift.after for month in inside}
+    shifts = shifts_of(question.view)
+    since, until = shifts.rows.time_us, shifts.until_us
+    wanted = shifts.serves & (until > since) & covered(question, shifts.rows, *SHIFTED)
+    pairs = wanted[shifts.at]
+    models, at = shifts.model[pairs], shifts.at[pairs]
+    names, codes = months(np.concatenate([since[at], until[at] - 1]), question.zone)
+    first, last = codes[: len(at)], codes[len(at) :]
+    found = {
+        int(key) for step in range(int((last - first).max(initial=0)) + 1)
+        for key in np.unique(models[first + step <= last] * len(names) + (first + step)[first + step <= last])
+    }  # fmt: skip
     return len(found)
 
 
-def _acts(question: Question, *types: str) -> list[Event]:
-    def read(view: OfTypes) -> list[Event]:
-        return [event for event in view.of(*types) if acting_class(event) == "human"]
-
-    found = question.view.made(f"acts of people: {', '.join(types)}", read, of=types)
-    return found if question.scope.kind == "organisation" else [event for event in found if question.covers(event)]
+def _acts(question: Question, *, is_labelling: bool = False) -> tuple[Seen, Places]:
+    """Return what people did, and which of that is their labelling, or all the rest."""
+    acts = question.view.seen(question.view.inputs.acts)
+    types = LABELLING if is_labelling else (*WORK, *INCIDENTS)
+    return acts, np.flatnonzero((acts["is_labelling"] == is_labelling) & covered(question, acts, *types))
 
 
 def _response_hours(question: Question) -> float:

@@ -6,8 +6,7 @@ event's own time however late it was recorded: a deployment that was reported a 
 """
 
 from array import array
-from bisect import bisect_right
-from collections import defaultdict
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cached_property
@@ -15,16 +14,23 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
+import numpy as np
+
 from ratchet import clock
 from ratchet.clock import from_us, to_us
 from ratchet.measure.history import DEFAULT_WINDOW, History
 from ratchet.measure.kpis.bulk import Rows, Table
+from ratchet.measure.kpis.inputs import Inputs
+from ratchet.measure.kpis.logs import NEVER, Column, Log, Seen, Whole, Words
+from ratchet.measure.kpis.traces import Traces
 from ratchet.records import NATIVE_SOURCE, Event
 
 _Made = TypeVar("_Made")
 # What ``when`` gives, without a call for each event.
 _WHEN = attrgetter("time", "seq")
 _SEQ = attrgetter("seq")
+# The ends of the months of a year, now, and what else is asked in between.
+_LATEST_KEPT = 24
 
 
 class Facts:
@@ -60,7 +66,13 @@ class Facts:
             numbers=dict.fromkeys(("qty", "amount", "capacity_cpu_s"), 0.0),
         )
         self._tables = {table.type: table for table in (self.usage, self.costs)}
-        self._active: dict[str, tuple[array[int], array[int]]] = defaultdict(lambda: (array("q"), array("q")))
+        self.inputs = Inputs()
+        self._traces = Traces()
+        self._seqs = array("q")
+        self._times = Column(np.int64)
+        self._pipelines = Words()
+        self._pipeline_of = Column(np.int32)
+        self._latest: dict[int, Whole] = {}
         self._first: tuple[array[int], array[int]] = (array("q"), array("q"))
         self._taken = 0
         self._last_seq = 0
@@ -73,10 +85,15 @@ class Facts:
 
     def fold(self, events: Iterable[Event]) -> int:
         """Add events in the order of the ledger; return how many were new."""
-        return sum(self.add(event) for event in events)
+        found = sum(self._add(event) for event in events)
+        self._settle()
+        return found
 
     def add(self, event: Event) -> bool:
         """Add one event; return False for one that is here already, which changes nothing."""
+        return self.fold([event]) > 0
+
+    def _add(self, event: Event) -> bool:
         if not self.history.add(event):
             return False
         assert self._taken + 1 == len(self.history._events), "what the history had before is taken in by catch_up"
@@ -89,19 +106,59 @@ class Facts:
         # As a list at once: the history may grow in another thread while events are taken in.
         for event in list(islice(self.history._events.values(), before, None)):
             self._take(event)
+        self._settle()
         return self._taken - before
 
     def _take(self, event: Event) -> None:
         self._taken += 1
-        self._last_seq = event.seq
+        self._seqs.append(event.seq)
         self._follow_cause(event)
         table = self._tables.get(event.type)
         if table is not None:
             table.add(event)
         time_us = to_us(event.at)
-        if event.pipeline:
-            _keep_extreme(*self._active[event.pipeline], event.seq, time_us, better=time_us.__gt__)
+        self._times.append(time_us)
+        self._pipeline_of.append(self._pipelines.code(event.pipeline))
+        trace = self._traces.add(event, time_us, self._row_of_cause(event))
+        self.inputs.take(event, time_us, trace)
         _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
+
+    def _settle(self) -> None:
+        """Let what was taken in be seen by whoever asks, also from other threads."""
+        for part in (self._times, self._pipeline_of, self._traces, self.inputs):
+            part.settle()
+        self._last_seq = self._seqs[-1] if self._seqs else 0
+
+    def _row_of_cause(self, event: Event) -> int | None:
+        """Return the row of an event's cause; ``None`` for one without, -1 where it did not come from there before."""
+        if not event.causationid:
+            return None
+        cause = self.history._events.get((event.source, event.causationid))
+        if cause is None or cause.seq >= event.seq:
+            return -1
+        # A ledger has no gaps; what a test makes may have some.
+        row = cause.seq - self._seqs[0]
+        return row if row < len(self._seqs) and self._seqs[row] == cause.seq else bisect_left(self._seqs, cause.seq)
+
+    def latest(self, seq: int) -> Whole:
+        """Return when the last thing happened to each pipeline up to a place, ``NEVER`` where nothing did.
+
+        Returns:
+            Microseconds since 1970, UTC, by the code of the pipeline; of shape ``(pipelines,)``.
+        """
+        count = bisect_right(self._seqs, seq, hi=len(self._times.values))
+        known = self._latest.get(count)
+        if known is None:
+            before = max((one for one in list(self._latest) if one < count), default=0)
+            codes = self._pipeline_of.values[before:count]
+            known = np.full(len(self._pipelines), NEVER, dtype=np.int64)
+            if before:
+                earlier = self._latest[before]
+                known[: len(earlier)] = earlier
+            np.maximum.at(known, codes, self._times.values[before:count])
+            kept = dict(list(self._latest.items())[-_LATEST_KEPT:])
+            self._latest = {**kept, count: known}
+        return known
 
     def _follow_cause(self, event: Event) -> None:
         """Note an event whose cause is not here, from any source, and those whose cause this one is."""
@@ -190,6 +247,7 @@ class View:
         self.costs: Rows = facts.costs.up_to(self._recorded)
         self._of: dict[str, list[Event]] = {}
         self._made: dict[str, Any] = {}
+        self._logs: dict[int, Seen] = {}
 
     def of(self, *types: str) -> list[Event]:
         """Return the events of some types, of all pipelines and of none, by their own time."""
@@ -257,23 +315,48 @@ class View:
         return [event for event in self._facts._broken(self.seq) if self.snapshot.sees(event)]
 
     @property
+    def recorded_seq(self) -> int:
+        """Return the place of the last event that was recorded by the moment: up to there all is seen."""
+        return self._recorded
+
+    @cached_property
+    def at_us(self) -> int:
+        """Return the moment in microseconds since 1970, UTC."""
+        return to_us(self.at)
+
+    @property
+    def inputs(self) -> Inputs:
+        """Return the logs of what comes by the hundred thousand."""
+        return self._facts.inputs
+
+    def seen(self, log: Log) -> Seen:
+        """Return what is seen of a log, by the events' own time."""
+        key = id(log)
+        if key not in self._logs:
+            self._logs[key] = log.seen(self)
+        return self._logs[key]
+
+    @property
     def pipelines(self) -> tuple[str, ...]:
-        """Return all pipelines that any known event belongs to."""
-        return tuple(name for name in self._facts._active if self.last_active(name) is not None)
+        """Return all pipelines that any known event belongs to, in order of appearance."""
+        return tuple(self.latest_us)
 
     def last_active(self, pipeline: str) -> datetime | None:
         """Return the time of the latest event of a pipeline; ``None`` where there is none."""
-        recorded = _known(self._facts._active.get(pipeline), self._recorded)
-        later = self._imported_later.get(pipeline)
-        return max((at for at in (recorded, later) if at is not None), default=None)
+        found = self.latest_us.get(pipeline)
+        return None if found is None else from_us(found)
 
     @cached_property
-    def _imported_later(self) -> dict[str, datetime]:
-        """Return when the last thing happened to each pipeline of which something was imported after this moment."""
-        found: dict[str, datetime] = {}
-        for event in self.snapshot.imported_later:
-            found[event.pipeline] = max(event.at, found.get(event.pipeline, event.at))
-        return found
+    def latest_us(self) -> dict[str, int]:
+        """Return when the last thing happened to each pipeline, in microseconds since 1970, UTC."""
+        names = self._facts._pipelines.texts
+        moments = self._facts.latest(self._recorded).tolist()
+        if self.seq > self._recorded:
+            moments += [NEVER] * (len(names) - len(moments))
+            for event in self.snapshot.imported_later:
+                code = self._facts._pipelines.known(event.pipeline)
+                moments[code] = max(moments[code], to_us(event.at))
+        return {name: at for name, at in zip(names, moments, strict=False) if name and at != NEVER}
 
     @property
     def first_at(self) -> datetime | None:

@@ -7,19 +7,25 @@ still open, or too young to be judged, is counted apart and never left out.
 import math
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import numpy as np
+
+from ratchet.clock import from_us, to_us
 from ratchet.measure.incidents.attribution import Attribution, attribute
 from ratchet.measure.incidents.candidates import Candidate, Ground
 from ratchet.measure.incidents.conduct import HUMAN_INDUCED, HUMAN_MODES
 from ratchet.measure.incidents.outages import Incident, incidents, merged
-from ratchet.measure.initiators import Mode
-from ratchet.measure.kpis.automation import mode_of_deployment
-from ratchet.measure.kpis.deliveries import SHIFTED, LiveShift, deployments, live_shifts
-from ratchet.measure.kpis.facts import OfTypes, View
+from ratchet.measure.initiators import MODES, Mode
+from ratchet.measure.kpis.automation import modes_of_deployments
+from ratchet.measure.kpis.columns import months
+from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.logs import Codes, Mask, Places, Whole
 from ratchet.measure.kpis.quantiles import quantile
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, share
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, share
+from ratchet.measure.kpis.shifts import NEW, deployed, shifts_of
 from ratchet.measure.kpis.survival import product_limit_median
+from ratchet.measure.sampled import UNTOLD
 from ratchet.records import Event, Record
 
 AUTOMATED_MODES: tuple[Mode, ...] = ("auto", "gated")
@@ -89,19 +95,16 @@ def _blamed(question: Question) -> set[str]:
 
 def change_failure_rate(question: Question) -> Answer:
     """Work out how many production deployments led to an incident."""
-    found = deployments(question)
+    shifts, found = shifts_of(question.view), deployed(question)
     ground = ground_of(question)
-    mature = [one for one in found if one.at <= question.as_of - ground.deploy_window]
+    is_mature = shifts.rows.time_us[found] <= to_us(question.as_of - ground.deploy_window)
+    mature = found[is_mature]
+    ids = dict(zip(mature.tolist(), shifts.rows.ids(mature), strict=True))
     blamed = _blamed(question)
     suspected = {event for one in attributed(question) for event in one.weights}
-    failed = [one for one in mature if one.event.id in blamed]
-    perhaps = [one for one in mature if one.event.id in suspected]
-    is_back = _taken_back(question)
-    caught = [
-        one
-        for one in mature
-        if one.deployment_id in ground.worse_canaries and is_back(one) and one.event.id not in suspected
-    ]
+    failed = [event for event in ids.values() if event in blamed]
+    perhaps = [event for event in ids.values() if event in suspected]
+    caught = [place for place in _taken_back(question, mature) if ids[place] not in suspected]
     return Answer.of(
         {
             "share": share(len(failed), len(mature)),
@@ -111,9 +114,28 @@ def change_failure_rate(question: Question) -> Answer:
             "deployments_count": len(mature),
             "immature_count": len(found) - len(mature),
         },
-        {"failed": sorted(one.event.id for one in failed)},
-        [one.event for one in found],
+        {"failed": sorted(failed)},
+        shifts.rows.ids(found),
     )
+
+
+def _taken_back(question: Question, places: Places) -> list[int]:
+    """Return those of some deployments whose canary was judged worse, and that were rolled back."""
+    worse = ground_of(question).worse_canaries
+    if not worse:
+        return []
+    view, shifts = question.view, shifts_of(question.view)
+    words, rows = view.inputs.words, shifts.rows
+    codes = np.array([words.known(name) for name in worse], dtype=np.int64)
+    is_back = view.once("taken back", lambda seen: _TakenBack(seen.of("deployment.rolledback")))
+    found = []
+    for place in places[np.isin(rows["deployment"][places], codes)].tolist():
+        pairs = shifts.pairs_at(place)
+        versions = words.of(shifts.version[pairs][shifts.is_new[pairs]])
+        deployment, endpoint = words.texts[rows["deployment"][place]], words.texts[rows["endpoint"][place]]
+        if is_back(deployment, endpoint, versions, at=from_us(int(rows.time_us[place]))):
+            found.append(place)
+    return found
 
 
 class _TakenBack:
@@ -127,13 +149,9 @@ class _TakenBack:
             endpoint = str(event.data.get("endpoint") or event.subject)
             self._versions.setdefault((endpoint, str(event.data.get("from") or "")), []).append(event)
 
-    def __call__(self, shift: LiveShift) -> bool:
-        left = [event for version in shift.new for event in self._versions.get((shift.endpoint, version), ())]
-        return shift.deployment_id in self._deployments or any(event.at >= shift.at for event in left)
-
-
-def _taken_back(question: Question) -> _TakenBack:
-    return question.view.once("taken back", lambda view: _TakenBack(view.of("deployment.rolledback")))
+    def __call__(self, deployment: str, endpoint: str, versions: Iterable[str], *, at: datetime) -> bool:
+        left = [event for version in versions for event in self._versions.get((endpoint, version), ())]
+        return deployment in self._deployments or any(event.at >= at for event in left)
 
 
 # ---- rework rate
@@ -141,24 +159,17 @@ def _taken_back(question: Question) -> _TakenBack:
 
 def rework_rate(question: Question) -> Answer:
     """Work out how many production deployments only repaired something."""
-    found = deployments(question)
-    repairs = question.view.made("repairs", _repairs, of=SHIFTED)
-    rework = [one for one in found if one.event.seq in repairs]
-    values = {
-        "share": share(len(rework), len(found)),
-        "rework_count": len(rework),
+    shifts, found = shifts_of(question.view), deployed(question)
+    is_repair = shifts.rows["is_repair"].copy()
+    for place, trace in shifts.walked.items():
+        is_repair[place] = trace.is_repair
+    rework = int(is_repair[found].sum())
+    values: dict[str, Value] = {
+        "share": share(rework, len(found)),
+        "rework_count": rework,
         "deployments_count": len(found),
     }
-    return Answer.of({**values}, {}, [one.event for one in found])
-
-
-def _repairs(view: OfTypes) -> frozenset[int]:
-    """Return the places of the shifts that an incident or a rollback led to."""
-    return frozenset(one.event.seq for one in live_shifts(view) if any(map(_is_repair, view.chain(one.event)[1:])))
-
-
-def _is_repair(link: Event) -> bool:
-    return link.type.startswith("incident.") or link.type == "deployment.rolledback"
+    return Answer.of(values, {}, shifts.rows.ids(found))
 
 
 # ---- time to restore
@@ -209,25 +220,25 @@ def _deployment_behind(question: Question, one: Attribution) -> Event | None:
 def human_induced_errors(question: Question) -> Answer:
     """Work out how often people's acts broke something, beside how often automation's did."""
     found = covered(question)
-    modes = _modes_of_changes(question)
+    changes = _modes_of_changes(question)
     blamed = _blamed(question)
-    human = [event for event, mode in modes.items() if mode in HUMAN_MODES]
-    automated = [event for event, mode in modes.items() if mode in AUTOMATED_MODES]
-    human_failed = sum(event in blamed for event in human)
-    automated_failed = sum(event in blamed for event in automated)
-    ratio, low, high = relative_risk(human_failed, len(human), automated_failed, len(automated))
+    by_people, by_automation = changes.are(HUMAN_MODES), changes.are(AUTOMATED_MODES)
+    human, automated = int(by_people.sum()), int(by_automation.sum())
+    is_blamed = np.array([event in blamed for event in changes.ids], dtype=np.bool_)
+    human_failed, automated_failed = int((is_blamed & by_people).sum()), int((is_blamed & by_automation).sum())
+    ratio, low, high = relative_risk(human_failed, human, automated_failed, automated)
     kinds = Counter(one.conduct.kind for one in found if one.conduct is not None)
     induced = sum(one.is_human_induced for one in found)
     said = [one for one in found if one.said is not None]
     return Answer.of(
         {
             "human_induced_count": induced,
-            "per_100_human_changes": share(100 * (induced - kinds["omission"]), len(human)),
-            "human_changes_count": len(human),
+            "per_100_human_changes": share(100 * (induced - kinds["omission"]), human),
+            "human_changes_count": human,
             "human_failed_count": human_failed,
-            "automated_changes_count": len(automated),
+            "automated_changes_count": automated,
             "automated_failed_count": automated_failed,
-            "unknown_changes_count": len(modes) - len(human) - len(automated),
+            "unknown_changes_count": len(changes.ids) - human - automated,
             "relative_risk": ratio,
             "relative_risk_low": low,
             "relative_risk_high": high,
@@ -235,17 +246,19 @@ def human_induced_errors(question: Question) -> Answer:
             "disagreement_share": share(sum(one.is_disputed for one in said), len(said)),
         },
         {kind: kinds[kind] for kind in HUMAN_INDUCED},
-        [*modes, *(one.incident.event.id for one in found)],
+        [*changes.ids, *(one.incident.event.id for one in found)],
     )
 
 
 def errors_by_month(question: Question) -> list[MonthOfErrors]:
     """Return the errors made by people, month by month: the lagging row beside how automated the work was."""
-    modes = _modes_of_changes(question)
-    events = {event.id: event for event in _changes(question)}
-    month_of = {event: question.month(events[event].at) for event in modes}
-    human = Counter(month_of[event] for event, mode in modes.items() if mode in HUMAN_MODES)
-    automated = Counter(month_of[event] for event, mode in modes.items() if mode in AUTOMATED_MODES)
+    changes = _modes_of_changes(question)
+    names, codes = months(changes.time_us, question.zone)
+
+    def count(modes: tuple[Mode, ...]) -> dict[str, int]:
+        return dict(zip(names, np.bincount(codes[changes.are(modes)], minlength=len(names)).tolist(), strict=True))
+
+    human, automated = count(HUMAN_MODES), count(AUTOMATED_MODES)
     induced: dict[str, list[Attribution]] = {}
     for one in covered(question):
         if one.is_human_induced:
@@ -254,9 +267,9 @@ def errors_by_month(question: Question) -> list[MonthOfErrors]:
         MonthOfErrors(
             month=month,
             human_induced_count=len(here := induced.get(month, [])),
-            human_changes_count=human[month],
-            automated_changes_count=automated[month],
-            per_100_human_changes=share(100 * sum(map(_is_by_act, here)), human[month]),
+            human_changes_count=human.get(month, 0),
+            automated_changes_count=automated.get(month, 0),
+            per_100_human_changes=share(100 * sum(map(_is_by_act, here)), human.get(month, 0)),
             events=tuple(one.incident.event.id for one in here),
         )
         for month in question.months
@@ -292,34 +305,59 @@ def relative_risk(
     return ratio, ratio * math.exp(-_Z_95 * deviation), ratio * math.exp(_Z_95 * deviation)
 
 
-def _changes(question: Question) -> list[Event]:
-    """Return the changes of production in the scope: deployments and settings; rollbacks are none."""
-    return [*(one.event for one in deployments(question)), *question.events("config.changed")]
+class _Changes:
+    """Changes of production, each id once: deployments and settings; rollbacks are none.
+
+    Attributes:
+        ids: Of their events.
+        time_us: When, in microseconds since 1970, UTC, shape ``(changes,)``.
+        modes: In which mode each was made, by its place among all modes, shape ``(changes,)``.
+    """
+
+    def __init__(self, ids: list[str], time_us: Whole, modes: Codes) -> None:
+        last = dict(zip(ids, range(len(ids)), strict=True))
+        self.ids = list(last)
+        kept = np.fromiter(last.values(), dtype=np.intp, count=len(last))
+        self.time_us, self.modes = time_us[kept], modes[kept]
+
+    def are(self, modes: tuple[Mode, ...]) -> Mask:
+        """Tell which were made in one of some modes."""
+        return np.isin(self.modes, [MODES.index(mode) for mode in modes])
 
 
-def _modes_of_changes(question: Question) -> dict[str, Mode]:
+def _modes_of_changes(question: Question) -> _Changes:
     """Return in which mode each change of production in the scope was made."""
-    return {event.id: _modes(question)(event) for event in _changes(question)}
+    if question.scope.kind != "organisation":
+        return _read_changes(question)
+    settings = question.settings.incidents
+    return question.view.once(f"changes {settings}", lambda _: _read_changes(question))
 
 
-class _Modes:
-    """Modes of changes, each worked out once for a view."""
-
-    def __init__(self, view: View, ground: Ground) -> None:
-        self._view = view
-        self._ground = ground
-        self._known: dict[str, Mode] = {}
-
-    def __call__(self, event: Event) -> Mode:
-        if event.id not in self._known:
-            kept = mode_of_deployment(self._view, event)
-            shift = None if kept else self._ground.shifts.get(event.id)
-            self._known[event.id] = kept or self._ground.mode(Candidate(event=event, shift=shift))
-        return self._known[event.id]
+def _read_changes(question: Question) -> _Changes:
+    shifts, found = shifts_of(question.view), deployed(question)
+    settings = question.events("config.changed")
+    moments = np.array([to_us(event.at) for event in settings], dtype=np.int64)
+    modes = [MODES.index(ground_of(question).mode(Candidate(event=event))) for event in settings]
+    return _Changes(
+        [*shifts.rows.ids(found), *(event.id for event in settings)],
+        np.concatenate([shifts.rows.time_us[found], moments]),
+        np.concatenate([_modes_of_shifts(question)[found], np.array(modes, dtype=np.int32)]),
+    )
 
 
-def _modes(question: Question) -> _Modes:
-    return question.view.once("modes of changes", lambda view: _Modes(view, ground_of(question)))
+def _modes_of_shifts(question: Question) -> Codes:
+    """Return in which mode each deployment was made; of other shifts nothing is said."""
+
+    def read(view: View) -> Codes:
+        shifts, ground = shifts_of(view), ground_of(question)
+        places = np.flatnonzero(shifts.kind == NEW)
+        modes = np.full(len(shifts), UNTOLD, dtype=np.int32)
+        modes[places] = modes_of_deployments(view, shifts.rows.seq[places])
+        for place in places[modes[places] == UNTOLD].tolist():
+            modes[place] = MODES.index(ground.mode_of_shift(ground.shifts[shifts.rows.id(place)]))
+        return modes
+
+    return question.view.once(f"modes of shifts {question.settings.incidents}", read)
 
 
 def _is_by_act(one: Attribution) -> bool:

@@ -3,34 +3,26 @@
 Invariant: a duration is taken between two events of one chain of causes, never between neighbours in time.
 """
 
-from typing import Any
+import numpy as np
 
-from ratchet.measure.kpis.deliveries import deployments, version_of
-from ratchet.measure.kpis.facts import OfTypes, View
+from ratchet.clock import from_us
+from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.inputs import model_of
+from ratchet.measure.kpis.logs import NEVER, Floats, Places, hours_between, last_of_each
 from ratchet.measure.kpis.quantiles import quantile
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, model_of
-from ratchet.records import Event
+from ratchet.measure.kpis.questions import Answer, Kpi, Question
+from ratchet.measure.kpis.shifts import Shifts, deployed, shifts_of, traced
 
-REASONS = ("code.pushed", "dataset.version.published", "monitor.alert.raised")
-_PLACES = 6
-_SUITES = ("fitness.suite.finished",)
+Gain = tuple[str, str, float]
 
 
 def iteration_time(question: Question) -> Answer:
     """Return the hours from the push, data or alert at the beginning of a chain to the new version live."""
-    times: list[float] = []
-    used: list[Event] = []
-    gains: list[tuple[str, str, float]] = []
-    for shift in deployments(question):
-        begun = [event for event in question.view.chain(shift.event) if event.type in REASONS]
-        if begun:
-            first = min(begun, key=lambda event: event.at)
-            times.append(hours(first.at, shift.at))
-            used += [first, shift.event]
-        for version in shift.new:
-            gain = _gain(question.view, version)
-            if gain is not None and gain > 0:
-                gains.append((model_of(version), question.month(shift.at), gain))
+    shifts, found = shifts_of(question.view), deployed(question)
+    reason_us = traced(shifts.rows, "reason_us", shifts.walked)[found]
+    begun = found[reason_us != NEVER]
+    times = hours_between(reason_us[reason_us != NEVER], shifts.rows.time_us[begun])
+    gains = _gains(question, shifts, found)
     return Answer.of(
         {
             "p50_hours": quantile(times, 0.5),
@@ -40,26 +32,43 @@ def iteration_time(question: Question) -> Answer:
             "accuracy_gained": sum(gain for _, _, gain in gains),
         },
         {"improvements": [list(gain) for gain in gains]},
-        used,
+        shifts.rows.ids(begun) + _reasons(question.view, shifts, begun),
     )
 
 
-def _gain(view: View, version: str) -> float | None:
-    """Return by how much a version's accuracy is above its champion's; ``None`` where either is unknown."""
-    suite = view.made("quality suites", _quality_suites, of=_SUITES).get(version)
-    own, champion = (_accuracy(suite), _accuracy(suite.get("champion"))) if suite else (None, None)
-    return None if own is None or champion is None else round(own - champion, _PLACES)
+def _reasons(view: View, shifts: Shifts, places: Places) -> list[str]:
+    """Return the ids of what some shifts began with."""
+    codes, texts = shifts.rows["reason"], view.inputs.words.texts
+    walked = shifts.walked
+    return [walked[place].reason_id if place in walked else texts[codes[place]] for place in places.tolist()]
 
 
-def _quality_suites(view: OfTypes) -> dict[str, dict[str, Any]]:
-    suites = view.of(*_SUITES)
-    return {version_of(event): event.data for event in suites if event.data.get("kind") == "quality"}
+def _gains(question: Question, shifts: Shifts, places: Places) -> list[Gain]:
+    """Return by how much deployed versions were better than their champions, with model and month, in order."""
+    gain_of = _gain_of(question.view)
+    wanted = np.zeros(len(shifts), dtype=np.bool_)
+    wanted[places] = True
+    pairs = np.flatnonzero(wanted[shifts.at] & shifts.is_new & (gain_of[shifts.version] > 0))
+    texts, moments = question.view.inputs.words.texts, shifts.rows.time_us
+    # Those of one shift by name.
+    ordered = sorted(pairs.tolist(), key=lambda pair: (shifts.at[pair], texts[shifts.version[pair]]))
+    return [
+        (
+            model_of(texts[shifts.version[pair]]),
+            question.month(from_us(int(moments[shifts.at[pair]]))),
+            float(gain_of[shifts.version[pair]]),
+        )
+        for pair in ordered
+    ]
 
 
-def _accuracy(scores: Any) -> float | None:
-    metrics = scores.get("metrics") if isinstance(scores, dict) else None
-    found = metrics.get("accuracy") if isinstance(metrics, dict) else None
-    return float(found) if isinstance(found, int | float) else None
+def _gain_of(view: View) -> Floats:
+    """Return what the last checks of each version say of its gain, by its code; not a number where they do not."""
+    suites = view.seen(view.inputs.suites)
+    last = last_of_each(suites["version"], len(view.inputs.words))
+    found = np.full(len(last), np.nan)
+    found[last >= 0] = suites["gain"][last[last >= 0]]
+    return found
 
 
 KPIS = (

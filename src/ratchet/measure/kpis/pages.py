@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from ratchet.config import WorkingHoursSection
-from ratchet.measure.kpis.deliveries import deployments
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, share
+from ratchet.measure.kpis.shifts import deployed
 from ratchet.records import Event
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -28,7 +28,7 @@ def pages(question: Question) -> Answer:
         "out_of_hours_count": len(outside),
         "out_of_hours_share": share(len(outside), len(sent)),
         "late_count": _late(question, sent),
-        "per_100_deployments": share(100 * len(sent), len(deployments(question))),
+        "per_100_deployments": share(100 * len(sent), len(deployed(question))),
     }
     return Answer.of(values if sent else dict.fromkeys(values, None), {}, sent)
 

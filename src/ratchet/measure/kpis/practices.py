@@ -7,11 +7,16 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+
+from ratchet.clock import from_us
 from ratchet.measure.initiators import acting_class
-from ratchet.measure.kpis.deliveries import LiveShift, deployments, trained
 from ratchet.measure.kpis.facts import View
+from ratchet.measure.kpis.logs import Floats, Mask, Places
 from ratchet.measure.kpis.quantiles import quantile
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, hours, share
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, share
+from ratchet.measure.kpis.shifts import Shifts, deployed, shifts_of
+from ratchet.measure.kpis.ways import trainings_of
 from ratchet.records import Event, Record, to_utc
 
 RELEASED_SHARE = 0.8
@@ -87,23 +92,20 @@ class Path(Record, frozen=True):
 def paths(question: Question) -> Answer:
     """Return the share of deployments along an approved path, and what the path saves."""
     known = question.view.once("paths", _paths)
-    found = deployments(question)
-    along: list[LiveShift] = []
-    outside: list[LiveShift] = []
-    for shift in found:
-        (along if _is_along(shift, known) else outside).append(shift)
-    times = {"along": _times(question.view, along), "outside": _times(question.view, outside)}
+    shifts, found = shifts_of(question.view), deployed(question)
+    is_along = _are_along(question.view, shifts, known)
+    along, outside = found[is_along[found]], found[~is_along[found]]
     ended = [path for path in known.values() if path[-1].until is not None and path[-1].until <= question.as_of]
     return Answer.of(
         {
             "share": share(len(along), len(found)),
             "along_count": len(along),
-            "along_p50_hours": quantile(times["along"], 0.5),
-            "outside_p50_hours": quantile(times["outside"], 0.5),
+            "along_p50_hours": quantile(_times(question.view, shifts, along), 0.5),
+            "outside_p50_hours": quantile(_times(question.view, shifts, outside), 0.5),
             "expired_count": len(ended),
         },
         {},
-        [shift.event for shift in found] + question.view.of("path.approved"),
+        [*shifts.rows.ids(found), *question.view.of("path.approved")],
     )
 
 
@@ -122,16 +124,23 @@ def _paths(view: View) -> dict[str, list[Path]]:
     return {name: approved for name, approved in found.items() if approved}
 
 
-def _is_along(shift: LiveShift, known: dict[str, list[Path]]) -> bool:
-    approved = known.get(str(shift.event.data.get("path") or ""), ())
-    return any(path.is_open(shift.at) and "production" in path.environments for path in approved)
+def _are_along(view: View, shifts: Shifts, known: dict[str, list[Path]]) -> Mask:
+    """Return which shifts went along a path that could be gone along then."""
+    found = np.zeros(len(shifts), dtype=np.bool_)
+    named = shifts.rows["path"]
+    for name, approved in known.items():
+        for place in np.flatnonzero(named == (view.inputs.words.known(name) or -1)).tolist():
+            at = from_us(int(shifts.rows.time_us[place]))
+            found[place] = any(path.is_open(at) and "production" in path.environments for path in approved)
+    return found
 
 
-def _times(view: View, shifts: list[LiveShift]) -> list[float]:
+def _times(view: View, shifts: Shifts, places: Places) -> Floats:
     """Return the hours from trained to live, without errors of the data."""
-    runs = trained(view)
-    times = [hours(runs[version].at, shift.at) for shift in shifts for version in shift.new if version in runs]
-    return [time for time in times if time >= 0]
+    wanted = np.zeros(len(shifts), dtype=np.bool_)
+    wanted[places] = True
+    pairs = wanted[shifts.at] & shifts.is_new
+    return trainings_of(view).hours_until(shifts.version[pairs], shifts.rows.time_us[shifts.at[pairs]])
 
 
 def _moment(text: Any) -> datetime | None:

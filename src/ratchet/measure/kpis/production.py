@@ -3,26 +3,31 @@
 Invariant: live is what has a share of production traffic above zero; a lock that is not there is unknown, not empty.
 """
 
-from collections import Counter
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from ratchet.clock import to_us
+from ratchet.clock import from_us, to_us
 from ratchet.measure.counts import several
-from ratchet.measure.kpis.deliveries import deployments, live, live_versions, trained
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, model_of, months_between, share
-from ratchet.records import Event
+from ratchet.measure.kpis import columns
+from ratchet.measure.kpis.inputs import PARTS, model_of
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, months_between, share
+from ratchet.measure.kpis.shifts import deployed, live_places, live_versions, shifts_of
+from ratchet.measure.kpis.ways import trainings_of
 
+Codes = npt.NDArray[np.intp]
 ZOMBIE = timedelta(days=30)
-PARTS = ("code_sha", "inputs", "params_digest", "environment", "seed")
+_ALL = (1 << len(PARTS)) - 1
 _NEVER = -1
 
 
 def models_in_production(question: Question) -> Answer:
     """Return how many models, versions and endpoints serve production, and which of them nobody calls."""
-    shifts = live(question)
+    shifts, last = shifts_of(question.view), live_places(question)
     versions = live_versions(question)
     models = sorted({model_of(version) for version in versions})
     called = _last_called(question)
@@ -33,12 +38,12 @@ def models_in_production(question: Question) -> Answer:
         {
             "models_count": len(models),
             "versions_count": len(versions),
-            "endpoints_count": len(shifts),
+            "endpoints_count": len(last),
             "zombies_count": len(zombies),
             "unmeasured_count": len(unmeasured),
         },
         {"models": models, "versions": versions, "zombies": zombies, "unmeasured": unmeasured},
-        [shift.event for shift in shifts.values()],
+        shifts.rows.ids(last),
     )
 
 
@@ -60,42 +65,56 @@ def _last_called(question: Question) -> dict[str, int]:
 
 def new_models(question: Question) -> Answer:
     """Return models that went live for the first time ever, and versions that did, by local month."""
-    models, versions = Counter[str](), Counter[str]()
-    seen: set[str] = set()
-    found = deployments(question)
-    for shift in found:
-        month = question.month(shift.at)
-        fresh = {model_of(version) for version in shift.new} - seen
-        versions[month] += len(shift.new)
-        models[month] += len(fresh)
-        seen |= fresh
+    shifts, found = shifts_of(question.view), deployed(question)
+    wanted = np.zeros(len(shifts), dtype=np.bool_)
+    wanted[found] = True
+    pairs = wanted[shifts.at] & shifts.is_new
+    models, at = shifts.model[pairs], shifts.at[pairs]
+    _, first = np.unique(models, return_index=True)
+    names, codes = columns.months(shifts.rows.time_us[at], question.zone)
+    by_month = {
+        name: {"models_count": fresh, "versions_count": count}
+        for name, fresh, count in zip(names, _counts(codes[first], names), _counts(codes, names), strict=True)
+    }
     months = question.months
+    nothing = {"models_count": 0, "versions_count": 0}
     return Answer.of(
         {
-            "models_count": models.total(),
-            "versions_count": versions.total(),
-            "models_per_month": share(models.total(), len(months)),
-            "versions_per_month": share(versions.total(), len(months)),
+            "models_count": len(first),
+            "versions_count": len(models),
+            "models_per_month": share(len(first), len(months)),
+            "versions_per_month": share(len(models), len(months)),
         },
-        {month: {"models_count": models[month], "versions_count": versions[month]} for month in months},
-        [shift.event for shift in found],
+        {month: by_month.get(month, nothing) for month in months},
+        shifts.rows.ids(found),
     )
+
+
+def _counts(codes: Codes, names: Sequence[str]) -> list[int]:
+    found: list[int] = np.bincount(codes, minlength=len(names)).tolist()
+    return found
 
 
 def frameworks_and_libraries(question: Question) -> Answer:
     """Return with how many frameworks and libraries the models in production were made."""
-    runs = trained(question.view)
+    runs, texts = trainings_of(question.view).runs, question.view.inputs.words.texts
     frameworks, libraries, models = set[str](), set[str](), set[str]()
-    used: list[Event] = []
-    versions = live_versions(question)
-    for version in versions:
-        locked = _environment(runs.get(version))
-        if locked:
-            models.add(model_of(version))
-            frameworks |= set(map(str, locked.get("frameworks") or ()))
-            libraries |= {str(library).partition("==")[0] for library in locked.get("libraries") or ()}
-            used.append(runs[version])
-    first = min((shift.at for shift in deployments(question)), default=None)
+    used: list[str] = []
+    behind = _runs_behind(question)
+    environments: dict[int, dict[str, Any]] = {}
+    unknown = 0
+    for version, run in behind.items():
+        code = int(runs["environment"][run]) if run >= 0 else 0
+        if not code:
+            unknown += 1
+            continue
+        if code not in environments:
+            environments[code] = msgspec.json.decode(texts[code])
+            frameworks |= set(map(str, environments[code].get("frameworks") or ()))
+            libraries |= {str(one).partition("==")[0] for one in environments[code].get("libraries") or ()}
+        models.add(model_of(version))
+        used.append(runs.id(run))
+    first = _first_deployed(question)
     months = len(months_between(first, question.as_of, question.zone)) if first else 0
     told = (
         f"{several(len(models), 'model', 'models')} with {several(len(frameworks), 'framework', 'frameworks')}"
@@ -107,32 +126,37 @@ def frameworks_and_libraries(question: Question) -> Answer:
             "frameworks_count": len(frameworks),
             "libraries_count": len(libraries),
             "months_count": months,
-            "unknown_count": sum(not _environment(runs.get(version)) for version in versions),
+            "unknown_count": unknown,
         },
         {"sentence": told, "frameworks": sorted(frameworks), "libraries": sorted(libraries)},
         used,
     )
 
 
-def _environment(run: Event | None) -> dict[str, Any]:
-    locked = run.data.get("environment") if run else None
-    return locked if isinstance(locked, dict) else {}
+def _first_deployed(question: Question) -> datetime | None:
+    """Return when the first deployment was; ``None`` before it."""
+    found = deployed(question)
+    return from_us(int(shifts_of(question.view).rows.time_us[found[0]])) if len(found) else None
+
+
+def _runs_behind(question: Question) -> dict[str, int]:
+    """Return the place of the run behind each version that serves production now, by name; -1 where there is none."""
+    versions, trained, words = live_versions(question), trainings_of(question.view).of, question.view.inputs.words
+    return {version: int(trained[words.known(version)]) for version in versions}
 
 
 def reproducible_share(question: Question) -> Answer:
     """Return which versions in production name all that is needed to make them again."""
-    runs = trained(question.view)
-    versions = live_versions(question)
-    missing = {}
-    for version in versions:
-        data = runs[version].data if version in runs else {}
-        missing[version] = [part for part in PARTS if data.get(part) in (None, "", [], {})]
-    whole = sum(not parts for parts in missing.values())
-    shifts = [shift.event for shift in live(question).values()]
+    runs, behind = trainings_of(question.view).runs, _runs_behind(question)
+    parts = {bits: [part for place, part in enumerate(PARTS) if bits >> place & 1] for bits in range(1 << len(PARTS))}
+    lacking = {version: int(runs["missing"][run]) if run >= 0 else _ALL for version, run in behind.items()}
+    missing = {version: parts[bits] for version, bits in lacking.items()}
+    whole = sum(not bits for bits in lacking.values())
+    found = [runs.id(run) for run in behind.values() if run >= 0]
     return Answer.of(
-        {"share": share(whole, len(versions)), "reproducible_count": whole, "versions_count": len(versions)},
+        {"share": share(whole, len(behind)), "reproducible_count": whole, "versions_count": len(behind)},
         {"missing": missing},
-        [runs[version] for version in versions if version in runs] or shifts,
+        found or shifts_of(question.view).rows.ids(live_places(question)),
     )
 
 

@@ -4,9 +4,13 @@ Invariant: a quantile of nothing is nothing, and never 0.
 """
 
 from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 
-def quantile(values: Iterable[float], share: float) -> float | None:
+def quantile(values: Iterable[float] | npt.NDArray[Any], share: float) -> float | None:
     """Return a quantile by linear interpolation between order statistics; ``None`` of nothing.
 
     Args:
@@ -16,10 +20,10 @@ def quantile(values: Iterable[float], share: float) -> float | None:
     Source: R. J. Hyndman, Y. Fan, Sample Quantiles in Statistical Packages, The American Statistician 50 (1996),
     definition 7.
     """
-    ordered = sorted(values)
-    if not ordered:
+    ordered = np.sort(np.fromiter(values, dtype=np.float64) if not isinstance(values, np.ndarray) else values)
+    if not len(ordered):
         return None
     place = (len(ordered) - 1) * share
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
+    return float(ordered[low] + (place - low) * (ordered[high] - ordered[low]))

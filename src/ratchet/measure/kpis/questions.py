@@ -4,13 +4,15 @@ Invariant: an answer that rests on no event is "no evidence", whatever its numbe
 ``None`` and never 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from ratchet.clock import MICROSECOND
+from ratchet.clock import MICROSECOND, to_us
 from ratchet.measure.kpis.facts import OfTypes, View
+from ratchet.measure.kpis.inputs import model_of
 from ratchet.measure.kpis.organisation import Organisation
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.policies import ALWAYS, Policy, shipped
@@ -42,26 +44,31 @@ class Scope(Record, frozen=True):
 EVERYTHING = Scope()
 
 
-class Answer(Record, frozen=True):
+class Answer(Record, frozen=True, dict=True):
     """What a KPI came to.
 
     Attributes:
         status: ``no evidence`` where no event stands behind it; ``insufficient`` where too few do.
         values: Numbers by name, the unit last in the name; ``None`` where nothing can be said.
         by: The same by whatever the KPI breaks it down by.
-        events: Ids of the events that stand behind it, each once, sorted.
+        ids: Ids of the events that stand behind it, in no order.
     """
 
     status: Status
     values: dict[str, Value]
     by: dict[str, Any]
-    events: tuple[str, ...]
+    ids: frozenset[str]
+
+    @cached_property
+    def events(self) -> tuple[str, ...]:
+        """Return the ids in order; of a hundred thousand that takes longer than the answer."""
+        return tuple(sorted(self.ids))
 
     @classmethod
-    def of(cls, values: dict[str, Value], by: dict[str, Any], events: "Sequence[Event | str]") -> "Answer":
+    def of(cls, values: dict[str, Value], by: dict[str, Any], events: "Iterable[Event | str]") -> "Answer":
         """Return an answer that rests on some events; on none, there is no evidence."""
-        ids = {event if isinstance(event, str) else event.id for event in events}
-        return cls(status="ok" if ids else "no evidence", values=values, by=by, events=tuple(sorted(ids)))
+        ids = frozenset(event if isinstance(event, str) else event.id for event in events)
+        return cls(status="ok" if ids else "no evidence", values=values, by=by, ids=ids)
 
 
 class Question:
@@ -83,6 +90,7 @@ class Question:
         self.policies = tuple(policies) or tuple(map(shipped, ALWAYS))
         self.organisation = Organisation(settings.team, settings.zone)
         self._endpoint_pipelines: frozenset[str] | None = None
+        self._names: dict[str, tuple[str, ...]] = {}
         self._month_of_hour: dict[datetime, str] = {}
 
     @property
@@ -162,7 +170,9 @@ class Question:
     @property
     def pipelines(self) -> tuple[str, ...]:
         """Return the pipelines that the scope covers now, by name."""
-        return tuple(sorted(name for name in self.view.pipelines if self.covers_pipeline(name)))
+        if "all" not in self._names:
+            self._names["all"] = tuple(sorted(name for name in self.view.pipelines if self.covers_pipeline(name)))
+        return self._names["all"]
 
     @property
     def archived(self) -> tuple[str, ...]:
@@ -173,9 +183,12 @@ class Question:
     @property
     def active(self) -> tuple[str, ...]:
         """Return the pipelines with an event in the last 90 days that are not archived, by name."""
-        since, archived = self.as_of - ACTIVE, self.view.made("archived", _archived, of=_ARCHIVED)
-        latest = {name: self.view.last_active(name) for name in self.pipelines if name not in archived}
-        return tuple(name for name, last in latest.items() if last is not None and last >= since)
+        if "active" not in self._names:
+            archived = self.view.made("archived", _archived, of=_ARCHIVED)
+            since, latest = to_us(self.as_of - ACTIVE), self.view.latest_us
+            found = (name for name in self.pipelines if latest[name] >= since and name not in archived)
+            self._names["active"] = tuple(found)
+        return self._names["active"]
 
     # ---- months
 
@@ -287,11 +300,6 @@ def moment_named(text: str, zone: ZoneInfo) -> datetime:
     if len(text) <= len("2026-03-31"):
         moment += timedelta(days=1)
     return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def model_of(version: str) -> str:
-    """Return the model of a version such as ``flight-delay@v7``."""
-    return version.split("@")[0]
 
 
 def models_named(event: Event) -> frozenset[str]:

@@ -11,8 +11,10 @@ from typing import Any, Literal, get_args
 from ratchet.errors import UnknownName
 from ratchet.measure.kpis.catalogue import KPIS
 from ratchet.measure.kpis.deliveries import live_shifts, registered
+from ratchet.measure.kpis.inputs import model_of
 from ratchet.measure.kpis.questions import (
     EVERYTHING,
+    Answer,
     Direction,
     Kpi,
     Line,
@@ -20,7 +22,6 @@ from ratchet.measure.kpis.questions import (
     Scope,
     Status,
     Value,
-    model_of,
 )
 from ratchet.records import Record
 
@@ -143,6 +144,16 @@ def in_order() -> tuple[str, ...]:
 def read(kpi: Kpi, question: Question) -> Reading:
     """Return what a KPI says to a question."""
     answer = kpi.answer(question)
+    return _reading(kpi, question, answer, events=answer.events)
+
+
+def read_in_short(kpi: Kpi, question: Question) -> tuple[Reading, frozenset[str]]:
+    """Return what a KPI says without the events behind it, and beside it their ids, in no order."""
+    answer = kpi.answer(question)
+    return _reading(kpi, question, answer, events=()), answer.ids
+
+
+def _reading(kpi: Kpi, question: Question, answer: Answer, *, events: tuple[str, ...]) -> Reading:
     value = answer.values.get(kpi.headline) if answer.status == "ok" else None
     settings = question.settings
     target = settings.target(kpi.name)
@@ -162,7 +173,7 @@ def read(kpi: Kpi, question: Question) -> Reading:
         value=value,
         values=answer.values,
         by=answer.by,
-        events=answer.events,
+        events=events,
         scope=question.scope,
         at=question.as_of,
         seq=question.view.seq,

@@ -3,14 +3,18 @@
 Invariant: nothing that is still open is left out, or taken for ended.
 """
 
-from collections import Counter
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 # Products of quotients miss one half by a rounding.
 _HALF = 0.5 + 1e-12
+Durations = Sequence[float] | npt.NDArray[Any]
 
 
-def product_limit_median(ended: Sequence[float], censored: Sequence[float]) -> float | None:
+def product_limit_median(ended: Durations, censored: Durations) -> float | None:
     """Return the first duration by which half of all cases have ended; ``None`` if that is never reached.
 
     Args:
@@ -20,11 +24,13 @@ def product_limit_median(ended: Sequence[float], censored: Sequence[float]) -> f
 
     Source: E. L. Kaplan, P. Meier, Nonparametric Estimation from Incomplete Observations, JASA 53 (1958).
     """
-    ends, seen = Counter(ended), Counter([*ended, *censored])
-    at_risk, survival = sum(seen.values()), 1.0
-    for duration in sorted(seen):
-        survival *= 1 - ends[duration] / at_risk
-        if ends[duration] and survival <= _HALF:
-            return duration
-        at_risk -= seen[duration]
-    return None
+    ends, times = np.asarray(ended, dtype=np.float64), np.concatenate([np.asarray(ended), np.asarray(censored)])
+    durations, seen = np.unique(times.astype(np.float64), return_counts=True)
+    if not len(durations):
+        return None
+    ended_then = np.bincount(np.searchsorted(durations, ends), minlength=len(durations))
+    at_risk = seen[::-1].cumsum()[::-1]
+    # One after the other, as products of quotients are rounded.
+    survival = np.multiply.accumulate(1 - ended_then / at_risk)
+    reached = np.flatnonzero((ended_then > 0) & (survival <= _HALF))
+    return float(durations[reached[0]]) if len(reached) else None

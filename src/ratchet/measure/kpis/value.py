@@ -3,12 +3,16 @@
 Invariant: what people declared is worth stands by itself and is never added to measured money.
 """
 
+import math
 from collections.abc import Iterable
 from datetime import datetime
 
-from ratchet.measure.kpis.deliveries import approvals, deployments, first_live, trained, verdicts
+from ratchet.measure.kpis.deliveries import approvals, first_live, verdicts
 from ratchet.measure.kpis.effort import effort_hours
-from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, model_of
+from ratchet.measure.kpis.inputs import SHIFTED, model_of
+from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours
+from ratchet.measure.kpis.shifts import covered, deployed
+from ratchet.measure.kpis.ways import ways_of
 from ratchet.records import Event
 
 _HOURS_PER_DAY = 24
@@ -82,17 +86,17 @@ def _saved_days(question: Question) -> float | None:
     before = question.settings.baseline.days_to_deployment
     if before is None:
         return None
-    runs, live = trained(question.view), first_live(question.view)
-    shifts = {version: live[version] for version in runs if version in live}
-    times = [hours(runs[name].at, shift.at) for name, shift in shifts.items() if question.covers(shift.event)]
+    ways = ways_of(question.view)
+    inside = covered(question, ways.shifts.rows, *SHIFTED)[ways.shift] & ways.is_live & ~ways.is_error
     # Live before it was trained is an error in the data, and no time.
-    return sum(before - time / _HOURS_PER_DAY for time in times if time >= 0)
+    times = ways.hours_since("trained", inside)
+    return math.fsum((before - times / _HOURS_PER_DAY).tolist())
 
 
 def _saved_hours(question: Question) -> float | None:
     """Return the hours of people that deployments would have taken before, less what operations took."""
     before = question.settings.baseline.hours_per_deployment
-    return None if before is None else before * len(deployments(question)) - effort_hours(question)
+    return None if before is None else before * len(deployed(question)) - effort_hours(question)
 
 
 KPIS = (

@@ -19,10 +19,10 @@ from ratchet.measure.incidents.attribution import Attribution
 from ratchet.measure.kpis import budgets
 from ratchet.measure.kpis.automation import level_bucket
 from ratchet.measure.kpis.catalogue import KPIS
-from ratchet.measure.kpis.deliveries import deployments
 from ratchet.measure.kpis.failures import covered, errors_by_month
 from ratchet.measure.kpis.questions import Question, Scope
-from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, value_text
+from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, read_in_short, value_text
+from ratchet.measure.kpis.shifts import deployed, shifts_of
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.maps.plans import StepFile
 from ratchet.measure.months import ClosedMonths
@@ -33,6 +33,7 @@ from ratchet.measure.reports.numbers import (
     Mark,
     Number,
     Point,
+    basis_of,
     counted,
     definitions_for,
     of_named,
@@ -49,7 +50,7 @@ from ratchet.measure.reports.report import (
     StageLine,
 )
 from ratchet.measure.steps import next_step, runs_here
-from ratchet.records import Event, digest_of
+from ratchet.records import digest_of
 
 MONTHS = 13
 PIPELINES_SHOWN = 40
@@ -154,6 +155,7 @@ class _Collecting:
         self._means = means
         self._said = closed
         self._readings: dict[str, Reading] = {}
+        self._behind: dict[str, frozenset[str]] = {}
         self._distributions: list[Distribution] = []
         self._closed: list[str] = []
 
@@ -166,17 +168,21 @@ class _Collecting:
     def kpis(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Read all KPIs; the ten that people ask for first have a series."""
         question = self.question
-        self._readings = {name: read(KPIS[name], question) for name in in_order()}
+        for name in in_order():
+            self._readings[name], self._behind[name] = read_in_short(KPIS[name], question)
+        bases = {name: basis_of(ids) for name, ids in self._behind.items()}
         series = {name: self._series(name) for name in {named.kpi for named in TEN}}
         ten = []
         for named in TEN:
             name = f"ten/{named.kpi}" + (f"/{named.part}" if named.part else "")
-            self.numbers[name] = of_named(named, self._readings[named.kpi], series=series[named.kpi])
+            self.numbers[name] = of_named(
+                named, self._readings[named.kpi], basis=bases[named.kpi], series=series[named.kpi]
+            )
             ten.append(name)
         shown = {named.kpi for named in TEN}
         rest = []
         for name, reading in self._readings.items():
-            self.numbers[f"kpi/{name}"] = of_reading(reading)
+            self.numbers[f"kpi/{name}"] = of_reading(reading, basis=bases[name])
             if name not in shown:
                 rest.append(f"kpi/{name}")
         return tuple(ten), tuple(rest)
@@ -203,7 +209,7 @@ class _Collecting:
         values = reading.values
         for name in ("models", "frameworks", "libraries", "months"):
             value = values[f"{name}_count"]
-            number = of_reading(reading)
+            number = of_reading(reading, basis=basis_of(self._behind["frameworks_and_libraries"]))
             self.numbers[f"closing/{name}"] = msgspec.structs.replace(
                 number, title=name.capitalize(), value=value, text=f"{value}", unit=""
             )
@@ -346,7 +352,8 @@ class _Collecting:
     def silent_rules(self) -> tuple[RuleLine, ...]:
         """Find the rules that are switched on and never fired."""
         question = self.question
-        fired = {str(event.data.get("rule_id") or event.subject) for event in question.view.of("rule.fired")}
+        inputs = question.view.inputs
+        fired = set(inputs.words.of(question.view.seen(inputs.firings)["rule"]))
         found = [
             RuleLine(rule=rule.rule_id, pipeline=name, on=rule.on, leads_to=rule.leads_to)
             for name in question.active
@@ -368,7 +375,7 @@ class _Collecting:
     def incidents(self) -> tuple[IncidentLine, ...]:
         """Read the incidents, the newest first."""
         found = list(reversed(covered(self.question)))
-        is_told = bool(found) or bool(deployments(self.question))
+        is_told = bool(found) or len(deployed(self.question)) > 0
         groups = {
             "all": ("Incidents", found),
             "open": ("still open", [one for one in found if one.incident.back is None]),
@@ -419,7 +426,7 @@ class _Collecting:
 
     def _count_goal(self, one: Progress) -> None:
         behind = set(one.behind)
-        events = [one.goal.event_id, *self._readings["level_distribution"].events]
+        events = [one.goal.event_id, *self._behind["level_distribution"]]
         note = f"{one.needed} more of {len(behind)} below it" if one.needed else ""
         self.numbers[f"goal/{one.goal.name}"] = counted(
             "goal", one.goal.name, one.share, unit="share", events=events, note=note
@@ -430,7 +437,7 @@ class _Collecting:
         question = self.question
         # The month that the moment ends, not the one that begins with it.
         found = tuple(budgets.standings(question, month=question.months[-1])) if question.months else ()
-        costs = self._readings["cost"].events
+        costs = self._behind["cost"]
         for one in found:
             name = f"budget/{one.scope}/{one.name}"
             title = f"{one.scope} {one.name}"
@@ -455,7 +462,7 @@ class _Collecting:
     def bought(self) -> None:
         """Count what automation bought, against how it was before."""
         question, values = self.question, self._readings["value_at_stake"].values
-        shifts = [shift.event for shift in deployments(question)]
+        shifts = shifts_of(question.view).rows.ids(deployed(question))
         baseline = question.settings.baseline
         without = "no baseline is declared: [baseline] in ratchet.toml"
         for name, unit, before in (
@@ -476,13 +483,13 @@ class _Collecting:
         iteration = self._readings["iteration_time"]
         count = iteration.values.get("improvements_count") if iteration.status == "ok" else None
         gained = _float(iteration.values.get("accuracy_gained")) if count else None
-        gain = counted("bought_gain", "Accuracy gained", gained, events=iteration.events if count else ())
+        gain = counted("bought_gain", "Accuracy gained", gained, events=self._behind["iteration_time"] if count else ())
         text = gain.text if gained is None else f"+{gained:.3f}"
         note = f"{count} better versions" if count else "no version's accuracy was measured beside its champion's"
         self.numbers["bought/gain"] = msgspec.structs.replace(gain, text=text, note=note)
         self._closures(shifts)
 
-    def _closures(self, shifts: Sequence[Event]) -> None:
+    def _closures(self, shifts: Sequence[str]) -> None:
         self.numbers["bought/closures"] = counted(
             "closures",
             "Loops closed",

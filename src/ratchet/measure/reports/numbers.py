@@ -3,7 +3,7 @@
 Invariant: a number that nothing stands behind has no value and says so; each names a definition of the same report.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -103,12 +103,16 @@ class Number(Record, frozen=True):
 
 def basis_of(events: Iterable[Event | str]) -> Basis:
     """Return how many events there are, each once, and the first and last of their ids."""
-    ids = {event if isinstance(event, str) else event.id for event in events} - {""}
+    ids: Collection[str] = events if isinstance(events, frozenset) and "" not in events else _ids(events)
     return Basis(count=len(ids), first=min(ids), last=max(ids)) if ids else Basis()
 
 
-def of_reading(reading: Reading, *, series: tuple[Point, ...] = ()) -> Number:
-    """Return what a KPI says as a number."""
+def _ids(events: Iterable[Event | str]) -> set[str]:
+    return {event if isinstance(event, str) else event.id for event in events} - {""}
+
+
+def of_reading(reading: Reading, *, basis: Basis, series: tuple[Point, ...] = ()) -> Number:
+    """Return what a KPI says as a number, with the events behind it."""
     is_known = reading.status != NO_EVIDENCE
     return Number(
         definition=reading.name,
@@ -118,9 +122,7 @@ def of_reading(reading: Reading, *, series: tuple[Point, ...] = ()) -> Number:
         text=_text(reading),
         unit=reading.unit,
         note=f"{reading.lines[0].label} {value_text(reading.lines[0].value, reading.unit)}" if reading.lines else "",
-        basis=Basis(count=len(reading.events), first=reading.events[0], last=reading.events[-1])
-        if reading.events
-        else Basis(),
+        basis=basis,
         target="" if reading.target is None else value_text(reading.target, reading.unit),
         mark="" if reading.target is None else _MARKS[reading.is_met],
         timing=reading.timing,
@@ -135,9 +137,9 @@ def _text(reading: Reading) -> str:
     return "not known" if reading.value is None else value_text(reading.value, reading.unit)
 
 
-def of_named(named: Named, reading: Reading, *, series: tuple[Point, ...]) -> Number:
+def of_named(named: Named, reading: Reading, *, basis: Basis, series: tuple[Point, ...]) -> Number:
     """Return one of the ten that people ask for first; one that asks for a part says which has the largest share."""
-    whole = of_reading(reading, series=series)
+    whole = of_reading(reading, basis=basis, series=series)
     note = named_note(named, reading)
     return Number(
         **{name: getattr(whole, name) for name in Number.__struct_fields__ if name not in ("title", "text", "note")},

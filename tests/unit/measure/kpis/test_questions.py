@@ -106,7 +106,7 @@ def test_an_answer_without_events_is_no_evidence() -> None:
     event = LedgerBuilder().command()
     assert Answer.of({"count": 0}, {}, []).status == "no evidence"
     assert Answer.of({"count": 1}, {}, [event, event.id]) == Answer(
-        status="ok", values={"count": 1}, by={}, events=(event.id,)
+        status="ok", values={"count": 1}, by={}, ids=frozenset({event.id})
     )
 
 

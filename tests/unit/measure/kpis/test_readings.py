@@ -31,7 +31,7 @@ TEAMS = (TeamSection(name="consumer", kind="department"), TeamSection(name="grow
 
 def made(value: float | None, *, direction: str = "up", unit: str = "share", status: str = "ok") -> Kpi:
     """Return a KPI that always says the same."""
-    answer = Answer(status=status, values={"it": value}, by={"team": {"a": 3, "b": 1, "c": None}}, events=("E",))
+    answer = Answer(status=status, values={"it": value}, by={"team": {"a": 3, "b": 1, "c": None}}, ids=frozenset({"E"}))
     about = {"title": "It", "sentence": "It.", "formula": "it", "timing": "leading", "nature": "risk"}
     return Kpi(name="cost", unit=unit, headline="it", direction=direction, answer=lambda _: answer, **about)
 
