@@ -4,6 +4,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11 python; d
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$name"; break; }; done)
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet
+# Not all of them: xgboost, catboost and torch bring gigabytes, which proof-formats installs in a place of its own.
+DEV_EXTRAS := $(addprefix --extra ,demo lightgbm onnx postgres s3)
 
 # Set, it would leave the environment without bytecode, and each process that is started would compile pandas anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -61,7 +63,7 @@ docs: .venv/.dev ## write the generated parts of docs/reference
 	else echo "No part of the docs is generated yet: docs/generate.py is missing."; exit 1; fi
 
 lock: .venv/.dev ## bring requirements/*.lock to the newest versions within the bounds of pyproject.toml
-	$(LOCK) --upgrade pyproject.toml --all-extras --group dev -o requirements/dev.lock >/dev/null
+	$(LOCK) --upgrade pyproject.toml $(DEV_EXTRAS) --group dev -o requirements/dev.lock >/dev/null
 	$(LOCK) pyproject.toml --extra postgres -c requirements/dev.lock -o requirements/core.lock >/dev/null
 	$(LOCK) pyproject.toml --extra demo --group build -c requirements/dev.lock -o requirements/demo.lock >/dev/null
 	@! grep -nE '://|^-' requirements/*.lock || { echo "A lock file names a host or an option."; exit 1; }

@@ -49,7 +49,7 @@ def replay(resources: Resources, version_name: str) -> list[Path]:
 def score_segments(_child: Child, spec: dict[str, Any]) -> int:
     """Score segments that were not scored yet; the entry of a child process."""
     version = msgspec.convert(spec["version"], ModelVersion)
-    model = storers.load(version.storer, open_artifacts(spec["artifacts"]).read(version.artifact))
+    model = storers.open_model(version.storer, open_artifacts(spec["artifacts"]).read(version.artifact))
     names = [one["name"] for one in version.inputs]
     for source, target in spec["segments"]:
         with connect() as connection:

@@ -235,7 +235,7 @@ def measure(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     artifacts = open_artifacts(spec["artifacts"])
     candidate = spec["candidate"]
     holdout = storers.load("frame", artifacts.read(candidate["holdout"]["sha256"]))
-    model = storers.load(candidate["model"]["storer"], artifacts.read(candidate["model"]["sha256"]))
+    model = storers.open_model(candidate["model"]["storer"], artifacts.read(candidate["model"]["sha256"]))
     columns = [one["name"] for one in candidate["inputs"]]
     problems = _problems(holdout, label=candidate["label"], columns=columns)
     problems = problems or _class_problems(model, holdout[candidate["label"]])
@@ -290,7 +290,7 @@ def _champion_metrics(
     if champion is None:
         return None
     version = msgspec.convert(champion, ModelVersion)
-    model = storers.load(version.storer, artifacts.read(version.artifact))
+    model = storers.open_model(version.storer, artifacts.read(version.artifact))
     rows = holdout[[one["name"] for one in version.inputs]]
     return {"name": version.name, "metrics": _metrics(model, rows, truth, names)}
 
@@ -352,7 +352,7 @@ def smoke_test(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     version = msgspec.convert(spec["version"], ModelVersion)
     artifacts = open_artifacts(spec["artifacts"])
     rows = storers.load("frame", artifacts.read(version.holdout)).head(SMOKE_ROWS)
-    model = storers.load(version.storer, artifacts.read(version.artifact))
+    model = storers.open_model(version.storer, artifacts.read(version.artifact))
     scores = np.asarray(predict(model, rows[[one["name"] for one in version.inputs]]), dtype=float)
     if scores.shape != (len(rows),) or not np.isfinite(scores).all():
         raise SmokeTestFailed(version=version.name, rows=len(rows), shape=str(scores.shape))

@@ -501,7 +501,7 @@ def _ending(run: Body, result: Any) -> dict[str, Any]:
     model, holdout = run.values.store(result.model), run.values.store(result.holdout)
     if holdout["storer"] != "frame":
         raise NoStorer(type=type(result.holdout).__name__, known="pandas.DataFrame as holdout")
-    names = result.inputs or tuple(getattr(result.model, "feature_names_in_", ()))
+    names = result.inputs or storers.column_names(result.model)
     if not names:
         names = tuple(name for name in result.holdout.columns if name != result.label)
     return {

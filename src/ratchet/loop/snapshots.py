@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ratchet import clock
 from ratchet.store.artifacts import Artifacts
+from ratchet.store.formats import project_code
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 _SKIPPED = {"__pycache__", "node_modules", "venv", "env", "site-packages", "tests", "build", "dist"}
@@ -65,5 +66,6 @@ def enter(sha256: str, artifacts: Artifacts, folder: Path) -> Path:
         with suppress(OSError):
             temporary.rename(target)
     sys.path.insert(0, str(target))
+    project_code.enter(target, sha256, lambda: artifacts.read(sha256))
     sys.dont_write_bytecode = True
     return target

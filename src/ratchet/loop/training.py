@@ -42,7 +42,8 @@ from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
 _log = logging.getLogger(__name__)
 _OTHER_FRAMEWORKS = ("xgboost", "lightgbm", "catboost", "torch", "tensorflow", "keras", "jax", "statsmodels")
 _FRAMEWORKS = ("scikit-learn", *_OTHER_FRAMEWORKS)
-_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS)
+_FORMATS = ("onnx", "onnxruntime", "safetensors", "xgboost-cpu")
+_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS, *_FORMATS)
 _COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
 
 

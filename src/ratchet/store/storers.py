@@ -1,54 +1,26 @@
-"""How values become bytes and back: data frames, series, arrays, trusted estimators, JSON. No pickle.
+"""How values become bytes and back: data frames, series, arrays, JSON, and models of all formats. No pickle.
 
 Invariant: the same value gives the same bytes, so that what is content-addressed can be compared; and loading never
-runs code that is not on our own list of trusted types.
+runs code that is neither on our own list of trusted types nor the project's own, as a run has run it.
 """
 
 import hashlib
 import io
-import json
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ratchet.errors import NoStorer, UntrustedModel
+from ratchet.errors import NoStorer
+from ratchet.store.formats import boosting, catboost, estimators, networks, objects, onnx
+from ratchet.store.formats.refusals import LibraryMissing
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_FIXED_DATE = (1980, 1, 1, 0, 0, 0)
-
-# Reviewed by us: what scikit-learn's trees keep besides arrays. A model file cannot add to this list.
-TRUSTED_TYPES = frozenset(
-    {
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",
-        "sklearn._loss.link.Interval",
-        "sklearn._loss.link.LogitLink",
-        "sklearn._loss.link.IdentityLink",
-        "sklearn._loss.link.MultinomialLogit",
-        "sklearn._loss.loss.HalfBinomialLoss",
-        "sklearn._loss.loss.HalfMultinomialLoss",
-        "sklearn._loss.loss.HalfSquaredError",
-        "sklearn._loss._loss.CyHalfBinomialLoss",
-        "sklearn._loss._loss.CyHalfMultinomialLoss",
-        "sklearn._loss._loss.CyHalfSquaredError",
-        "sklearn.tree._tree.Tree",
-        "sklearn.compose._column_transformer._RemainderColsList",
-        "sklearn.utils.validation.check_array",
-        # A partial is as harmless as the function in it, which is checked by its own name.
-        "functools.partial",
-        "numpy.dtype",
-        "numpy.random.mtrand.RandomState",
-        "numpy.random._mt19937.MT19937",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -61,6 +33,9 @@ class Storer:
         dump: Value to bytes.
         load: Bytes to value.
         describes: The kind in words, for error messages.
+        open: Bytes to a model that predicts from data frames; ``load`` where the value is one by itself.
+        libraries: What has to be importable to load it, beside what Ratchet brings.
+        extra: The extra of Ratchet that brings them.
     """
 
     name: str
@@ -68,6 +43,9 @@ class Storer:
     dump: Callable[[Any], bytes]
     load: Callable[[bytes], Any]
     describes: str
+    open: Callable[[bytes], Any] | None = None
+    libraries: tuple[str, ...] = ()
+    extra: str = ""
 
 
 def _module_of(value: Any) -> str:
@@ -149,6 +127,8 @@ def _load_frame(content: bytes) -> "pd.DataFrame":
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder, duckdb.connect() as connection:
         path = Path(folder) / "frame.parquet"
         path.write_bytes(content)
+        # Else moments with a zone would come back in the machine's own.
+        connection.execute("SET TimeZone = 'UTC'")
         return connection.read_parquet(str(path)).df()
 
 
@@ -176,97 +156,80 @@ def _load_array(content: bytes) -> Any:
     return np.load(io.BytesIO(content), allow_pickle=False)
 
 
-def _dump_estimator(model: Any) -> bytes:
-    import skops.io
-
-    content = reproducible_skops(skops.io.dumps(model))
-    _refuse_untrusted(content)
-    return content
-
-
-def _load_estimator(content: bytes) -> Any:
-    import skops.io
-
-    return skops.io.loads(content, trusted=_refuse_untrusted(content))
-
-
-def _refuse_untrusted(content: bytes) -> list[str]:
-    """Return the types in a model file that need our trust.
-
-    Raises:
-        UntrustedModel: One of them is not on our list.
-    """
-    import skops.io
-
-    found = skops.io.get_untrusted_types(data=content)
-    foreign = sorted(set(found) - TRUSTED_TYPES)
-    if foreign:
-        raise UntrustedModel(types=", ".join(foreign))
-    return list(found)
+def _storer_of_boosters(library: boosting.Library, *, distribution: str) -> Storer:
+    return Storer(
+        library.name,
+        library.accepts,
+        library.dump,
+        library.load,
+        f"model of {distribution}",
+        open=library.open,
+        libraries=(library.name, "skops"),
+        extra=library.name,
+    )
 
 
-def reproducible_skops(content: bytes) -> bytes:
-    """Rewrite a skops file so that the same model gives the same bytes.
-
-    skops names parts after memory addresses and stamps them with the time; parts are numbered in the order of the
-    schema instead, arrays are named after their content, and the time is a fixed one.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {name: _without_padding(name, archive.read(name)) for name in archive.namelist()}
-    schema = json.loads(members.pop("schema.json"))
-    renamed: dict[str, bytes] = {}
-    _number_parts(schema, counter=count(1), members=members, renamed=renamed)
-    output = io.BytesIO()
-    with zipfile.ZipFile(output, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in sorted(renamed):
-            archive.writestr(zipfile.ZipInfo(name, _FIXED_DATE), renamed[name], zipfile.ZIP_DEFLATED)
-        text = json.dumps(schema, separators=(",", ":"))
-        archive.writestr(zipfile.ZipInfo("schema.json", _FIXED_DATE), text, zipfile.ZIP_DEFLATED)
-    return output.getvalue()
-
-
-def _without_padding(name: str, content: bytes) -> bytes:
-    """Return an array's file with zeros between its fields: there lies whatever the memory held."""
-    if not name.endswith(".npy"):
-        return content
-    import numpy as np
-
-    array = _load_array(content)
-    if array.dtype.names is None:
-        return content
-    clean = np.zeros(array.shape, array.dtype)  # not zeros_like, which leaves the gaps as they are
-    for field in array.dtype.names:
-        clean[field] = array[field]
-    buffer = io.BytesIO()
-    # Not np.save: it copies through a buffer that has gaps of its own.
-    np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(clean))
-    buffer.write(clean.tobytes())
-    return buffer.getvalue()
-
-
-def _number_parts(node: Any, *, counter: Iterator[int], members: dict[str, bytes], renamed: dict[str, bytes]) -> None:
-    if isinstance(node, list):
-        for item in node:
-            _number_parts(item, counter=counter, members=members, renamed=renamed)
-    if not isinstance(node, dict):
-        return
-    if isinstance(node.get("__id__"), int):
-        # Each part gets a number of its own: which parts are one object in memory differs once a model was loaded.
-        node["__id__"] = next(counter)
-    name = node.get("file")
-    if isinstance(name, str) and name in members:
-        node["file"] = f"{fingerprint(members[name])[:32]}{Path(name).suffix}"
-        renamed[node["file"]] = members[name]
-    for key, value in node.items():
-        if key not in ("__id__", "file"):
-            _number_parts(value, counter=counter, members=members, renamed=renamed)
-
-
+# Asked in this order. Models of other libraries can be fitted, too: they are asked before scikit-learn.
 _STORERS: list[Storer] = [
     Storer("frame", _is_frame, _dump_frame, _load_frame, "pandas.DataFrame"),
     Storer("series", _is_series, _dump_series, _load_series, "pandas.Series"),
     Storer("array", _is_array, _dump_array, _load_array, "numpy.ndarray of numbers or text"),
-    Storer("skops", _is_estimator, _dump_estimator, _load_estimator, "scikit-learn estimator"),
+    Storer(
+        networks.NAME,
+        networks.accepts,
+        networks.dump,
+        networks.load,
+        "module of PyTorch whose class is the project's own",
+        open=networks.open_module,
+        libraries=("torch", "safetensors"),
+        extra="torch",
+    ),
+    Storer(
+        objects.NAME,
+        objects.accepts,
+        lambda value: objects.dump(value, keep=dump),
+        lambda content: objects.load(content, fetch=load),
+        "object of the project's own classes with 'predict'",
+    ),
+    _storer_of_boosters(boosting.XGBOOST, distribution="XGBoost"),
+    _storer_of_boosters(boosting.LIGHTGBM, distribution="LightGBM"),
+    Storer(
+        catboost.NAME,
+        catboost.accepts,
+        catboost.dump,
+        catboost.load,
+        "classifier or regression of CatBoost",
+        libraries=("catboost", "skops"),
+        extra="catboost",
+    ),
+    Storer(
+        onnx.NAME,
+        onnx.is_graph,
+        onnx.dump,
+        onnx.load,
+        "onnx.ModelProto",
+        open=onnx.open_graph,
+        libraries=("onnx", "onnxruntime"),
+        extra="onnx",
+    ),
+    Storer(
+        "onnx-file",
+        onnx.is_file,
+        onnx.dump_file,
+        onnx.load_file,
+        "content of an ONNX file",
+        open=onnx.open_graph,
+        libraries=("onnx", "onnxruntime"),
+        extra="onnx",
+    ),
+    Storer(
+        "skops",
+        estimators.is_estimator,
+        estimators.dump,
+        estimators.load,
+        "scikit-learn estimator",
+        libraries=("skops", "sklearn"),
+    ),
     Storer("json", _is_json, msgspec.json.encode, msgspec.json.decode, "JSON value (dict, list, str, number, None)"),
 ]
 
@@ -295,12 +258,62 @@ def load(name: str, content: bytes) -> Any:
 
     Raises:
         NoStorer: No storer has this name.
+        LibraryMissing: A library that it needs is not installed.
         UntrustedModel: A model with parts that are not on our list.
+    """
+    return _ready(name).load(content)
+
+
+def open_model(name: str, content: bytes) -> Any:
+    """Return the model that a storer made bytes of, as one that predicts from data frames.
+
+    It has ``predict``, or ``predict_proba`` where it gives probabilities of classes; ``feature_names_in_`` where it
+    knows the names of its columns, and ``classes_`` where it knows its classes.
+
+    Raises:
+        NoStorer, LibraryMissing, UntrustedModel: As for ``load``.
+    """
+    storer = _ready(name)
+    return storer.load(content) if storer.open is None else storer.open(content)
+
+
+def known() -> tuple[Storer, ...]:
+    """Return all storers, in the order in which they are asked."""
+    return tuple(_STORERS)
+
+
+def find(name: str) -> Storer:
+    """Return the storer of this name.
+
+    Raises:
+        NoStorer: There is none.
     """
     for storer in _STORERS:
         if storer.name == name:
-            return storer.load(content)
+            return storer
     raise NoStorer(type=name, known="; ".join(storer.describes for storer in _STORERS))
+
+
+def column_names(model: Any) -> tuple[str, ...]:
+    """Return the names of the columns that a model was fitted on, or nothing where it was fitted on a matrix."""
+    found: Any = ()
+    for attribute in ("feature_names_in_", "feature_names_", "feature_names", "feature_name"):
+        found = getattr(model, attribute, None)
+        found = found() if callable(found) else found
+        if found is not None:
+            break
+    names = tuple(map(str, () if found is None else found))
+    # Libraries number the columns of a matrix, each in its way.
+    numbered = [tuple(form.format(place) for place in range(len(names))) for form in ("{}", "Column_{}", "f{}")]
+    return () if names in numbered else names
+
+
+def _ready(name: str) -> Storer:
+    storer = find(name)
+    for library in storer.libraries:
+        if find_spec(library) is None:
+            raise LibraryMissing(format=name, library=library, extra=storer.extra or name)
+    return storer
 
 
 def fingerprint(content: bytes) -> str:

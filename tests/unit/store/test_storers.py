@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from functools import partial
@@ -25,6 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder, StandardS
 
 from ratchet.errors import NoStorer, UntrustedModel
 from ratchet.store import storers
+from ratchet.store.formats import estimators
 from ratchet.store.storers import Storer
 
 ROWS = 60
@@ -227,7 +229,7 @@ def test_untrusted_model_is_not_stored(function: Any) -> None:
 
 def test_untrusted_model_is_not_loaded() -> None:
     """A file that was made elsewhere, with such a part, is refused before anything of it is built."""
-    content = storers.reproducible_skops(skops.io.dumps(FunctionTransformer(partial(os.system, "touch /tmp/owned"))))
+    content = estimators.reproducible_skops(skops.io.dumps(FunctionTransformer(partial(os.system, "touch /tmp/owned"))))
     with pytest.raises(UntrustedModel, match=r"posix\.system"):
         storers.load("skops", content)
 
@@ -235,7 +237,7 @@ def test_untrusted_model_is_not_loaded() -> None:
 def test_reproducible_file_has_fixed_dates_and_each_content_once() -> None:
     """The rewritten file has a fixed date in each member, and no content twice."""
     original = skops.io.dumps(model("forest"))
-    rewritten = storers.reproducible_skops(original)
+    rewritten = estimators.reproducible_skops(original)
     with zipfile.ZipFile(io.BytesIO(original)) as before, zipfile.ZipFile(io.BytesIO(rewritten)) as after:
         contents = [after.read(name) for name in after.namelist()]
         assert len(set(contents)) == len(contents) <= len(before.namelist())
@@ -279,3 +281,18 @@ def test_registered_storer_is_asked_first() -> None:
     assert (name, content, storers.load(name, content)) == ("set", b"\x01\x03", {1, 3})
     with pytest.raises(NoStorer, match="Return one of: set of bytes; pandas"):
         storers.dump(object())
+
+
+def test_moments_come_back_in_utc_wherever_the_machine_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour that a step reads off them is the same when the run is taken up elsewhere."""
+    rows = pd.DataFrame({"at": pd.to_datetime(["2026-01-01T23:30:00Z"]).astype("datetime64[us, UTC]")})
+    name, content = storers.dump(rows)
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    try:
+        found = storers.load(name, content)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert str(found["at"].dtype) == "datetime64[us, UTC]"
+    assert list(found["at"].dt.hour) == [23]

@@ -92,7 +92,7 @@ def load_model(release: ReleaseRoute, *, artifacts: Artifacts) -> LoadedModel:
     """
     try:
         content = artifacts.read(release.model.sha256)
-        estimator = storers.load(release.model.storer, content)
+        estimator = storers.open_model(release.model.storer, content)
     except (ArtifactMissing, ArtifactCorrupt, ArtifactsUnreachable):
         raise
     except RatchetError as error:
@@ -147,13 +147,13 @@ def _check_estimator(estimator: Any, *, release: ReleaseRoute) -> None:
 
 def _training_order(estimator: Any, *, release: ReleaseRoute) -> tuple[str, ...]:
     declared = tuple(column.name for column in release.schema.inputs)
-    trained = getattr(estimator, "feature_names_in_", None)
-    if trained is None:
+    trained = storers.column_names(estimator)
+    if not trained:
         return declared
     if set(trained) != set(declared):
         reason = f"it was trained on {', '.join(trained)}, and its schema names {', '.join(declared)}"
         raise ModelUnusable(version=release.version, reason=reason)
-    return tuple(str(name) for name in trained)
+    return trained
 
 
 def _warm_up(model: LoadedModel) -> None:
