@@ -66,7 +66,11 @@ class StepLog:
         note = answer.pop("note", {})
         if "value" not in answer or not asked:
             return answer
-        return {**answer, "key": asked["key"]} if note.get("keep") else {**answer, **asked, **note, "key": ""}
+        if "keep" not in note:
+            return {**answer, "why": note.get("why", asked.get("why", ""))}
+        if note["keep"] != asked.get("key"):
+            return {**answer, "why": "it was carried out where other libraries are installed"}
+        return {**answer, "key": note["keep"]}
 
     def take(self, request: dict[str, Any], answer: Answer) -> Answer:
         """Remember what came of a step, now or when it was recorded, and return what the child is told of it."""

@@ -95,7 +95,7 @@ class Keeping:
             yield
 
     def note(self, result: Any, load: Callable[[], Any]) -> dict[str, Any]:
-        """Return what the parent is told after the step: whether to keep its result.
+        """Return what the parent is told after the step: under which key to keep its result, or why not.
 
         Args:
             result: What it returned.
@@ -107,7 +107,7 @@ class Keeping:
             why = self._why_not(result, load)
         except Exception as error:  # noqa: BLE001, as above
             why = f"it could not be checked: {type(error).__name__}: {error}"
-        return {"why": why} if why else {"keep": True}
+        return {"why": why} if why else {"keep": self.key}
 
     def _why_not(self, result: Any, load: Callable[[], Any]) -> str:
         if self._reads.first and not self._is_trusted:

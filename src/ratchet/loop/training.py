@@ -155,8 +155,8 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
     if finished.data["outcome"] != "cancelled":
         raise RunOver(run_id=run.id, outcome=finished.data["outcome"])
     resources.runs.cancel(f"run:{run.id}")
-    return finished
     placement.cancel(resources, run.id)
+    return finished
 
 
 # ---- carrying a run out
@@ -239,9 +239,9 @@ def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLo
     def record(request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         name = f"{request['name']}@{request['code']}"
         asked = asked_for(request)
-        kept = context.step(name, lambda: {"request": asked, "answer": steps.answer(request, execute)})
         if "elsewhere" in request:
             execute = partial(placement.ask, resources, context, run, request)
+        kept = context.step(name, lambda: {"request": asked, "answer": steps.answer(request, execute)})
         if kept["request"] != asked:
             raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(asked))
         return steps.take(request, kept["answer"])

@@ -56,7 +56,7 @@ def told(function: Callable[..., Any], rows: Any = 1, *, wish: bool | None = Non
     with asked.watched():
         result = function(rows)
     note = asked.note(result, lambda: result if back is None else back)
-    assert note == {"keep": True} or set(note) <= {"why"}
+    assert note == {"keep": asked.key} or set(note) <= {"why"}
     return str(note.get("why", asked.asked.get("why", "")))
 
 
