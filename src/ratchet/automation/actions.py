@@ -7,10 +7,28 @@ caused, which is the cause of the next action in a list.
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from ratchet.errors import UnknownName
 from ratchet.loop import feedback, monitoring, releases, sampling, training
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, Record
+
+
+class Product(Record, frozen=True):
+    """An event that an action brings about, by itself or by what follows from it without a rule.
+
+    Attributes:
+        type: Its short name.
+        data: What is known of its payload beforehand.
+    """
+
+    type: str
+    data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def _products(*types: str, **data: Any) -> tuple[Product, ...]:
+    return tuple(Product(type=name, data=data) for name in types)
 
 
 class Action(Record, frozen=True):
@@ -22,6 +40,8 @@ class Action(Record, frozen=True):
         main: The parameter that the short form ``{ name = value }`` gives.
         perform: Does it: (resources, event that led here, parameters) -> last event or ``None``.
         about: One sentence.
+        products: What it brings about. Files that come from outside are no product, although a run takes them in;
+            neither is what callers of an endpoint cause.
     """
 
     name: str
@@ -29,6 +49,7 @@ class Action(Record, frozen=True):
     main: str
     perform: Callable[[Resources, Event, dict[str, Any]], Event | None]
     about: str
+    products: tuple[Product, ...] = ()
 
 
 def _start_run(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
@@ -75,6 +96,9 @@ def _pipeline(event: Event, parameters: dict[str, Any]) -> str:
     return str(parameters.get("pipeline") or event.pipeline)
 
 
+_DEPLOYED = _products(
+    "deployment.requested", "deployment.started", "deployment.completed", "deployment.failed", "traffic.shifted"
+)
 _ALL = (
     Action(
         name="start_run",
@@ -82,6 +106,10 @@ _ALL = (
         main="pipeline",
         perform=_start_run,
         about="Queue a run of a pipeline; further keys are its parameters.",
+        products=(
+            *_products("run.queued", "run.started", "run.finished", "cost.recorded", "artifact.published"),
+            *_products("model.version.registered", "fitness.suite.finished", "gate.evaluated"),
+        ),
     ),
     Action(
         name="promote",
@@ -89,6 +117,7 @@ _ALL = (
         main="version",
         perform=_promote,
         about="Let a version that passed its gate serve in production; by default the one that the event is about.",
+        products=(*_DEPLOYED, *_products("gate.bypassed", "fitness.suite.finished")),
     ),
     Action(
         name="rollback",
@@ -96,6 +125,7 @@ _ALL = (
         main="endpoint",
         perform=_rollback,
         about="Let the version serve again that served before.",
+        products=(*_DEPLOYED, *_products("deployment.rolledback", "fitness.suite.finished")),
     ),
     Action(
         name="monitor",
@@ -103,6 +133,13 @@ _ALL = (
         main="pipeline",
         perform=_monitor,
         about="Evaluate drift and performance over the last window.",
+        products=_products(
+            "monitor.evaluated",
+            "monitor.alert.raised",
+            "monitor.alert.cleared",
+            "incident.detected",
+            "incident.resolved",
+        ),
     ),
     Action(
         name="take_sample",
@@ -110,6 +147,7 @@ _ALL = (
         main="pipeline",
         perform=_take_sample,
         about="Draw a sample from the predictions since the last one.",
+        products=_products("sample.taken"),
     ),
     Action(
         name="join_feedback",
@@ -117,6 +155,7 @@ _ALL = (
         main="pipeline",
         perform=_join_feedback,
         about="Join outcomes that have come to their predictions.",
+        products=_products("feedback.joined"),
     ),
     Action(
         name="build_dataset",
@@ -124,8 +163,16 @@ _ALL = (
         main="pipeline",
         perform=_build_dataset,
         about="Make a new dataset version of sampled predictions and their outcomes.",
+        products=(*_products("dataset.generated"), *_products("dataset.version.published", generated=True)),
     ),
-    Action(name="cancel_run", stage="train", main="run", perform=_cancel_run, about="Stop a run."),
+    Action(
+        name="cancel_run",
+        stage="train",
+        main="run",
+        perform=_cancel_run,
+        about="Stop a run.",
+        products=_products("run.finished", outcome="cancelled"),
+    ),
 )
 
 ACTIONS: dict[str, Action] = {action.name: action for action in _ALL}

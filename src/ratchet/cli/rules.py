@@ -7,6 +7,7 @@ the file, line by line, so that its comments stay and the change is a diff that 
 import difflib
 import re
 import tomllib
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import click
 import msgspec
 
 from ratchet.cli.groups import Group
+from ratchet.cli.rules_check import check_command, print_cycles
 from ratchet.cli.rules_past import backfill_command, test_command
 from ratchet.cli.session import Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
@@ -60,7 +62,7 @@ def rules_command(context: click.Context, session: Session) -> None:
 
 def _as_json(workspace: "Workspace", rule: "Rule") -> dict[str, Any]:
     fired = _last(workspace, rule, "rule.fired")
-    values: dict[str, Any] = msgspec.to_builtins(rule)
+    values: dict[str, Any] = msgspec.to_builtins(rule) | {"catch_up": rule.catch_up, "at_most": rule.at_most}
     return {**values, "last_fired_at": fired.at if fired else None, "last_fired_event": fired.id if fired else ""}
 
 
@@ -86,6 +88,7 @@ def _list(workspace: "Workspace", found: "tuple[Rule, ...]") -> None:
         switch = console.state("on" if rule.is_enabled else "off")
         made.add_row(switch, about, rule.origin, console.ago(fired.at if fired else None))
     console.say(made)
+    print_cycles(found)
 
 
 def _does(rule: "Rule") -> str:
@@ -116,6 +119,8 @@ def show_command(session: Session, *, name: str) -> None:
             ("rule", rule.name),
             ("on", rule.on),
             ("schedule", f"{rule.cron} ({rule.time_zone})" if rule.cron else ""),
+            ("catch up", f"{rule.catch_up} of what was missed" if rule.catch_up != "latest" else ""),
+            ("at most", rule.at_most),
             ("when", rule.when),
             ("does", _calls(rule)),
             ("pipeline", rule.pipeline),
@@ -139,6 +144,7 @@ def _calls(rule: "Rule") -> str:
 
 
 def _print_past(workspace: "Workspace", rule: "Rule") -> None:
+    from ratchet.automation.limits import bursts
     from ratchet.cli import console
 
     past = list(workspace.ledger.read(types=_OUTCOMES, **_of(rule), limit=5))
@@ -151,6 +157,13 @@ def _print_past(workspace: "Workspace", rule: "Rule") -> None:
         why = event.data.get("error") or event.data.get("reason") or f"ratchet events {event.seq}"
         made.add_row(str(event.seq), event.type, console.ago(event.at), str(why))
     console.say(made)
+    with workspace.database.read() as connection:
+        quiet = {reason: burst for reason, burst in bursts(connection, rule.digest).items() if burst["more"]}
+    for reason, burst in quiet.items():
+        since = console.ago(datetime.fromisoformat(burst["since"]))
+        console.say(
+            f"Held back {console.count(burst['more'], 'time')} more since {since} ({reason}), without an event."
+        )
 
 
 def _find(workspace: "Workspace", name: str) -> "Rule":
@@ -163,6 +176,7 @@ def _find(workspace: "Workspace", name: str) -> "Rule":
     return found[name]
 
 
+rules_command.add_command(check_command)
 rules_command.add_command(test_command)
 rules_command.add_command(backfill_command)
 
