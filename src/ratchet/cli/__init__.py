@@ -27,6 +27,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "models": ("models", "List model versions, or show one."),
         "promote": ("models", "Let a model version serve in production."),
         "rollback": ("models", "Let the version serve again that served before."),
+        "artifacts": ("artifacts", "Show what is stored and what holds it; remove what nothing needs."),
     },
     "Automation": {
         "status": ("status", "Show each pipeline: level, live version, ages, last run, alerts."),

@@ -53,7 +53,7 @@ class Segment(Record, frozen=True):
 
 def tend(resources: Resources) -> list[Segment]:
     """Bring new frames to Parquet and seal the days that are over; done now and then by the control plane."""
-    with _turn(resources):
+    with turn(resources):
         _collect(resources)
         today = (clock.now() - GRACE).astimezone(zone(resources)).date()
         sealed: list[Segment] = []
@@ -65,12 +65,12 @@ def tend(resources: Resources) -> list[Segment]:
 
 def collect(resources: Resources) -> int:
     """Bring the endpoint's new frames to Parquet and return how many there were."""
-    with _turn(resources):
+    with turn(resources):
         return _collect(resources)
 
 
 @contextmanager
-def _turn(resources: Resources) -> Iterator[None]:
+def turn(resources: Resources) -> Iterator[None]:
     """Wait for one's turn: outcomes that come in collect as well as the heartbeat, and in other processes."""
     folder = resources.folder / "predictions"
     folder.mkdir(parents=True, exist_ok=True)
