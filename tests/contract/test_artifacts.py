@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ratchet import clock, faults
+from ratchet import clock
 from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ArtifactsUnreachable
 from ratchet.store import buckets
 from ratchet.store.addresses import address_of, open_artifacts
@@ -258,12 +258,14 @@ class TestArtifactsInFolder(ArtifactContract):
         """Bytes that are written again while their file is set aside are there afterwards."""
         store.artifacts.write(CONTENT)
         store.make_old(SHA256, YESTERDAY)
+        rename = Path.rename
 
-        def write_again(_name: str) -> None:
-            monkeypatch.undo()
+        def rename_and_write(path: Path, target: Path) -> Path:
+            renamed = rename(path, target)
             store.elsewhere().write(CONTENT)
+            return renamed
 
-        monkeypatch.setattr(faults, "point", write_again)
+        monkeypatch.setattr(Path, "rename", rename_and_write)
         store.artifacts.delete(SHA256, written_before=clock.real_seconds() - 3600)
         assert store.artifacts.read(SHA256) == CONTENT
 

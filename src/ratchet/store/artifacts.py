@@ -140,7 +140,6 @@ class Artifacts:
             path.rename(aside)
         except FileNotFoundError:
             return False
-        faults.point("artifact.set_aside")
         # Whoever wrote it again before it was set aside believes it is there; whoever does so later writes it anew.
         if aside.stat().st_mtime >= written_before:
             _put_back(aside, path)
