@@ -37,13 +37,15 @@ class Project(_Section, frozen=True):
 
 
 class LimitSection(_Section, frozen=True):
-    """``[limits]``: what a step may use, and how far rules may drive one another."""
+    """``[limits]``: what a step may use, how far rules may drive one another, and what has waited too long."""
 
     timeout_seconds: float = 3600.0
     memory_mb: float = 8192.0
     attempts: int = 3
     rule_depth: int = 12
     rule_fires_per_hour: int = 100
+    reaction_wait_seconds: float = 300.0
+    run_wait_seconds: float = 86400.0
 
 
 class RunsSection(_Section, frozen=True):

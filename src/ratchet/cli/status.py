@@ -51,6 +51,7 @@ def _read(workspace: "Workspace", policy: str, *, is_whole: bool) -> dict[str, A
         "now": clock.now(),
         "is_simulated": clock.is_simulated(),
         "is_running": workspace.is_running,
+        "backlog": workspace.runs.backlog(workspace.config.limits, is_running=workspace.is_running),
         "pending_jobs": workspace.runs.pending(),
         "endpoint_address": f"http://{holder.host}:{holder.port}" if holder else "",
         "policy": policy,
@@ -120,12 +121,19 @@ def _elsewhere(workspace: "Workspace", name: str, ages: "Freshness") -> dict[str
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich.text import Text
+
     from ratchet.cli import console
 
     runs = "yes" if found["is_running"] else "no; start it with: ratchet up"
-    pairs = [("workspace", f"{found['workspace']} in {found['folder']}"), ("running", runs)]
+    pairs: list[tuple[str, RenderableType]] = [
+        ("workspace", f"{found['workspace']} in {found['folder']}"),
+        ("running", runs),
+    ]
     if found["endpoint_address"]:
         pairs.append(("endpoint", found["endpoint_address"]))
+    pairs += [("to be done", one.sentence) for one in found["backlog"].kinds]
+    pairs += [("warning", Text(one, style="yellow")) for one in found["backlog"].warnings]
     if found["pending_jobs"]:
         waiting = "" if found["is_running"] else ", carried out at the next start"
         pairs.append(("pending jobs", f"{len(found['pending_jobs'])}{waiting}"))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from sqlalchemy import Connection, text
 
 from ratchet import clock
+from ratchet.config import LimitSection
 from ratchet.engine import workers
+from ratchet.engine.backlog import Backlog, backlog
 from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_machine
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
 from ratchet.engine.repeating import Repeated
@@ -339,6 +341,12 @@ class DurableRuns:
         )
         with self._database.read() as connection:
             return [str(row[0]) for row in connection.execute(text(query))]
+
+    def backlog(self, limits: LimitSection, *, is_running: bool) -> Backlog:
+        """Return what waits, how long the oldest has, and what of that is worth a warning."""
+        with self._database.read() as connection:
+            now = clock.real_seconds()
+            return backlog(connection, self._status_table, limits=limits, now_seconds=now, is_running=is_running)
 
     def outcome(self, job_id: str) -> tuple[str, Any]:
         """Return a job's status and its result or error; ``("UNKNOWN", None)`` where there is no such job."""

@@ -116,6 +116,7 @@ class Api:
         """Return the addresses below ``/api/v1``."""
         return [
             Route(f"{PREFIX}/health", self.health, methods=["GET"]),
+            Route(f"{PREFIX}/status", self.status, methods=["GET"]),
             Route(f"{PREFIX}/events", self.list_events, methods=["GET"]),
             Route(f"{PREFIX}/events", self.post_events, methods=["POST"]),
             Route(f"{PREFIX}/lineage", self.post_lineage, methods=["POST"]),
@@ -141,6 +142,13 @@ class Api:
         """Tell that the server answers and reads its database; the one address that needs no token."""
         last = self._workspace.ledger.last_seq()
         return reply({"status": "ok", "last_seq": last, "is_running": self._workspace.is_running})
+
+    def status(self, _request: Request) -> Response:
+        """Tell what waits to be done, and what of that has waited too long."""
+        workspace = self._workspace
+        is_running = workspace.is_running
+        found = workspace.runs.backlog(workspace.config.limits, is_running=is_running)
+        return reply({"is_running": is_running, "last_seq": workspace.ledger.last_seq(), "backlog": found})
 
     def list_events(self, request: Request) -> Response:
         """Return events after a place in the ledger, in order."""

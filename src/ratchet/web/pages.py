@@ -167,6 +167,7 @@ class Pages:
             answer=answer,
             overview=found,
             cards=kpi_pages.cards(numbers.value or ()),
+            backlog=self._workspace.runs.backlog(self._workspace.config.limits, is_running=self._workspace.is_running),
             place=place,
             per_page=LINES_PER_PAGE,
             focus=focus,

@@ -69,3 +69,18 @@ def test_as_json(call: Call) -> None:
     assert found["is_running"] is False
     assert found["pipelines"][0]["live_version"] == "returns@v1"
     assert found["pipelines"][0]["alerts"][0]["column"] == "price"
+
+
+def test_what_waits_is_told_by_kind_with_a_warning(call: Call, project: Path) -> None:
+    """How many of what, for how long the oldest, and what to do once that is too long."""
+    with Workspace(project) as workspace:
+        workspace.command("monitor", {"pipeline": "returns"}, subject="returns")
+    shown = " ".join(call("status").out.split())
+    assert "1 act waits, the oldest for" in shown
+    assert "is long" not in shown
+    path = project / "ratchet.toml"
+    path.write_text(path.read_text() + "\n[limits]\nreaction_wait_seconds = 0\n")
+    assert "more than 0 s is long. Nothing runs; start it: ratchet up" in " ".join(call("status").out.split())
+    found = json.loads(call("status", "--json").out)["backlog"]
+    assert [(one["kind"], one["waiting"]) for one in found["kinds"]] == [("act", 1)]
+    assert len(found["warnings"]) == 1

@@ -238,6 +238,21 @@ def test_events_are_read_in_pages(site: Site) -> None:
     assert found == list(range(1, site.workspace.ledger.last_seq() + 1))
 
 
+def test_what_waits_is_told(site: Site) -> None:
+    """By kind, with the oldest; only to who may ask."""
+    assert site.stranger().get("/api/v1/status").status_code == 401
+    with site.workspace.database.write() as transaction:
+        site.workspace.runs.enqueue(transaction, "dispatch", "dispatch:waits", {})
+    try:
+        found = site.caller().get("/api/v1/status").json()
+    finally:
+        site.workspace.runs.cancel("dispatch:waits")
+    assert (found["is_running"], found["last_seq"]) == (False, site.workspace.ledger.last_seq())
+    (waiting,) = [one for one in found["backlog"]["kinds"] if one["kind"] == "dispatch"]
+    assert (waiting["waiting"], waiting["oldest"]) == (1, "dispatch:waits")
+    assert found["backlog"]["warnings"] == []
+
+
 def test_events_are_filtered(site: Site) -> None:
     """By type, short or long, and by pipeline."""
     client = site.caller()

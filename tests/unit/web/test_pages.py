@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urljoin
 
 import pytest
+from msgspec.structs import replace
 
 import ratchet.web
 from ratchet.records import Event
@@ -37,6 +38,25 @@ def test_the_overview_tells_what_matters(site: Site) -> None:
     assert "flight-delay@v" in words
     assert "Human actions per month" in words
     assert "No outcomes have come back yet" in words
+
+
+def test_the_overview_tells_what_waits_and_what_waits_too_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line under the title; nothing where nothing waits."""
+    workspace = site.workspace
+    assert "To be done" not in _words(_page(site.browser(), "/"))
+    with workspace.database.write() as transaction:
+        workspace.runs.enqueue(transaction, "dispatch", "dispatch:waits", {})
+    try:
+        calm = _words(_page(site.browser(), "/"))
+        limits = replace(workspace.config.limits, reaction_wait_seconds=-1.0)
+        monkeypatch.setattr(workspace, "config", replace(workspace.config, limits=limits))
+        late = _words(_page(site.browser(), "/"))
+    finally:
+        workspace.runs.cancel("dispatch:waits")
+    assert "To be done: 1 dispatch waits, the oldest for" in calm
+    assert "is long" not in calm
+    assert "1 dispatch waits, dispatch:waits for" in late
+    assert "Nothing runs; start it: ratchet up" in late
 
 
 def test_numbers_lead_to_their_events(site: Site) -> None:
