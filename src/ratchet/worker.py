@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ratchet.automation.dispatcher import Reactor
+from ratchet.config import STATE_FOLDER
 from ratchet.engine import workers
 from ratchet.engine.capacity import Capacity
 from ratchet.engine.executors import Zygotes
@@ -18,7 +19,7 @@ from ratchet.engine.runs import INTERPRETER, STEP_JOB, DurableRuns, JobContext
 from ratchet.errors import ArtifactsNotShared, NothingTakenIn, WorkerNeedsServer
 from ratchet.loop import placement, projects, training
 from ratchet.loop.resources import Resources
-from ratchet.loop.stores import open_shared_store
+from ratchet.loop.stores import open_own_store, open_shared_store
 from ratchet.preload import MODULES
 from ratchet.store import migrations
 from ratchet.store.database import Database
@@ -33,7 +34,8 @@ class WorkerProcess:
     Args:
         url: The workspace's database, on PostgreSQL.
         folder: For logs, unpacked code and what is fetched of the artifact store; it may go when the process ends.
-        artifacts: Where the artifacts are; by default where the workspace's settings say.
+        artifacts: Where the artifacts are, seen from here; by default where the workspace's settings say.
+        project: The server's own folder, where this process works beside it on one machine.
         capacity: What this process gives to runs and steps.
 
     Raises:
@@ -44,7 +46,9 @@ class WorkerProcess:
         WorkspaceTooNew: A later version wrote the database.
     """
 
-    def __init__(self, url: str, folder: Path, *, capacity: Capacity, artifacts: str = "") -> None:
+    def __init__(
+        self, url: str, folder: Path, *, capacity: Capacity, artifacts: str = "", project: Path | None = None
+    ) -> None:
         self.database = Database(url)
         if self.database.is_sqlite:
             raise WorkerNeedsServer(database=self.database.name)
@@ -52,8 +56,11 @@ class WorkerProcess:
         settings = projects.settings_in_force(self.database)
         if settings is None:
             raise NothingTakenIn(database=self.database.name)
-        where = artifacts or settings.project.artifacts
-        if not where:
+        if project is not None and not artifacts:
+            store = open_own_store(settings, project=project, state=project / STATE_FOLDER)
+        elif where := artifacts or settings.project.artifacts:
+            store = open_shared_store(where, settings, state=folder)
+        else:
             raise ArtifactsNotShared(project=settings.project.name)
         self.runs = DurableRuns(self.database)
         self.zygotes = Zygotes(MODULES)
@@ -64,7 +71,7 @@ class WorkerProcess:
             database=self.database,
             ledger=Ledger(self.database, Reactor(self.runs)),
             runs=self.runs,
-            artifacts=open_shared_store(where, settings, state=folder),
+            artifacts=store,
             zygotes=self.zygotes,
         )
         self.worker = workers.this_process("worker", capacity=capacity, interpreter=INTERPRETER)

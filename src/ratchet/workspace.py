@@ -60,6 +60,7 @@ from ratchet.toml_tables import with_block
 HEARTBEAT_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 SEAL_CHECK_SECONDS = 60.0
+STRANDED_SECONDS = 5.0
 LOCK_FILE = "executor.lock"
 CLOCK_FILE = "clock"
 
@@ -217,6 +218,7 @@ class Workspace:
         self.look_for_data()
         self.clockwork.tick(clock.now())
         self.spending.tell()
+        self._tell_of_stranded()
         if self.is_executor and clock.monotonic() >= self._tidy_at:
             self._tidy_at = clock.monotonic() + TIDY_SECONDS
             self.tidy()
@@ -228,6 +230,12 @@ class Workspace:
                 datasets.scan(self.resources, name)
             except DataRefused as error:
                 self._say_once(str(error))
+
+    def _tell_of_stranded(self) -> None:
+        """Say what waits for somebody who is not there, once it has for a while."""
+        for one in self.runs.stranded():
+            if clock.real_seconds() - one.since_seconds > STRANDED_SECONDS:
+                self._say_once(f"{one.job_id} waits: {one.reason}")
 
     def _say_once(self, message: str) -> None:
         if message not in self._said:

@@ -46,6 +46,23 @@ def middle(folder: str, number: int) -> int:
     return number + 1
 
 
+@rt.step(cache=False, resources={"cpu": 1, "gpu": 1})
+def on_gpu(folder: str) -> dict:
+    """Say where this is carried out."""
+    (Path(folder) / f"middle.{os.getpid()}").touch()
+    while not (Path(folder) / "go").exists():
+        time.sleep(0.01)
+    (Path(folder) / "devices").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
+    return {}
+
+
+@rt.pipeline(model="deep")
+def deep(folder: str = "") -> dict:
+    """Need an accelerator."""
+    first(folder)
+    return on_gpu(folder)
+
+
 @rt.pipeline(model="churn")
 def churn(folder: str = "") -> dict:
     """Look at the machine."""
@@ -54,6 +71,7 @@ def churn(folder: str = "") -> dict:
 SETTINGS = """[project]
 name = "shop"
 database = "{url}"
+artifacts = "{artifacts}"
 """
 
 
@@ -67,7 +85,6 @@ class Site:
     @contextmanager
     def worker(self, name: str, *options: str) -> Iterator[subprocess.Popen[str]]:
         """Run a worker that has nothing of the project but the addresses of its database and artifacts."""
-        artifacts = self.workspace.folder / "artifacts"
         command = [
             sys.executable,
             "-m",
@@ -77,7 +94,7 @@ class Site:
             "--database",
             self.workspace.config.project.database,
         ]
-        command += ["--artifacts", str(artifacts), "--folder", str(self.folder / name), *options]
+        command += ["--folder", str(self.folder / name), *options]
         process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         try:
             next_line(process.stdout, "the worker's first line", containing='"id"')
@@ -88,10 +105,10 @@ class Site:
             assert process.stdout is not None
             process.stdout.close()
 
-    def start_run(self) -> str:
+    def start_run(self, pipeline: str = "churn") -> str:
         """Ask for a run and return its id."""
-        parameters = {"pipeline": "churn", "folder": str(self.folder)}
-        command = self.workspace.command("start_run", parameters, subject="churn", pipeline="churn")
+        parameters = {"pipeline": pipeline, "folder": str(self.folder)}
+        command = self.workspace.command("start_run", parameters, subject=pipeline, pipeline=pipeline)
         outcome = self.workspace.outcome(command)
         queued = self.workspace.ledger.get(outcome["event"])
         assert queued is not None, outcome["error"]
@@ -131,7 +148,9 @@ def worker_of(child: int) -> int:
 @pytest.fixture
 def site(tmp_path: Path, postgres_url: str) -> Iterator[Site]:
     """Give a workspace whose server leaves runs to workers."""
-    project = projects.write_project(tmp_path / "shop", settings=SETTINGS.format(url=postgres_url), code=CODE)
+    (tmp_path / "artifacts").mkdir()
+    settings = SETTINGS.format(url=postgres_url, artifacts=tmp_path / "artifacts")
+    project = projects.write_project(tmp_path / "shop", settings=settings, code=CODE)
     with Workspace(project, poll_seconds=0.02) as workspace:
         workspace.start(serve=False, runs=0)
         workspace.sync()
@@ -195,6 +214,40 @@ def test_a_worker_that_is_stopped_leaves_its_run_to_others_at_once(site: Site) -
     assert site.finished(run_id) == ["success"]
 
 
+def test_a_step_goes_to_the_worker_that_has_what_it_needs(site: Site) -> None:
+    """A run waits, and says for what, until a worker with an accelerator is there; it survives that worker as well."""
+    with site.worker("plain", "--gpu", "0"):
+        run_id = site.start_run("deep")
+        until(site.workspace.runs.stranded, "the report")
+        (waiting,) = site.workspace.runs.stranded()
+        assert waiting.job_id == f"step:{run_id}:1"
+        assert waiting.reason.startswith("no process has cpu=1 gpu=1 (server")
+        with site.worker("one", "--gpu", "1", "--runs", "0") as one:
+            until(lambda: site.children("middle"), "the step")
+            (child,) = site.children("middle")
+            assert (worker_of(child), site.workspace.runs.stranded()) == (one.pid, [])
+            one.kill()
+            until(lambda: not is_alive(child), "the end of the child")
+        with site.worker("two", "--gpu", "2", "--runs", "0"):
+            until(lambda: len(site.children("middle")) == 2, "the step on the other worker")
+            site.let_go()
+            until(lambda: site.finished(run_id), "the end of the run")
+    assert (site.finished(run_id), (site.folder / "devices").read_text()) == (["success"], "0")
+    assert len(site.children("first")) == 1
+
+
+def test_a_job_of_another_version_is_reported(site: Site) -> None:
+    """What an older or newer engine has enqueued waits for that engine, and is said."""
+    with site.workspace.database.write() as transaction:
+        site.workspace.runs.enqueue(transaction, "act", "act:old", {})
+        transaction.exec_driver_sql(
+            "UPDATE dbos.workflow_status SET application_version = 'interpreter-0' WHERE workflow_uuid = 'act:old'"
+        )
+    (waiting,) = site.workspace.runs.stranded()
+    assert (waiting.job_id, "needs interpreter-0" in waiting.reason) == ("act:old", True)
+    assert site.workspace.runs.pending() == ["act:old"]
+
+
 def test_cancelling_reaches_the_child_on_another_machine(site: Site) -> None:
     """Whoever cancels at the server ends the process that computes at the worker."""
     with site.worker("one"):
@@ -204,6 +257,20 @@ def test_cancelling_reaches_the_child_on_another_machine(site: Site) -> None:
         projects.give(site.workspace, "cancel_run", run_id, run=run_id)
         until(lambda: not is_alive(child), "the end of the child")
         assert (site.status(run_id), site.finished(run_id)) == ("cancelled", ["cancelled"])
+
+
+def test_a_worker_in_the_projects_folder_needs_no_address(site: Site) -> None:
+    """On the server's machine the project's own settings are enough."""
+    command = [sys.executable, "-m", "ratchet", "worker", "--json"]
+    with subprocess.Popen(command, cwd=site.workspace.project, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            next_line(process.stdout, "the worker's first line", containing='"id"')
+            site.let_go()
+            run_id = site.start_run()
+            until(lambda: site.finished(run_id), "the end of the run")
+        finally:
+            process.kill()
+    assert site.finished(run_id) == ["success"]
 
 
 def test_a_second_server_is_refused_with_the_first_ones_place(site: Site, tmp_path: Path) -> None:

@@ -94,21 +94,31 @@ def follow_run(workspace: "Workspace", run_id: str, *, progress: Progress) -> Ru
     Raises:
         Refused: It ended without saying how.
     """
-    looked_at = clock.monotonic()
+    looked_at, lacking = clock.monotonic(), ""
     while True:
         run = registry.run(workspace.database, run_id)
-        progress.show(f"{run.pipeline}: {_phase(run)}")
+        progress.show(f"{run.pipeline}: {lacking or _phase(run)}")
         status, result = workspace.runs.outcome(f"run:{run.id}")
         if status not in _UNDER_WAY:
             break
         if clock.monotonic() - looked_at > _PATIENCE_SECONDS:
             looked_at = clock.monotonic()
             _take_over(workspace, serve=False)
+            lacking = _lacking(workspace, run_id, told=lacking)
         clock.sleep(_LOOK_SECONDS)
     run = registry.run(workspace.database, run_id)
     if run.status in ("queued", "running"):
         raise Refused(f"Run {run.id} ended without a result: {result}")
     return run
+
+
+def _lacking(workspace: "Workspace", run_id: str, *, told: str) -> str:
+    """Say what a run waits for in vain, once where nobody sees the progress; ``""`` where it can go on."""
+    jobs = (f"run:{run_id}", f"step:{run_id}:")
+    found = next((f"waits: {one.reason}" for one in workspace.runs.stranded() if one.job_id.startswith(jobs)), "")
+    if found and found != told:
+        note(f"Run {run_id} {found}.")
+    return found
 
 
 def _phase(run: Run) -> str:
@@ -144,7 +154,8 @@ def _is_reacted_to(workspace: "Workspace", event: Event) -> bool:
 def abandon(workspace: "Workspace", run_id: str) -> Refused:
     """Cancel a run that is carried out here and was interrupted; leave one that another process carries out."""
     if not workspace.is_executor:
-        return Refused(f"No longer waiting. The run goes on; see it with: ratchet runs {run_id[:8]}")
+        goes_on = f"see it with: ratchet runs {run_id[:8]}, stop it with: ratchet runs cancel {run_id[:8]}"
+        return Refused(f"No longer waiting. The run goes on; {goes_on}")
     command = workspace.command("cancel_run", {"run": run_id}, subject=run_id)
     workspace.outcome(command, timeout_seconds=30)
     return Refused(str(RunCancelled(run_id=run_id[:8])))

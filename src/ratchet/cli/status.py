@@ -53,6 +53,7 @@ def _read(workspace: "Workspace", policy: str, *, is_whole: bool) -> dict[str, A
         "is_running": workspace.is_running,
         "backlog": workspace.runs.backlog(workspace.config.limits, is_running=workspace.is_running),
         "pending_jobs": workspace.runs.pending(),
+        "stranded_jobs": workspace.runs.stranded() if workspace.is_running else [],
         "endpoint_address": f"http://{holder.host}:{holder.port}" if holder else "",
         "policy": policy,
         "pipelines": _pipelines(workspace, measuring, policy, shown),
@@ -137,6 +138,7 @@ def _print(found: dict[str, Any]) -> None:
     if found["pending_jobs"]:
         waiting = "" if found["is_running"] else ", carried out at the next start"
         pairs.append(("pending jobs", f"{len(found['pending_jobs'])}{waiting}"))
+    pairs += [("waits in vain", f"{one.job_id}: {one.reason}") for one in found["stranded_jobs"]]
     if found["is_simulated"]:
         pairs.append(("clock", f"simulated, stands at {found['now']:%Y-%m-%d %H:%M} UTC"))
     console.say(console.facts(pairs))

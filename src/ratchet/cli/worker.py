@@ -49,9 +49,10 @@ def worker_command(session: Session, **options: Any) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    url, folder, artifacts = _places(session, options)
+    url, folder, project = _places(session, options)
     with progress("starting"):
-        process = WorkerProcess(url, folder, capacity=_capacity(options), artifacts=artifacts)
+        given = options["artifacts"]
+        process = WorkerProcess(url, folder, capacity=_capacity(options), artifacts=given, project=project)
         _log_to(folder / "logs" / LOG_FILE)
         process.start()
     worker = process.worker
@@ -86,20 +87,16 @@ def workers_command(session: Session) -> None:
         say(shown)
 
 
-def _places(session: Session, options: dict[str, Any]) -> tuple[str, Path, str]:
-    """Return database, folder and artifacts: what was said, else what the project around us says."""
+def _places(session: Session, options: dict[str, Any]) -> tuple[str, Path, Path | None]:
+    """Return database, folder and, where none is named, the project around us, beside whose server we work."""
     from ratchet import config
 
     if options["database"]:
-        folder = Path(options["state"] or FOLDER).resolve()
-        return options["database"], folder, options["artifacts"]
+        return options["database"], Path(options["state"] or FOLDER).resolve(), None
     project = config.find(Path(session.folder or "."))
-    settings = config.load(project).project
     state = project / config.STATE_FOLDER
     folder = Path(options["state"]).resolve() if options["state"] else state / "worker"
-    # In the project's own folder the artifacts of this machine are the server's.
-    artifacts = options["artifacts"] or getattr(settings, "artifacts", "") or str(state / "artifacts")
-    return settings.database or f"sqlite:///{state / 'ratchet.db'}", folder, artifacts
+    return config.load(project).project.database or f"sqlite:///{state / 'ratchet.db'}", folder, project
 
 
 def _capacity(options: dict[str, Any]) -> "Capacity":

@@ -53,6 +53,11 @@ class Capacity(Record, frozen=True):
     memory_gb: float = 0.0
     gpu: int = 0
 
+    @property
+    def text(self) -> str:
+        """Return what it gives to steps as people write it, such as ``cpu=2 memory_gb=8``."""
+        return Demand(cpu=self.cpu, memory_gb=self.memory_gb, gpu=self.gpu).text or "nothing"
+
     def can_ever(self, demand: Demand) -> bool:
         """Tell whether a step with this demand could run here when nothing else does."""
         return demand.cpu <= self.cpu and demand.memory_gb <= self.memory_gb and demand.gpu <= self.gpu

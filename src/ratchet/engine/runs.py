@@ -22,6 +22,7 @@ from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_m
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
 from ratchet.engine.repeating import Repeated
 from ratchet.engine.resumption import Resumption
+from ratchet.engine.stranded import Stranded, stranded
 from ratchet.engine.workers import Heart, Seen, Worker
 from ratchet.errors import DatabaseAway, NondeterministicPipeline, ServerElsewhere
 from ratchet.store.database import BrokenOff, Database, refuse_inside_write
@@ -309,6 +310,11 @@ class DurableRuns:
         """Return the processes that carry out jobs, those alive first."""
         with self._database.read() as connection:
             return workers.seen(connection)
+
+    def stranded(self) -> list[Stranded]:
+        """Return the waiting jobs that no process which lives would take, with the reason."""
+        with self._database.read() as connection:
+            return stranded(connection, self._status_table, workers.seen(connection))
 
     def _take_from(self, queue: str, room: Callable[[], int]) -> None:
         limit = self._limits.get(queue, Limit())
