@@ -46,6 +46,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[project]": config.Project,
     "[limits]": config.LimitSection,
     "[retention]": config.RetentionSection,
+    "[cache]": config.CacheSection,
     "[ledger]": config.LedgerSection,
     "[dataset.NAME]": config.DatasetSection,
     "[dataset.NAME.columns]": config.ColumnSection,

@@ -18,5 +18,14 @@ class Group(click.Group):
                 formatter.write_dl(rows)
 
 
+class ShowByDefault(Group):
+    """A group that takes what is no command of its own as arguments of its command ``show``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``show`` before everything but a command or a call for help."""
+        is_command = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        return super().parse_args(ctx, args if is_command else ["show", *args])
+
+
 def _first_sentence(command: click.Command) -> str:
     return command.get_short_help_str(limit=len(command.help or "") + 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ratchet.cli.groups import Group
+from ratchet.cli.groups import ShowByDefault
 from ratchet.cli.session import Session, examples, with_session
 
 if TYPE_CHECKING:
@@ -31,18 +31,9 @@ _VERDICT_STYLES = {"proven": "red", "likely": "yellow", "ambiguous": "yellow", "
 _SHORT = {"not change-induced": "no change"}
 
 
-class _ShowByDefault(Group):
-    """A group that takes what is no command of its own as the name of an incident."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put ``show`` before everything but a command or a call for help."""
-        is_command = bool(args) and (args[0] in self.commands or args[0] in ctx.help_option_names)
-        return super().parse_args(ctx, args if is_command else ["show", *args])
-
-
 @click.group(
     "incidents",
-    cls=_ShowByDefault,
+    cls=ShowByDefault,
     epilog=examples(
         "ratchet incidents",
         "ratchet incidents INC-07 --explain",

@@ -1,4 +1,4 @@
-"""``ratchet run`` and ``ratchet runs``: start a run and follow it, list runs, show one, compare some.
+"""``ratchet run`` and ``ratchet runs``: start a run and follow it, list runs, show one, compare some, stop one.
 
 Invariant: what is shown of a run was kept by it or stands in the ledger; nothing is computed again.
 """
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from ratchet.cli.groups import ShowByDefault
 from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
 
@@ -29,15 +30,18 @@ _EMPTY = "-"
     epilog=examples(
         "ratchet run returns",
         "ratchet run returns -p learning_rate=0.2 -p max_iter=100",
+        "ratchet run returns --no-cache",
         "ratchet run returns --json | jq .metrics",
     ),
 )
 @click.argument("pipeline")
 @click.option("-p", "--parameter", "given", metavar="NAME=VALUE", multiple=True, help="A parameter of the pipeline.")
+@click.option("--no-cache", is_flag=True, help="Compute each step, although another run has made the same.")
 @with_session
-def run_command(session: Session, *, pipeline: str, given: tuple[str, ...]) -> int:
+def run_command(session: Session, *, pipeline: str, given: tuple[str, ...], no_cache: bool) -> int:
     """Run a pipeline on the latest data and show what came of it.
 
+    A step that another run has made of the same code, arguments, seed and libraries is taken from there.
     The process that runs the workspace (`ratchet up`) carries it out; where there is none, this command does.
     The exit code is 1 when the run fails or its model does not pass the gate.
     """
@@ -47,7 +51,8 @@ def run_command(session: Session, *, pipeline: str, given: tuple[str, ...]) -> i
     with session.workspace() as workspace:
         with progress("reading the project") as shown:
             parameters = _parameters(_declaration(workspace, pipeline), given)
-            run = _carry_out(workspace, pipeline, parameters, shown)
+            options = {"no_cache": True} if no_cache else {}
+            run = carry_out(workspace, pipeline, {**parameters, **options}, shown)
             finish(workspace, _gate_event(workspace, run) if run.model_version else None, progress=shown)
         if session.as_json:
             print_json(_as_json(workspace, run))
@@ -106,7 +111,12 @@ def _value(name: str, text: str, *, usual: Any) -> Any:
     return value
 
 
-def _carry_out(workspace: "Workspace", pipeline: str, parameters: dict[str, Any], shown: "Progress") -> "Run":
+def carry_out(workspace: "Workspace", pipeline: str, parameters: dict[str, Any], shown: "Progress") -> "Run":
+    """Ask for a run and wait until it has ended.
+
+    Raises:
+        Refused: It was not started, or somebody broke off.
+    """
     from ratchet.cli.execution import abandon, execute, follow_run
 
     asked = {"pipeline": pipeline, **parameters}
@@ -126,7 +136,8 @@ def _print_result(workspace: "Workspace", run: "Run") -> None:
         raise Refused(f"Run {short(run.id)} {run.status}: {run.error}\nIts log: {_log(workspace, run)}")
     made = f"registered {run.model_version}" if run.model_version else "made no candidate"
     say(f"Run {short(run.id)} of {run.pipeline} finished in {took} and {made}.\n")
-    say(facts([*_inputs(workspace, run), *_verdict(workspace, run), ("cost", _cost(run))]))
+    taken = [("cached", _taken(run))] if _taken(run) else []
+    say(facts([*_inputs(workspace, run), *_verdict(workspace, run), *taken, ("cost", _cost(run))]))
     say(f"\n{_next_step(workspace, run)}")
 
 
@@ -146,6 +157,11 @@ def _seconds(run: "Run") -> float | None:
     if run.started_at is None or run.finished_at is None:
         return None
     return (run.finished_at - run.started_at).total_seconds()
+
+
+def _taken(run: "Run") -> str:
+    """Return which steps were not computed, and whose results they have, such as ``split from 7KQ2M4XA``."""
+    return ", ".join(f"{cost['step']} from {cost['from_run'][:8]}" for cost in run.costs if cost.get("cached"))
 
 
 def _cost(run: "Run") -> str:
@@ -249,11 +265,28 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
 # ---- runs
 
 
-@click.command(
+@click.group(
     "runs",
+    cls=ShowByDefault,
     epilog=examples(
         "ratchet runs --pipeline returns",
         "ratchet runs 7KQ2M4XA",
+        "ratchet runs --compare returns@v1 returns@v2",
+        "ratchet runs cancel 7KQ2M4XA",
+    ),
+)
+def runs_command() -> None:
+    """List runs, show one, compare some; stop one.
+
+    Without a command: ratchet runs show.
+    """
+
+
+@runs_command.command(
+    "show",
+    epilog=examples(
+        "ratchet runs show 7KQ2M4XA",
+        "ratchet runs 7KQ2M4XA             the same without `show`",
         "ratchet runs --compare 7KQ2M4XA B1T9W0ZC",
         "ratchet runs --compare returns@v1 returns@v2 --format csv > runs.csv",
     ),
@@ -271,7 +304,7 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
     help="Of the list and the comparison.",
 )
 @with_session
-def runs_command(
+def show_command(
     session: Session, *, names: tuple[str, ...], compare: bool, pipeline: str, limit: int, form: str
 ) -> None:
     """List runs, show one, or compare some.
@@ -288,15 +321,19 @@ def runs_command(
         if not names:
             _list(session, workspace, registry.runs(workspace.database, pipeline=pipeline, limit=limit), form)
             return
-        runs = [_find(workspace, name) for name in names]
+        runs = [find(workspace, name) for name in names]
         if compare:
             _compare(session, runs, form)
         else:
             _show(session, workspace, runs[0])
 
 
-def _find(workspace: "Workspace", name: str) -> "Run":
-    """Return a run by the beginning of its id, or by the name of the version that it registered."""
+def find(workspace: "Workspace", name: str) -> "Run":
+    """Return a run by the beginning of its id, or by the name of the version that it registered.
+
+    Raises:
+        UnknownName: There is none, or more than one.
+    """
     from ratchet.loop import registry
 
     if "@v" not in name:
@@ -316,8 +353,8 @@ def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str
         console.say("No runs yet. Start one with: ratchet run PIPELINE")
         return
     # For a program a moment stays a moment, and seconds stay a number.
-    headers = ("RUN", "PIPELINE", "STATUS", "GATE", "METRICS", "VERSION", "QUEUED", "TOOK")
-    rows = [
+    headers: tuple[str, ...] = ("RUN", "PIPELINE", "STATUS", "GATE", "METRICS", "VERSION", "QUEUED", "TOOK", "CACHED")
+    rows: list[tuple[str, ...]] = [
         (
             console.short(run.id),
             run.pipeline,
@@ -327,16 +364,25 @@ def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str
             f"v{run.model_version.rpartition('@v')[2]}" if run.model_version else _EMPTY,
             console.ago(run.queued_at) if form == "table" else run.queued_at.isoformat(),
             _took(run) if form == "table" else str(_seconds(run) or ""),
+            _share_taken(run),
         )
         for run in runs
     ]
     if form != "table":
         print_form(form, [headers, *rows])
         return
-    made = console.table(*headers, whole=("RUN", "STATUS", "GATE", "VERSION", "QUEUED"), right=("TOOK",))
+    if all(row[-1] == _EMPTY for row in rows):
+        headers, rows = headers[:-1], [row[:-1] for row in rows]
+    whole = ("RUN", "STATUS", "GATE", "VERSION", "QUEUED")
+    made = console.table(*headers, whole=whole, right=("TOOK", "CACHED"), narrow=("CACHED",))
     for row in rows:
         made.add_row(*row[:2], console.state(row[2]), console.state(row[3]), *row[4:])
     console.say(made)
+
+
+def _share_taken(run: "Run") -> str:
+    taken = sum(bool(cost.get("cached")) for cost in run.costs)
+    return f"{taken}/{len(run.costs)}" if taken else _EMPTY
 
 
 def _show(session: Session, workspace: "Workspace", run: "Run") -> None:
@@ -376,11 +422,48 @@ def _print_costs(run: "Run") -> None:
     if not run.costs:
         return
     console.title("Cost")
-    made = console.table("STEP", "PROCESSOR", "WALL", "MEMORY", right=("PROCESSOR", "WALL", "MEMORY"))
+    made = console.table("STEP", "PROCESSOR", "WALL", "MEMORY", "", right=("PROCESSOR", "WALL", "MEMORY"))
     for cost in run.costs:
+        if cost.get("cached"):
+            made.add_row(str(cost["step"]), _EMPTY, _EMPTY, _EMPTY, f"taken from run {console.short(cost['from_run'])}")
+            continue
         spent = (console.duration(cost["cpu_seconds"]), console.duration(cost["wall_seconds"]))
-        made.add_row(str(cost["step"]), *spent, f"{cost['peak_memory_mb']:.0f} MB")
+        made.add_row(str(cost["step"]), *spent, f"{cost['peak_memory_mb']:.0f} MB", "")
     console.say(made)
+    for cost in run.costs:
+        if cost.get("not_kept"):
+            console.say(f"The result of {cost['step']} is for this run only: {cost['not_kept']}.")
+
+
+# ---- stopping
+
+
+@runs_command.command(
+    "cancel", epilog=examples("ratchet runs cancel 7KQ2M4XA", "ratchet runs cancel 7KQ2M4XA --json | jq .status")
+)
+@click.argument("name", metavar="RUN")
+@with_session
+def cancel_command(session: Session, *, name: str) -> None:
+    """Stop a run that waits or is under way.
+
+    The step under way is ended at once. What the run has done until then is kept: the same run again begins there.
+    """
+    from ratchet.cli.console import print_json, progress, say, short
+    from ratchet.cli.execution import execute
+    from ratchet.errors import RunOver
+    from ratchet.loop import registry
+
+    with session.workspace() as workspace:
+        run = find(workspace, name)
+        if run.status not in ("queued", "running"):
+            raise RunOver(run_id=short(run.id), outcome=run.status)
+        with progress("cancelling") as shown:
+            execute(workspace, "cancel_run", {"run": run.id}, subject=run.id, pipeline=run.pipeline, progress=shown)
+        ended = registry.run(workspace.database, run.id)
+        if session.as_json:
+            print_json(_as_json(workspace, ended))
+        else:
+            say(f"Run {short(ended.id)} of {ended.pipeline} is {ended.status}.")
 
 
 # ---- side by side
@@ -412,6 +495,7 @@ def _describe(run: "Run") -> dict[str, str]:
         "seed": str(run.seed),
         **{name.replace("_", " "): str(value) for name, value in run.hardware.items()},
         "seconds": _EMPTY if seconds is None else f"{seconds:.1f}",
+        "steps taken": _taken(run) or _EMPTY,
         "cost processor s": f"{processor:.1f}",
         "cost peak memory MB": f"{memory:.0f}",
     }

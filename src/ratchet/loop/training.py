@@ -150,8 +150,12 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
         RunOver: It has ended by itself.
     """
     run = registry.run(resources.database, run_id)
+    source = origin.current()
+    assert source is not None, "a run is cancelled inside an origin"
+    by = {"authtype": source.actor.authtype, "authid": source.actor.authid, "command": source.cause}
     with resources.database.write() as transaction:
-        finished = _finish(resources, transaction, run, outcome="cancelled", error=str(RunCancelled(run_id=run.id)))
+        error = str(RunCancelled(run_id=run.id))
+        finished = _finish(resources, transaction, run, outcome="cancelled", error=error, cancelled_by=by)
     if finished.data["outcome"] != "cancelled":
         raise RunOver(run_id=run.id, outcome=finished.data["outcome"])
     resources.runs.cancel(f"run:{run.id}")
@@ -382,6 +386,7 @@ def _finish(
     error: str = "",
     steps: StepLog | None = None,
     candidate: dict[str, Any] | None = None,
+    cancelled_by: dict[str, str] | None = None,
 ) -> Event:
     """End a run, once: one that has ended already stays as it is, and its first end is returned."""
     over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
@@ -394,6 +399,7 @@ def _finish(
         "seed": run.seed,
         "environment": _environment(resources, run),
         **({"error": error} if error else {}),
+        **({"cancelled_by": cancelled_by} if cancelled_by else {}),
         **({"cached": steps.cached} if steps and steps.cached else {}),
     }
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event

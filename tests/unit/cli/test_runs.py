@@ -11,8 +11,9 @@ import pytest
 
 from ratchet.cli.runs import _next_step, _parameters, check_text, compare_rows
 from ratchet.errors import ParameterUnknown
+from ratchet.loop import registry
 from ratchet.loop.pipelines import PipelineDeclaration
-from ratchet.records import Event
+from ratchet.records import Event, Run
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call, run
 
@@ -165,3 +166,49 @@ def test_the_next_step_after_a_gate_without_threshold_is_to_write_one(project: P
         said = _next_step(workspace, bad)
     assert '[[fitness]]\npipeline = "returns"\nmetric = ' in said
     assert "change the threshold" not in said
+
+
+def add(project: Path, *rows: Run) -> None:
+    """Add runs to the project's registry."""
+    with Workspace(project) as workspace, workspace.database.write() as transaction:
+        for one in rows:
+            registry.put_run(transaction, one)
+
+
+def test_steps_that_were_taken_from_another_run_are_said(call: Call, project: Path) -> None:
+    """In the list, in full with the run that computed them, and side by side; a step of one's own says why."""
+    free = {"cpu_seconds": 0.0, "wall_seconds": 0.0, "peak_memory_mb": 0.0}
+    taken = {"step": "split", "index": 0, **free, "cached": True, "from_run": "GOOD".ljust(26, "0")}
+    own = {"step": "train", "index": 1, "cpu_seconds": 1.5, "wall_seconds": 2.0, "peak_memory_mb": 210.0}
+    add(project, run("SOME", costs=(taken, {**own, "not_kept": "it reads the clock (now)"})))
+    lines = call("runs").out.splitlines()
+    assert lines[0].split()[-1] == "CACHED"
+    assert [line.split()[-1] for line in lines if line.startswith(("SOME", "GOOD"))].count("1/2") == 1
+    assert all(len(line) <= 80 for line in lines)
+    shown = call("runs", "SOME").out
+    assert "taken from run GOOD0000" in shown
+    assert "The result of train is for this run only: it reads the clock (now)." in shown
+    rows = json.loads(call("runs", "--compare", "GOOD", "SOME", "--json").out)["rows"]
+    assert {"name": "steps taken", "values": ["-", "split from GOOD0000"], "differs": True} in rows
+
+
+@pytest.mark.usefixtures("project")
+def test_a_run_that_is_over_is_not_cancelled(call: Call) -> None:
+    """It says how it ended, and nothing is started for it."""
+    answer = call("runs", "cancel", "good")
+    assert answer.code == 1
+    assert "is over (success) and cannot be cancelled" in answer.err
+
+
+def test_a_run_that_waits_is_cancelled(call: Call, project: Path) -> None:
+    """Whoever asked for it is not needed any more; the ledger says who stopped it."""
+    with Workspace(project) as workspace, workspace.by_command("start_run", {}, subject="returns", key="k"):
+        queued = workspace.ledger.record(
+            Event(type="run.queued", subject="WAITS".ljust(26, "0"), pipeline="returns", data={"run_id": "x"})
+        )[0]
+    add(project, run("WAITS", status="queued", finished_at=None, gate="", queued_event=queued.id))
+    assert json.loads(call("runs", "cancel", "WAITS", "--json").out)["status"] == "cancelled"
+    with Workspace(project) as workspace:
+        finished = next(iter(workspace.ledger.read(types=["run.finished"], newest_first=True, limit=1)))
+        who = workspace.local_actor()
+    assert (finished.data["outcome"], finished.data["cancelled_by"]["authid"]) == ("cancelled", who.authid)

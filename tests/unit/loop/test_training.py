@@ -267,6 +267,9 @@ def test_a_run_can_be_cancelled_while_it_waits(make_project: Callable[..., Stage
         with stage.command(key):
             finished = training.cancel_run(stage.resources, queued.subject[:10])
         assert finished.data["outcome"] == "cancelled"
+        by = stage.events("run.finished")[0].data["cancelled_by"]
+        assert (by["authtype"], by["authid"]) == ("user", "anna")
+        assert by["command"] in [event.id for event in stage.events("command.issued")]
     assert stage.runs.cancelled[0] == f"run:{queued.subject}"
     assert row(stage, queued).status == "cancelled"
     stage.runs.work("run")
