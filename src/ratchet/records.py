@@ -239,6 +239,8 @@ class Run(Record, frozen=True):
         costs: Per step: processor seconds, wall seconds, peak memory; whether its result was taken from another run, or
             why no other run may take it.
         no_cache: Whether each step is computed, whatever results are kept.
+        repeats: The run that it does again, ``""`` for none.
+        differences: What of that came out otherwise, in a run that only does it again; else ``None``.
     """
 
     id: str
@@ -262,6 +264,8 @@ class Run(Record, frozen=True):
     error: str = ""
     costs: tuple[dict[str, Any], ...] = ()
     no_cache: bool = False
+    repeats: str = ""
+    differences: tuple[str, ...] | None = None
 
 
 class ModelVersion(Record, frozen=True):

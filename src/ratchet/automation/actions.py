@@ -52,8 +52,14 @@ class Action(Record, frozen=True):
     products: tuple[Product, ...] = ()
 
 
+# Keys of ``start_run`` that are none of the pipeline's own.
+_NO_PARAMETERS = ("pipeline", "because", "no_cache", "repeats")
+
+
 def _start_run(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
-    chosen = {name: value for name, value in parameters.items() if name not in ("pipeline", "because", "no_cache")}
+    chosen = {name: value for name, value in parameters.items() if name not in _NO_PARAMETERS}
+    if "repeats" in parameters:
+        return training.repeat_run(resources, str(parameters["repeats"]), chosen)
     no_cache = bool(parameters.get("no_cache", False))
     return training.start_run(resources, _pipeline(event, parameters), chosen, no_cache=no_cache)
 

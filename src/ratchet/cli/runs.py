@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from ratchet.cli.groups import ShowByDefault
+from ratchet.cli.repeats import repeat_command, told_differences
 from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
 
@@ -50,14 +51,15 @@ def run_command(session: Session, *, pipeline: str, given: tuple[str, ...], no_c
 
     with session.workspace() as workspace:
         with progress("reading the project") as shown:
-            parameters = _parameters(_declaration(workspace, pipeline), given)
+            declared = _declaration(workspace, pipeline)
+            parameters = read_parameters(declared.name, declared.parameters, given)
             options = {"no_cache": True} if no_cache else {}
             run = carry_out(workspace, pipeline, {**parameters, **options}, shown)
-            finish(workspace, _gate_event(workspace, run) if run.model_version else None, progress=shown)
+            finish(workspace, gate_event(workspace, run), progress=shown)
         if session.as_json:
-            print_json(_as_json(workspace, run))
+            print_json(as_json(workspace, run))
         else:
-            _print_result(workspace, run)
+            print_result(workspace, run)
     return 0 if run.status == "success" and run.gate in ("pass", "") else FAILED
 
 
@@ -69,8 +71,16 @@ def _declaration(workspace: "Workspace", pipeline: str) -> "PipelineDeclaration"
     return projects.pipeline(workspace.resources, pipeline)
 
 
-def _parameters(declaration: "PipelineDeclaration", given: tuple[str, ...]) -> dict[str, Any]:
+def read_parameters(
+    pipeline: str, usual: dict[str, Any], given: tuple[str, ...], *, option: str = "-p"
+) -> dict[str, Any]:
     """Return parameters by name: JSON where it is JSON, else text.
+
+    Args:
+        pipeline: Whose they are.
+        usual: The values that they have if nothing is given.
+        given: As they were typed, such as ``learning_rate=0.2``.
+        option: What they were typed behind.
 
     Raises:
         ParameterUnknown: The pipeline takes no such parameter.
@@ -81,15 +91,14 @@ def _parameters(declaration: "PipelineDeclaration", given: tuple[str, ...]) -> d
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not name:
-            raise click.BadParameter(f"'{text}' is no NAME=VALUE, such as learning_rate=0.2.", param_hint="-p")
-        if name not in declaration.parameters:
-            known = ", ".join(declaration.parameters) or "none"
-            raise ParameterUnknown(pipeline=declaration.name, name=name, known=known)
-        chosen[name] = _value(name, value, usual=declaration.parameters[name])
+            raise click.BadParameter(f"'{text}' is no NAME=VALUE, such as learning_rate=0.2.", param_hint=option)
+        if name not in usual:
+            raise ParameterUnknown(pipeline=pipeline, name=name, known=", ".join(usual) or "none")
+        chosen[name] = _value(name, value, usual=usual[name], option=option)
     return chosen
 
 
-def _value(name: str, text: str, *, usual: Any) -> Any:
+def _value(name: str, text: str, *, usual: Any, option: str) -> Any:
     """Return a parameter's value, of the kind of its default."""
     if isinstance(usual, str):
         return text
@@ -105,7 +114,7 @@ def _value(name: str, text: str, *, usual: Any) -> Any:
         if isinstance(usual, kind):
             if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
                 raise click.BadParameter(
-                    f"{name} is '{text}', and {word} is needed (by default {usual}).", param_hint="-p"
+                    f"{name} is '{text}', and {word} is needed (by default {usual}).", param_hint=option
                 )
             break
     return value
@@ -128,7 +137,12 @@ def carry_out(workspace: "Workspace", pipeline: str, parameters: dict[str, Any],
         raise abandon(workspace, run_id) from None
 
 
-def _print_result(workspace: "Workspace", run: "Run") -> None:
+def print_result(workspace: "Workspace", run: "Run") -> None:
+    """Print what came of a run.
+
+    Raises:
+        Refused: It did not end well.
+    """
     from ratchet.cli.console import facts, say, short
 
     took = _took(run)
@@ -217,7 +231,10 @@ def _checks(workspace: "Workspace", run: "Run") -> list[dict[str, Any]]:
     return [check for suite in suites for check in suite.data["checks"] if suite.data["run_id"] == run.id]
 
 
-def _gate_event(workspace: "Workspace", run: "Run") -> "Event | None":
+def gate_event(workspace: "Workspace", run: "Run") -> "Event | None":
+    """Return the verdict on what a run registered, ``None`` where it registered nothing."""
+    if not run.model_version:
+        return None
     gates = workspace.ledger.read(
         types=["gate.evaluated"], subject=run.model_version, source=NATIVE_SOURCE, newest_first=True, limit=1
     )
@@ -225,7 +242,7 @@ def _gate_event(workspace: "Workspace", run: "Run") -> "Event | None":
 
 
 def _gate_reason(workspace: "Workspace", run: "Run") -> str:
-    gate = _gate_event(workspace, run)
+    gate = gate_event(workspace, run)
     return str(gate.data["reason"]) if gate else ""
 
 
@@ -273,10 +290,11 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
         "ratchet runs 7KQ2M4XA",
         "ratchet runs --compare returns@v1 returns@v2",
         "ratchet runs cancel 7KQ2M4XA",
+        "ratchet runs repeat returns@v1",
     ),
 )
 def runs_command() -> None:
-    """List runs, show one, compare some; stop one.
+    """List runs, show one, compare some; stop one, or do one again.
 
     Without a command: ratchet runs show.
     """
@@ -347,7 +365,7 @@ def _list(session: Session, workspace: "Workspace", runs: "list[Run]", form: str
     from ratchet.cli import console
 
     if session.as_json:
-        console.print_json([_as_json(workspace, run) for run in runs])
+        console.print_json([as_json(workspace, run) for run in runs])
         return
     if not runs:
         console.say("No runs yet. Start one with: ratchet run PIPELINE")
@@ -393,7 +411,7 @@ def _show(session: Session, workspace: "Workspace", run: "Run") -> None:
     from ratchet.cli import console
 
     if session.as_json:
-        console.print_json(_as_json(workspace, run))
+        console.print_json(as_json(workspace, run))
         return
     zone = ZoneInfo(workspace.config.project.time_zone)
     pairs: list[tuple[str, Any]] = [
@@ -409,6 +427,8 @@ def _show(session: Session, workspace: "Workspace", run: "Run") -> None:
     ]
     if run.model_version:
         pairs.append(("version", run.model_version))
+    if run.repeats:
+        pairs.append(("repeats", f"{console.short(run.repeats)}{told_differences(run)}"))
     if run.error:
         pairs.append(("error", Text(run.error, style="red")))
     console.say(console.facts([*pairs, *_verdict(workspace, run), ("log", _log(workspace, run))]))
@@ -461,9 +481,12 @@ def cancel_command(session: Session, *, name: str) -> None:
             execute(workspace, "cancel_run", {"run": run.id}, subject=run.id, pipeline=run.pipeline, progress=shown)
         ended = registry.run(workspace.database, run.id)
         if session.as_json:
-            print_json(_as_json(workspace, ended))
+            print_json(as_json(workspace, ended))
         else:
             say(f"Run {short(ended.id)} of {ended.pipeline} is {ended.status}.")
+
+
+runs_command.add_command(repeat_command)
 
 
 # ---- side by side
@@ -545,8 +568,9 @@ def print_form(form: str, rows: list[tuple[str, ...]]) -> None:
     sys.stdout.writelines(lines)
 
 
-def _as_json(workspace: "Workspace", run: "Run") -> dict[str, Any]:
-    gate = _gate_event(workspace, run) if run.model_version else None
+def as_json(workspace: "Workspace", run: "Run") -> dict[str, Any]:
+    """Return all that is known of a run as JSON values."""
+    gate = gate_event(workspace, run)
     values: dict[str, Any] = msgspec.to_builtins(run)
     return {
         **values,

@@ -33,7 +33,7 @@ from ratchet.errors import (
     RunCancelled,
     RunOver,
 )
-from ratchet.loop import datasets, fitness, placement, projects, registry
+from ratchet.loop import datasets, fitness, placement, projects, registry, repeats
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.loop.step_cache import StepLog
@@ -74,30 +74,86 @@ def start_run(
     declaration = projects.pipeline(resources, pipeline)
     chosen = _check_parameters(declaration, parameters or {})
     versions = {name: datasets.latest(resources, dataset) for name, dataset in declaration.datasets.items()}
-    source = origin.current()
-    assert source is not None, "a run is queued inside an origin"
-    assert source.key, "a run is queued inside an origin with a key"
-    queued_id = derive_id(source.key, "run.queued", pipeline)
-    if resources.ledger.get(queued_id) is None:
-        # What was let in stays let in, when the work is done again after a crash.
-        resources.admit_run(pipeline, source.actor)
-    run = Run(
-        id=derive_id("run", source.key, pipeline),
-        pipeline=pipeline,
-        status="queued",
+    run = _new_run(
+        resources,
+        pipeline,
         parameters=chosen,
         snapshot=snapshot,
-        lock=resources.artifacts.write(_lock()),
         inputs={name: version.name for name, version in versions.items()},
         input_digests={name: version.manifest for name, version in versions.items()},
         seed=int(chosen.get("seed") or 0),
-        hardware=_hardware(),
-        queued_at=clock.now(),
-        queued_event=queued_id,
         no_cache=no_cache,
     )
+    return _queue(resources, run)
+
+
+def repeat_run(resources: Resources, run_id: str, changes: dict[str, Any] | None = None) -> Event:
+    """Queue a run that does again what another one did: the same code, data, parameters and seed; inside an origin.
+
+    With nothing changed it is a check: it says what came out otherwise, and registers nothing.
+
+    Args:
+        run_id: The run, or the beginning of its id.
+        changes: Parameters that are to be others.
+
+    Returns:
+        The event ``run.queued``.
+
+    Raises:
+        UnknownName: No such run.
+        ParameterUnknown: It took no such parameter.
+        ArtifactMissing: Its code or its data are no longer there; ``ArtifactCorrupt`` alike.
+        BudgetSpent: As for any run.
+    """
+    first = registry.run(resources.database, run_id)
+    while first.repeats and repeats.is_check(first, before := registry.run(resources.database, first.repeats)):
+        first = before  # a check has made nothing of its own that could be made again
+    unknown = sorted(set(changes or {}) - set(first.parameters))
+    if unknown:
+        known = ", ".join(first.parameters) or "none"
+        raise ParameterUnknown(pipeline=first.pipeline, name=unknown[0], known=known)
+    for sha256 in (first.snapshot, *first.input_digests.values()):
+        resources.artifacts.checked_path(sha256)
+    chosen = {**first.parameters, **(changes or {})}
+    run = _new_run(
+        resources,
+        first.pipeline,
+        parameters=chosen,
+        snapshot=first.snapshot,
+        inputs=first.inputs,
+        input_digests=first.input_digests,
+        seed=int(chosen["seed"] or 0) if "seed" in (changes or {}) else first.seed,
+        no_cache=True,
+        repeats=first.id,
+    )
+    return _queue(resources, run)
+
+
+def _new_run(resources: Resources, pipeline: str, **values: Any) -> Run:
+    source = origin.current()
+    assert source is not None, "a run is queued inside an origin"
+    assert source.key, "a run is queued inside an origin with a key"
+    return Run(
+        id=derive_id("run", source.key, pipeline),
+        pipeline=pipeline,
+        status="queued",
+        lock=resources.artifacts.write(_lock()),
+        hardware=_hardware(),
+        queued_at=clock.now(),
+        queued_event=derive_id(source.key, "run.queued", pipeline),
+        **values,
+    )
+
+
+def _queue(resources: Resources, run: Run) -> Event:
+    source = origin.current()
+    assert source is not None, "a run is queued inside an origin"
+    if resources.ledger.get(run.queued_event) is None:
+        # What was let in stays let in, when the work is done again after a crash.
+        resources.admit_run(run.pipeline, source.actor)
+    data = {"repeats": run.repeats} if run.repeats else {}
     with resources.database.write() as transaction:
-        queued = _append(resources, transaction, run, "run.queued", {}, event_id=run.queued_event)
+        queued = _append(resources, transaction, run, "run.queued", data, event_id=run.queued_event)
         # At a repeat the run may be under way already, and its row far ahead.
         registry.add_run(transaction, run)
         resources.runs.enqueue(transaction, "run", f"run:{run.id}", {"run_id": run.id})
@@ -200,9 +256,14 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
 
 def _body_and_gate(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> str:
     result = _converse(resources, context, run, steps)
-    if result["candidate"] is None:
+    candidate = result["candidate"]
+    first = registry.run(resources.database, run.repeats) if run.repeats else None
+    if first is not None and repeats.is_check(run, first):
+        found = repeats.differences(first, steps.costs, candidate)
+        return str(context.step("check", lambda: _succeed(resources, run.id, steps, differences=found)))
+    if candidate is None:
         return str(context.step("finish", lambda: _succeed(resources, run.id, steps)))
-    return _to_the_gate(resources, context, run, result["candidate"], steps)
+    return _to_the_gate(resources, context, run, candidate, steps)
 
 
 def _to_the_gate(resources: Resources, context: JobContext, run: Run, candidate: dict[str, Any], steps: StepLog) -> str:
@@ -272,11 +333,11 @@ def _score(resources: Resources, run: Run, candidate: dict[str, Any]) -> dict[st
         return {"error": str(error)}
 
 
-def _succeed(resources: Resources, run_id: str, steps: StepLog) -> str:
-    """Finish a run that has no candidate, such as one that only looks at data."""
+def _succeed(resources: Resources, run_id: str, steps: StepLog, *, differences: tuple[str, ...] | None = None) -> str:
+    """Finish a run that has no candidate, such as one that only looks at data, or only does again what was done."""
     run = registry.run(resources.database, run_id)
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="success", steps=steps)
+        _finish(resources, transaction, run, outcome="success", steps=steps, differences=differences)
     return "success"
 
 
@@ -387,6 +448,7 @@ def _finish(
     steps: StepLog | None = None,
     candidate: dict[str, Any] | None = None,
     cancelled_by: dict[str, str] | None = None,
+    differences: tuple[str, ...] | None = None,
 ) -> Event:
     """End a run, once: one that has ended already stays as it is, and its first end is returned."""
     over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
@@ -400,6 +462,8 @@ def _finish(
         "environment": _environment(resources, run),
         **({"error": error} if error else {}),
         **({"cancelled_by": cancelled_by} if cancelled_by else {}),
+        **({"repeats": run.repeats} if run.repeats else {}),
+        **({} if differences is None else {"differences": list(differences)}),
         **({"cached": steps.cached} if steps and steps.cached else {}),
     }
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
@@ -414,6 +478,7 @@ def _finish(
         candidate=candidate,
         error=error,
         costs=tuple(costs),
+        differences=differences,
     )
     registry.put_run(transaction, ended)
     return finished

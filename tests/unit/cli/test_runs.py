@@ -9,23 +9,14 @@ from typing import Any
 import click
 import pytest
 
-from ratchet.cli.runs import _next_step, _parameters, check_text, compare_rows
+from ratchet.cli.runs import _next_step, check_text, compare_rows, read_parameters
 from ratchet.errors import ParameterUnknown
 from ratchet.loop import registry
-from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.records import Event, Run
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call, run
 
-DECLARED = PipelineDeclaration(
-    name="returns",
-    module="returns",
-    function="returns",
-    model="returns",
-    owner="",
-    datasets={},
-    parameters={"rate": 0.1, "rounds": 10, "is_deep": False, "name": "a", "columns": None},
-)
+USUAL = {"rate": 0.1, "rounds": 10, "is_deep": False, "name": "a", "columns": None}
 
 
 @pytest.mark.parametrize(
@@ -43,7 +34,7 @@ DECLARED = PipelineDeclaration(
 )
 def test_a_parameter_has_the_kind_of_its_default(text: str, value: Any) -> None:
     """What is typed becomes what the pipeline takes."""
-    found = _parameters(DECLARED, (text,))
+    found = read_parameters("returns", USUAL, (text,))
     assert list(found.values()) == [value]
     assert type(next(iter(found.values()))) is type(value)
 
@@ -52,13 +43,13 @@ def test_a_parameter_has_the_kind_of_its_default(text: str, value: Any) -> None:
 def test_another_kind_is_a_mistake_in_the_command_line(text: str) -> None:
     """A value of the wrong kind is refused before anything runs."""
     with pytest.raises(click.BadParameter):
-        _parameters(DECLARED, (text,))
+        read_parameters("returns", USUAL, (text,))
 
 
 def test_an_unknown_parameter_is_answered_with_the_known_ones() -> None:
     """The message lists what the pipeline takes."""
     with pytest.raises(ParameterUnknown, match="It takes: rate, rounds"):
-        _parameters(DECLARED, ("lr=1",))
+        read_parameters("returns", USUAL, ("lr=1",))
 
 
 @pytest.mark.parametrize(
