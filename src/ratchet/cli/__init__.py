@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("imports", "Bring in what happened in other systems."),
     },
     "Care": {
+        "doctor": ("doctor", "Look at everything that can be wrong, and say what to do."),
         "backup": ("backup", "Write the whole workspace to one file, also while it runs."),
         "restore": ("backup", "Make a workspace of such a file, also on another kind of database."),
     },
