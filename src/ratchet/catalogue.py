@@ -81,6 +81,7 @@ _ALL = [
     *_types("", "credential.issued", "credential.revoked"),
     *_types("", "ledger.conflict.detected", root=True),
     *_types("", "ledger.checkpoint", root=True),
+    *_types("", "artifacts.collected", root=True),
     *_types("", "ledger.key.rotated", "payload.erased"),
 ]
 

@@ -243,11 +243,11 @@ class Workspace:
             sys.stderr.write(f"{message}\n")
 
     def tidy(self) -> None:
-        """Let go of what nothing needs: old orphans among the artifacts, rows of finished jobs."""
+        """Let go of what nothing needs: artifacts that nobody holds, rows of finished jobs."""
         assert self.is_executor, "only the process that holds the workspace tidies it"
         retention.prune_jobs(self.resources)
-        if not self.runs.pending():
-            retention.collect_orphans(self.resources)
+        if problem := retention.tidy(self.resources):
+            self._say_once(problem)
 
     @property
     def checkpoints(self) -> Checkpoints:

@@ -45,6 +45,7 @@ def test_unknown_type_names_the_closest(name: str) -> None:
 def test_roots_are_few() -> None:
     """Only commands, clock slots, code, data from outside and declared signals may stand without a cause."""
     assert {name for name, kind in EVENT_TYPES.items() if kind.is_root} == {
+        "artifacts.collected",
         "bill.imported",
         "clock.ticked",
         "code.pushed",

@@ -1,5 +1,6 @@
 """Results of steps that another run takes: what is a hit, what is a miss, and how long they are kept."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,9 @@ import pytest
 from ratchet import clock
 from ratchet.loop import datasets, registry, retention, step_cache, training
 from ratchet.loop import projects as declared
+from ratchet.loop.frames import write_parquet
 from ratchet.records import Event, Run
+from ratchet.store.schema import step_result
 from tests import projects
 from tests.loops import BrokenOff, Stage
 
@@ -108,7 +111,7 @@ def test_an_unrelated_file_changes_nothing(run: Runner, stage: Stage) -> None:
 def test_new_data_is_computed(run: Runner, stage: Stage) -> None:
     """A dataset counts by its content."""
     run()
-    projects.write_parquet(stage.resources.project / "data" / "2026-02.parquet", projects.customers(100, first=900))
+    write_parquet(stage.resources.project / "data" / "2026-02.parquet", projects.customers(100, first=900))
     with stage.command("scan"):
         datasets.scan(stage.resources, "customers")
     assert cached(run()) == NONE_CACHED
@@ -205,12 +208,12 @@ def test_what_nobody_used_for_long_goes(run: Runner, stage: Stage) -> None:
 
     def rows() -> int:
         with stage.database.read() as connection:
-            return len(connection.execute(step_cache.step_result.select()).all())
+            return len(connection.execute(step_result.select()).all())
 
     assert rows() == 3
     with stage.database.write() as transaction:
         old = clock.to_us(clock.now() - timedelta(days=8))
-        transaction.execute(step_cache.step_result.update().values(used_us=old))
+        transaction.execute(step_result.update().values(used_us=old))
     assert cached(run(settings=week, strength=1.0)) == ALL_CACHED
     assert rows() == 2
 
@@ -221,7 +224,9 @@ def test_what_is_kept_is_held(run: Runner, stage: Stage) -> None:
     with stage.database.read() as connection:
         held = step_cache.held(connection)
     assert len(held) == 3
-    assert held.isdisjoint(retention.collect_orphans(stage.resources, older_than_seconds=-60))
+    for sha256 in stage.resources.artifacts.all():
+        os.utime(stage.resources.artifacts.path(sha256), (0, 0))
+    assert held.isdisjoint(retention.collect(stage.resources).artifacts)
     with stage.database.write() as transaction:
         assert step_cache.forget(transaction, unused_since=clock.now() + timedelta(days=1)) == 2
-    assert held.intersection(retention.collect_orphans(stage.resources, older_than_seconds=-60))
+    assert held.intersection(retention.collect(stage.resources).artifacts)

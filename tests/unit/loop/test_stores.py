@@ -110,3 +110,19 @@ def test_a_place_that_changed_is_entered_anew(tmp_path: Path) -> None:
         with Workspace(_project(tmp_path / "a", artifacts=str(tmp_path / name))) as workspace:
             entered = stores.workspace_id(workspace.database)
         assert Artifacts(tmp_path / name).workspaces() == [entered]
+
+
+def test_a_store_is_copied_into_a_bucket(tmp_path: Path, bucket: Bucket) -> None:
+    """What lay in a folder is in the bucket afterwards, checked on the way, and not sent twice."""
+    with Workspace(_project(tmp_path / "a")) as workspace:
+        names = sorted(workspace.resources.artifacts.write(content) for content in (b"1", b"2", b"3"))
+    with Workspace(_project(tmp_path / "a", artifacts=bucket.url)) as workspace:
+        looked: list[tuple[int, int]] = []
+        own = str(tmp_path / "a" / ".ratchet" / "artifacts")
+        made = stores.copy_from(own, workspace.resources, report=lambda done, whole: looked.append((done, whole)))
+        assert (made.copied, made.present, looked[-1]) == (3, 0, (2, 3))
+        assert list(workspace.resources.artifacts.all()) == names
+        made = stores.copy_from(own, workspace.resources, report=lambda _done, _whole: None)
+        assert (made.copied, made.present) == (0, 3)
+        back = stores.copy_from(bucket.url, workspace.resources, report=lambda _done, _whole: None)
+        assert back.present == 3
