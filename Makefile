@@ -48,9 +48,9 @@ bench: .venv/.dev ## measure speed, peers in the same run
 	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; \
 	else echo "There are no benchmarks yet: bench/__main__.py is missing."; exit 1; fi
 
-soak: .venv/.dev ## run for hours under kill -9
-	@if [ -f tests/soak.py ]; then $(BIN)/python tests/soak.py; \
-	else echo "There is no soak test yet: tests/soak.py is missing."; exit 1; fi
+soak: .venv/.dev ## run for hours under kill -9, lost disks and jumping clocks; goes on where it was
+	@.ci/prepare postgresql
+	$(BIN)/python -m tests.soak
 
 demo-proof: .venv/.dev ## prove what the demo shows: the year with three seeds, the controls, the kills (about an hour)
 	$(BIN)/python -m tests.demo_proof
