@@ -188,6 +188,22 @@ def test_a_server_that_is_away_is_named_without_the_password(
     assert "p@ss" not in message + repr(caught.value)
 
 
+def test_what_is_loaded_for_the_first_write_is_loaded_before_it(ledger: Ledger, database: Database) -> None:
+    """Nobody waits for it: another one can write meanwhile; and it is done once."""
+    done: list[str] = []
+
+    def load() -> None:
+        with closing(Database(database.url)) as other:
+            Ledger(other, react_with_nothing).record(event("meanwhile"))
+        done.append("loaded")
+
+    database.before_first_write(load)
+    ledger.record(event("1"))
+    ledger.record(event("2"))
+    assert done == ["loaded"]
+    assert ids(ledger) == ["meanwhile", "1", "2"]
+
+
 # ---- URLs
 
 

@@ -100,6 +100,7 @@ class Database:
         self.url = normal_url(url)
         self.engine = _make_engine(self.url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._before_first_write: list[Callable[[], object]] = []
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -111,6 +112,9 @@ class Database:
             WriteUncertain: It went away while the write was being confirmed, and did not come back.
         """
         refuse_inside_write("A second write")
+        before, self._before_first_write = self._before_first_write, []
+        for call in before:
+            call()
         write = _Write()
         token = _writing.set(write)
         try:
@@ -167,6 +171,10 @@ class Database:
         write = _writing.get()
         assert write is not None, "only inside a write"
         write.afterwards.append(call)
+
+    def before_first_write(self, call: Callable[[], object]) -> None:
+        """Have something done once before the first write, such as an import that would hold everybody's lock."""
+        self._before_first_write.append(call)
 
     def leaves(self, evidence: Callable[[Connection], bool]) -> None:
         """Say how to tell, later and from outside, whether the open write has happened: by what it alone leaves."""
