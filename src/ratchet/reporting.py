@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 import ratchet
-from ratchet import clock, origin
+from ratchet import origin
 from ratchet.garbage import without_collector
 from ratchet.measure.history import History
 from ratchet.measure.kpis.automation import take_samples
@@ -74,6 +74,7 @@ def read_report(
     as_of: datetime | None = None,
     scope: str = "",
     steps: StepFile | None = None,
+    seq: int | None = None,
     say: Say = _quiet,
 ) -> Report:
     """Return the figures of a workspace.
@@ -84,6 +85,7 @@ def read_report(
         as_of: The moment (UTC); now if not given.
         scope: A team, department, cost centre, pipeline, endpoint or model; ``""`` for the whole.
         steps: What somebody wrote about the way to the target map.
+        seq: Leave out what came after this place in the ledger.
         say: Told what is under way.
 
     Raises:
@@ -91,19 +93,19 @@ def read_report(
     """
     say("the ledger")
     chosen = workspace.policy(policy)
-    question = _asked_now(workspace, chosen, scope=scope) if as_of is None else None
+    question = _asked_now(workspace, chosen, scope=scope, seq=seq) if as_of is None else None
     if question is None:
-        asked = workspace.ask(as_of=as_of, scope=scope)
+        asked = workspace.ask(as_of=as_of, scope=scope, seq=seq)
         question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
     closed = ClosedMonths(Answers(workspace.database), ratchet=ratchet.__version__)
     return _collect(workspace, question, chosen, steps=steps, closed=closed, say=say)
 
 
-def _asked_now(workspace: Workspace, chosen: Policy, *, scope: str) -> Question | None:
+def _asked_now(workspace: Workspace, chosen: Policy, *, scope: str, seq: int | None) -> Question | None:
     """Return what is asked of now, with samples and levels from the kept table; ``None`` where it does not tell."""
     measuring = Measuring(workspace)
     for _ in range(_TRIES):
-        asked = workspace.ask(scope=scope)
+        asked = workspace.ask(scope=scope, seq=seq)
         question = Question(asked.view, asked.settings, asked.scope, policies=_with(asked.policies, chosen))
         sampled = measuring.sampled(question)
         if sampled is not None:
@@ -180,9 +182,7 @@ def publish_once(workspace: Workspace, *, actor: Actor | None = None) -> tuple[R
     """
     newest = next(workspace.ledger.read(types=(TYPE,), newest_first=True, limit=1), None)
     if newest is not None and all(one.type == CHECKPOINT for one in workspace.ledger.read(after=newest.seq)):
-        chosen = workspace.policy(_POLICY)
-        asked = _asked_then(workspace, newest.data["seq"], at=clock.now(), scope="", chosen=chosen)
-        before = _collect(workspace, asked, chosen, steps=None)
+        before = read_report(workspace, seq=newest.data["seq"])
         if digest_of(msgspec.to_builtins(before)) == newest.data["value"]:
             return before, _prove(workspace, newest)
     report = read_report(workspace)

@@ -1,7 +1,10 @@
-"""Counts in words: one of a thing, or several.
+"""Counts in words: one of a thing, or several, or too few to say anything.
 
 Invariant: only one is one; none and many are several.
 """
+
+# What stands in place of a level that nothing but a want of evidence keeps at 0.
+TOO_LITTLE = "too little evidence"
 
 
 def several(count: int, one: str, many: str) -> str:

@@ -6,7 +6,7 @@ Invariant: what is configured or declared never changes what is measured; a diff
 from collections.abc import Iterable
 from datetime import datetime
 
-from ratchet.measure.counts import times
+from ratchet.measure.counts import TOO_LITTLE, times
 from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence
 from ratchet.measure.history import History, Snapshot, moment_of
 from ratchet.measure.levels import LevelReport
@@ -61,7 +61,7 @@ def three_levels(history: History, report: LevelReport, policy: Policy) -> Three
         report: What was measured, by this policy.
         policy: What each level asks for.
     """
-    evidence = PipelineEvidence(history.as_of(report.at), report.pipeline, policy)
+    evidence = PipelineEvidence(history.as_of(report.at, seq=report.seq), report.pipeline, policy)
     configured = _configured(evidence)
     declared = declared_level(evidence.snapshot, report.pipeline, policy)
     findings = [
@@ -239,7 +239,7 @@ def _not_as_declared(report: LevelReport, declared: Declared | None) -> list[Fin
 
 
 def _measured(report: LevelReport) -> str:
-    return "too little evidence" if report.is_insufficient else f"measured {report.level}"
+    return TOO_LITTLE if report.is_insufficient else f"measured {report.level}"
 
 
 def _rule_id(event: Event) -> str:

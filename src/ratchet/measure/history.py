@@ -5,9 +5,10 @@ place in the ledger, so a level that was once published with both comes out the 
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from operator import attrgetter
+from typing import Any, TypeVar, cast
 
 from ratchet import clock
 from ratchet.catalogue import EVENT_TYPES
@@ -19,6 +20,7 @@ DEFAULT_WINDOW = timedelta(days=180)
 _OWN_STAGE = {"code.pushed": "code", "pipeline_version.released": "pipeline-ci"}
 _TARGETED = ("touch.recorded", "approval.requested", "approval.decided", "approval.closed")
 _SEQ = attrgetter("seq")
+_Made = TypeVar("_Made")
 
 
 class History:
@@ -180,6 +182,13 @@ class Snapshot:
         self.window = window
         self.rules = RuleBook(self._rule_keys, self._rule_events, self._rule_changes, at=at, window=window)
         self._ordered: dict[tuple[str, str], list[Event]] = {}
+        self._made: dict[str, Any] = {}
+
+    def once(self, name: str, make: Callable[[], _Made]) -> _Made:
+        """Return what a function makes of this snapshot; it is called once for each name."""
+        if name not in self._made:
+            self._made[name] = make()
+        return cast("_Made", self._made[name])
 
     def over(self, window: timedelta) -> "Snapshot":
         """Return the same events seen with another window."""

@@ -119,7 +119,9 @@ def is_insufficient(level: int, blocking: Iterable[Status]) -> bool:
     return level == 0 and bool(found) and all(status == "insufficient" for status in found)
 
 
-def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: datetime | None = None) -> LevelReport:
+def measure_level(
+    history: History, pipeline: str, policy: Policy, *, as_of: datetime | None = None, seq: int | None = None
+) -> LevelReport:
     """Return the level of a pipeline at a moment, from what the ledger held then.
 
     Args:
@@ -127,8 +129,9 @@ def measure_level(history: History, pipeline: str, policy: Policy, *, as_of: dat
         pipeline: Whose level.
         policy: What each level asks for.
         as_of: The moment (UTC); now if not given.
+        seq: Leave out what came after this place in the ledger.
     """
-    evidence = PipelineEvidence(history.as_of(as_of), pipeline, policy)
+    evidence = PipelineEvidence(history.as_of(as_of, seq=seq), pipeline, policy)
     results = tuple(_judge_level(evidence, level) for level in policy.levels if level.id)
     reached = _reached(results)
     blocked = next((result for result in results if not result.is_met), None)

@@ -32,7 +32,7 @@ from ratchet.measure.standings import (
     stages_asked,
 )
 from ratchet.measure.transitions import Transition, read
-from ratchet.records import NATIVE_SOURCE, Event, Evidence, KeptFold, digest_of
+from ratchet.records import NATIVE_SOURCE, Event, Evidence, KeptFold, Record, digest_of
 
 # Raised whenever the same events give other transitions: what an earlier version kept is folded again.
 VERSION = 3
@@ -109,6 +109,16 @@ def fold_name(stages: Sequence[CustomStage]) -> str:
     return f"transitions/{VERSION}/{digest_of([stage_key(stage) for stage in stages])[:12]}"
 
 
+class _Rules(Record, frozen=True):
+    """What is read of the facts of all pipelines, whenever something happened: the rest of them is passed over."""
+
+    rules: tuple[tuple[str, str], ...]
+    doubtful: tuple[tuple[str, str], ...]
+
+
+_RULES = msgspec.json.Decoder(_Rules)
+
+
 class Fold:
     """The fold of a ledger into transitions.
 
@@ -122,7 +132,7 @@ class Fold:
         self._stages = tuple(stages)
         self._looked_until = -1
         self._common: list[Event] = []
-        self._facts: dict[str, PipelineFacts] = {}
+        self._rules: dict[str, _Rules] = {}
         self._places: dict[tuple[str, str], set[str]] = {}
 
     def catch_up(self, now: datetime, *, until: int | None = None) -> int:
@@ -163,12 +173,10 @@ class Fold:
         """Read what belongs to no pipeline, and where each rule has fired or was changed."""
         self._looked_until = until
         self._common = self._kept.events("", until=until, types=_OF_NO_PIPELINE)
-        self._facts = {
-            pipeline: msgspec.json.decode(text, type=PipelineFacts) for pipeline, text in self._kept.facts().items()
-        }
+        self._rules = {pipeline: _RULES.decode(text) for pipeline, text in self._kept.facts().items()}
         self._places = {}
-        for pipeline, facts in self._facts.items():
-            for key in facts.rules:
+        for pipeline, known in self._rules.items():
+            for key in known.rules:
                 self._places.setdefault(key, set()).add(pipeline)
         for source, subject, pipeline in self._kept.subjects(KEPT, after=after, until=until):
             self._places.setdefault((source, subject), set()).add(pipeline)
@@ -192,8 +200,8 @@ class Fold:
         changed |= {key for key, where in fired.items() if not where}
         return {
             pipeline
-            for pipeline, facts in self._facts.items()
-            if changed & set(facts.rules) or fired.keys() & set(facts.doubtful)
+            for pipeline, known in self._rules.items()
+            if not (changed.isdisjoint(known.rules) and fired.keys().isdisjoint(known.doubtful))
         }
 
     # ---- one pipeline

@@ -148,10 +148,7 @@ class RuleBook:
     def _written(self, key: RuleKey) -> Rule:
         """Return a rule without a look at its firings, which say nothing about whether it may fire."""
         if key not in self._rules:
-            rule = Rule(rule_id=key[1])
-            for event in self._changes_of(key):
-                rule = _after(rule, event)
-            self._rules[key] = rule
+            self._rules[key] = rule_after(key, self._changes_of(key))
         return self._rules[key]
 
     def _life(self, key: RuleKey) -> _Uses:
@@ -163,6 +160,14 @@ class RuleBook:
         if key not in self._recurs:
             self._recurs[key] = self.comes_again(self.rule(key))
         return self._recurs[key]
+
+
+def rule_after(key: RuleKey, changes: Iterable[Event]) -> Rule:
+    """Return a rule as it is after all that was changed about it, in order."""
+    rule = Rule(rule_id=key[1])
+    for event in changes:
+        rule = _after(rule, event)
+    return rule
 
 
 def rule_key(event: Event) -> RuleKey:

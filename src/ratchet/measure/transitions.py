@@ -4,6 +4,7 @@ Invariant: a transition is read afresh for each snapshot, so what later events s
 a person who reversed it) is joined when it is asked for and never frozen.
 """
 
+from bisect import bisect_left
 from datetime import datetime, timedelta
 
 from ratchet.measure.changes import Change, changes
@@ -111,13 +112,24 @@ def read(snapshot: Snapshot, change: Change) -> Transition:
 
 def is_preceded_by_gate(snapshot: Snapshot, shift: Shift) -> bool:
     """Tell whether the last verdict before a deployment, on each artifact that it made live, was a pass."""
-    gates = [
-        gate
-        for gate in snapshot.events("gate.evaluated", shift.event.pipeline)
-        if order(gate) < order(shift.event) and gate.evidence != "declared" and _judge_of(snapshot, gate) != "unknown"
-    ]
-    verdicts = {gate.data.get("artifact_digest"): gate.data.get("decision") for gate in gates}
-    return all(digest and verdicts.get(digest) == "pass" for digest in shift.digests.values())
+    pipeline = shift.event.pipeline
+    verdicts = snapshot.once(f"verdicts on {pipeline}", lambda: _verdicts(snapshot, pipeline))
+    until = order(shift.event)
+    for digest in shift.digests.values():
+        known = verdicts.get(digest, []) if digest else []
+        place = bisect_left(known, until, key=order)
+        if not place or known[place - 1].data.get("decision") != "pass":
+            return False
+    return True
+
+
+def _verdicts(snapshot: Snapshot, pipeline: str) -> dict[str, list[Event]]:
+    """Return the verdicts on each artifact by somebody who is known, in order."""
+    found: dict[str, list[Event]] = {}
+    for gate in snapshot.events("gate.evaluated", pipeline):
+        if gate.evidence != "declared" and _judge_of(snapshot, gate) != "unknown":
+            found.setdefault(gate.data.get("artifact_digest") or "", []).append(gate)
+    return found
 
 
 def _judge_of(snapshot: Snapshot, gate: Event) -> ActorClass:

@@ -23,6 +23,7 @@ from ratchet.records import Record
 
 STAGES = ("data", "train", "evaluate", "deploy", "monitor", "sample", "label", "dataset")
 AUTOMATED: tuple[Mode, ...] = ("auto", "gated")
+_OF_AUTOMATION = frozenset((*AUTOMATED, "overridden"))
 
 
 class Goal(Record, frozen=True):
@@ -111,15 +112,14 @@ def automation_share(question: Question) -> Answer:
         shares, unknown_shares = [], []
         for pipeline in question.active:
             seen = sample(question, pipeline, stage)
-            modes = Counter(seen.modes)
-            used += seen.event_ids
-            if not modes:
+            if not seen.modes:
                 continue
-            automated = sum(modes[mode] for mode in AUTOMATED)
-            shares.append(automated / modes.total())
-            unknown_shares.append(modes["unknown"] / modes.total())
-            entry = {"n": modes.total(), "auto": automated, "unknown": modes["unknown"]}
-            by.setdefault(pipeline, {})[stage] = entry
+            used += seen.event_ids
+            count, unknown = len(seen.modes), seen.modes.count("unknown")
+            automated = sum(map(seen.modes.count, AUTOMATED))
+            shares.append(automated / count)
+            unknown_shares.append(unknown / count)
+            by.setdefault(pipeline, {})[stage] = {"n": count, "auto": automated, "unknown": unknown}
         values[f"{stage}_share"] = share(sum(shares), len(shares))
         values[f"{stage}_unknown_share"] = share(sum(unknown_shares), len(shares))
     known = [found for stage in STAGES if isinstance(found := values[f"{stage}_share"], float)]
@@ -129,13 +129,14 @@ def automation_share(question: Question) -> Answer:
 
 def override_rate(question: Question) -> Answer:
     """Return how often people took out of automation's hands what it had begun or done."""
-    found: list[tuple[Mode, str]] = []
+    found: list[str] = []
+    overridden = 0
     for pipeline in question.active:
         for stage in STAGES:
             seen = sample(question, pipeline, stage)
-            pairs = zip(seen.modes, seen.event_ids, strict=True)
-            found += [(mode, event) for mode, event in pairs if mode in (*AUTOMATED, "overridden")]
-    overridden = sum(mode == "overridden" for mode, _ in found)
+            kept = [event for mode, event in zip(seen.modes, seen.event_ids, strict=True) if mode in _OF_AUTOMATION]
+            overridden += seen.modes.count("overridden")
+            found += kept
     return Answer.of(
         {
             "share": share(overridden, len(found)),
@@ -144,15 +145,19 @@ def override_rate(question: Question) -> Answer:
             "rubber_stamps_count": len(_rubber_stamps(question)),
         },
         {},
-        [event for _, event in found],
+        found,
     )
 
 
 def _rubber_stamps(question: Question) -> set[str]:
     """Return the ids of required approvals of sampled deployments that came too quickly to have been a look."""
-    ids = {event for pipeline in question.active for event in sample(question, pipeline, "deploy").event_ids}
-    targets = {str(event.data.get("deployment_id")) for event in question.view.of("traffic.shifted") if event.id in ids}
     given = approvals(question.view)
+    if not given:
+        return set()
+    ids = {event for pipeline in question.active for event in sample(question, pipeline, "deploy").event_ids}
+    shifts, texts = question.view.seen(question.view.inputs.shifts), question.view.inputs.words.texts
+    codes = zip(shifts.ids(), shifts["deployment"].tolist(), strict=True)
+    targets = {texts[code] for event, code in codes if event in ids and code}
     return {stamp for target in targets if target in given for stamp in given[target].rubber_stamps}
 
 

@@ -27,7 +27,7 @@ def audit_completeness(question: Question) -> Answer:
     imported = sum(entry["imported_count"] for entry in by.values())
     claimed = sum(entry["claimed_count"] for entry in by.values())
     # A transition is in the mode unknown where nobody knows who started it, and only there.
-    started = [mode for name in question.active for stage in STAGES for mode in sample(question, name, stage).modes]
+    started = [sample(question, name, stage).modes for name in question.active for stage in STAGES]
     broken = [event for event in question.view.broken_chains if question.covers(event)]
     complete = share(imported, claimed)
     target = question.settings.target("audit_completeness")
@@ -36,7 +36,7 @@ def audit_completeness(question: Question) -> Answer:
             "share": complete,
             "imported_count": imported,
             "claimed_count": claimed,
-            "unknown_initiators_share": share(started.count("unknown"), len(started)),
+            "unknown_initiators_share": share(sum(modes.count("unknown") for modes in started), sum(map(len, started))),
             "broken_chains_count": len(broken),
             "is_warning": None if complete is None else int(complete < (WARNING_BELOW if target is None else target)),
         },

@@ -41,12 +41,13 @@ class Desk:
         self._past: dict[tuple[str, ...], tuple[Reading, int]] = {}
         self._taking = threading.Lock()
 
-    def ask(self, *, as_of: datetime | None = None, scope: str = "") -> Question:
+    def ask(self, *, as_of: datetime | None = None, scope: str = "", seq: int | None = None) -> Question:
         """Return what KPIs are asked of: what was known at a moment, of the whole or of one part.
 
         Args:
             as_of: The moment (UTC); now if not given.
             scope: A team, department, cost centre, pipeline, endpoint or model; ``""`` for the whole.
+            seq: Leave out what came after this place in the ledger.
 
         Raises:
             UnknownName: Nothing is called so.
@@ -57,7 +58,7 @@ class Desk:
             if self._facts is None or self._facts.history is not history:
                 self._facts = Facts(history)
             self._facts.catch_up()
-            view = self._facts.as_of(as_of)
+            view = self._facts.as_of(as_of, seq=seq)
         question = Question(view, settings, policies=policies)
         return Question(view, settings, scope_named(question, scope), policies=policies) if scope else question
 

@@ -23,7 +23,7 @@ from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.logs import Codes, Mask, Places, Whole
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, Value, hours, share
-from ratchet.measure.kpis.shifts import NEW, deployed, shifts_of
+from ratchet.measure.kpis.shifts import NEW, deployed, deployment_ids, shifts_of
 from ratchet.measure.kpis.survival import product_limit_median
 from ratchet.measure.sampled import UNTOLD
 from ratchet.records import Event, Record
@@ -115,7 +115,7 @@ def change_failure_rate(question: Question) -> Answer:
             "immature_count": len(found) - len(mature),
         },
         {"failed": sorted(failed)},
-        shifts.rows.ids(found),
+        deployment_ids(question),
     )
 
 
@@ -169,7 +169,7 @@ def rework_rate(question: Question) -> Answer:
         "rework_count": rework,
         "deployments_count": len(found),
     }
-    return Answer.of(values, {}, shifts.rows.ids(found))
+    return Answer.of(values, {}, deployment_ids(question))
 
 
 # ---- time to restore

@@ -15,7 +15,7 @@ from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.logs import Floats, Mask, Places
 from ratchet.measure.kpis.quantiles import quantile
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, share
-from ratchet.measure.kpis.shifts import Shifts, deployed, shifts_of
+from ratchet.measure.kpis.shifts import Shifts, deployed, deployment_ids, shifts_of
 from ratchet.measure.kpis.ways import trainings_of
 from ratchet.records import Event, Record, to_utc
 
@@ -105,7 +105,7 @@ def paths(question: Question) -> Answer:
             "expired_count": len(ended),
         },
         {},
-        [*shifts.rows.ids(found), *question.view.of("path.approved")],
+        deployment_ids(question).union(event.id for event in question.view.of("path.approved")),
     )
 
 

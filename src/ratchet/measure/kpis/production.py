@@ -16,7 +16,7 @@ from ratchet.measure.counts import several
 from ratchet.measure.kpis import columns
 from ratchet.measure.kpis.inputs import PARTS, model_of
 from ratchet.measure.kpis.questions import Answer, Kpi, Question, months_between, share
-from ratchet.measure.kpis.shifts import deployed, live_places, live_versions, shifts_of
+from ratchet.measure.kpis.shifts import deployed, deployment_ids, live_places, live_versions, shifts_of
 from ratchet.measure.kpis.ways import trainings_of
 
 Codes = npt.NDArray[np.intp]
@@ -86,7 +86,7 @@ def new_models(question: Question) -> Answer:
             "versions_per_month": share(len(models), len(months)),
         },
         {month: by_month.get(month, nothing) for month in months},
-        shifts.rows.ids(found),
+        deployment_ids(question),
     )
 
 

@@ -65,10 +65,16 @@ class Answer(Record, frozen=True, dict=True):
         return tuple(sorted(self.ids))
 
     @classmethod
-    def of(cls, values: dict[str, Value], by: dict[str, Any], events: "Iterable[Event | str]") -> "Answer":
-        """Return an answer that rests on some events; on none, there is no evidence."""
-        ids = frozenset(event if isinstance(event, str) else event.id for event in events)
+    def of(
+        cls, values: dict[str, Value], by: dict[str, Any], events: Iterable[Event | str] | frozenset[str]
+    ) -> "Answer":
+        """Return an answer that rests on some events, or on a frozen set of ids; on none, there is no evidence."""
+        ids = events if isinstance(events, frozenset) else frozenset(_id(event) for event in events)
         return cls(status="ok" if ids else "no evidence", values=values, by=by, ids=ids)
+
+
+def _id(event: Event | str) -> str:
+    return event if isinstance(event, str) else event.id
 
 
 class Question:

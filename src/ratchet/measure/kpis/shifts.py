@@ -141,6 +141,17 @@ def deployed(question: Question) -> Places:
     return places[covered(question, shifts.rows, *SHIFTED)[places]]
 
 
+def deployment_ids(question: Question) -> frozenset[str]:
+    """Return the ids of the production deployments that the scope covers."""
+
+    def read(view: View) -> frozenset[str]:
+        return frozenset(shifts_of(view).rows.ids(deployed(question)))
+
+    return (
+        question.view.once("ids of deployments", read) if question.scope.kind == "organisation" else read(question.view)
+    )
+
+
 def live_places(question: Question) -> Places:
     """Return the places of the last shifts of the endpoints that serve something now, as far as the scope has them."""
     shifts = shifts_of(question.view)

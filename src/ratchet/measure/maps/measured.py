@@ -85,15 +85,18 @@ class _Case(Record, frozen=True):
     hands: tuple[str, ...]
 
 
-def measure_degrees(history: History, process_map: ProcessMap, *, as_of: datetime | None = None) -> dict[str, Measured]:
+def measure_degrees(
+    history: History, process_map: ProcessMap, *, as_of: datetime | None = None, seq: int | None = None
+) -> dict[str, Measured]:
     """Return what the ledger said at a moment about each node, by its id.
 
     Args:
         history: The events.
         process_map: Whose nodes.
         as_of: The moment (UTC); now if not given.
+        seq: Leave out what came after this place in the ledger.
     """
-    snapshot = history.as_of(as_of)
+    snapshot = history.as_of(as_of, seq=seq)
     return {node.id: _measure(history, snapshot, node) for node in process_map.nodes}
 
 

@@ -42,7 +42,7 @@ def read_maps(question: Question, steps: StepFile | None, numbers: dict[str, Num
     shown = current or target
     if shown is None:
         return Maps()
-    measured = measure_degrees(question.view.history, shown.process_map, as_of=question.as_of)
+    measured = measure_degrees(question.view.history, shown.process_map, as_of=question.as_of, seq=question.view.until)
     known = [one for one in measured.values() if is_known(one.degree)]
     process_map = shown.process_map
     total = len(process_map.nodes)

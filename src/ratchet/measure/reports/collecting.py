@@ -4,25 +4,28 @@ Invariant: the same events, settings and policies give the same report; figures 
 those that each of them gives by itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
 from ratchet.config import GoalSection
 from ratchet.measure.capability import Means
+from ratchet.measure.counts import TOO_LITTLE
 from ratchet.measure.criteria import CriterionResult
 from ratchet.measure.distribution import INSUFFICIENT, Distribution
 from ratchet.measure.gaps import three_levels
 from ratchet.measure.goals import Goal, Progress, progress, read_goals
+from ratchet.measure.history import order
 from ratchet.measure.incidents.attribution import Attribution
 from ratchet.measure.kpis import budgets
 from ratchet.measure.kpis.automation import level_bucket
 from ratchet.measure.kpis.catalogue import KPIS
+from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.failures import covered, errors_by_month
 from ratchet.measure.kpis.questions import Question, Scope
 from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, read_in_short, value_text
-from ratchet.measure.kpis.shifts import deployed, shifts_of
+from ratchet.measure.kpis.shifts import deployed, deployment_ids
 from ratchet.measure.levels import LevelReport, measure_level
 from ratchet.measure.maps.plans import StepFile
 from ratchet.measure.months import ClosedMonths
@@ -49,8 +52,9 @@ from ratchet.measure.reports.report import (
     SourceLine,
     StageLine,
 )
+from ratchet.measure.rulebook import LIFECYCLE, Rule, RuleKey, rule_after, rule_key
 from ratchet.measure.steps import next_step, runs_here
-from ratchet.records import digest_of
+from ratchet.records import Event, digest_of
 
 MONTHS = 13
 PIPELINES_SHOWN = 40
@@ -170,7 +174,9 @@ class _Collecting:
         question = self.question
         for name in in_order():
             self._readings[name], self._behind[name] = read_in_short(KPIS[name], question)
-        bases = {name: basis_of(ids) for name, ids in self._behind.items()}
+        # Several rest on the same deployments, which are looked through once.
+        same = {id(ids): basis_of(ids) for ids in {id(ids): ids for ids in self._behind.values()}.values()}
+        bases = {name: same[id(ids)] for name, ids in self._behind.items()}
         series = {name: self._series(name) for name in {named.kpi for named in TEN}}
         ten = []
         for named in TEN:
@@ -270,7 +276,7 @@ class _Collecting:
 
     def _pipeline(self, name: str) -> PipelineLine:
         question, policy = self.question, self.policy
-        report = measure_level(question.view.history, name, policy, as_of=question.as_of)
+        report = measure_level(question.view.history, name, policy, as_of=question.as_of, seq=question.view.until)
         self._closed += [one.live_event for one in report.closures]
         three = three_levels(question.view.history, report, policy)
         enabled = question.view.snapshot.rules.enabled(name)
@@ -316,7 +322,7 @@ class _Collecting:
         rested_on = [
             one for level in report.levels for result in level.results for one in (*result.counted, *result.failing)
         ]
-        text = "too little evidence" if line.is_insufficient else report.label
+        text = TOO_LITTLE if line.is_insufficient else report.label
         self.numbers[f"level/{name}"] = worded(
             "level",
             f"{name}, measured",
@@ -354,13 +360,15 @@ class _Collecting:
         question = self.question
         inputs = question.view.inputs
         fired = set(inputs.words.of(question.view.seen(inputs.firings)["rule"]))
+        enabled = question.view.made("enabled rules", enabled_rules, of=LIFECYCLE)
         found = [
             RuleLine(rule=rule.rule_id, pipeline=name, on=rule.on, leads_to=rule.leads_to)
             for name in question.active
-            for rule in question.view.snapshot.rules.enabled(name)
+            for rule in enabled.get(name, ())
             if rule.rule_id not in fired
         ]
-        written = [event for name in question.active for event in question.view.snapshot.events("rule.created", name)]
+        active = set(question.active)
+        written = [event for event in question.view.of("rule.created") if event.pipeline in active]
         names = {one.rule for one in found}
         self.numbers["silent_rules"] = counted(
             "silent_rules",
@@ -462,7 +470,7 @@ class _Collecting:
     def bought(self) -> None:
         """Count what automation bought, against how it was before."""
         question, values = self.question, self._readings["value_at_stake"].values
-        shifts = shifts_of(question.view).rows.ids(deployed(question))
+        shifts = deployment_ids(question)
         baseline = question.settings.baseline
         without = "no baseline is declared: [baseline] in ratchet.toml"
         for name, unit, before in (
@@ -489,7 +497,7 @@ class _Collecting:
         self.numbers["bought/gain"] = msgspec.structs.replace(gain, text=text, note=note)
         self._closures(shifts)
 
-    def _closures(self, shifts: Sequence[str]) -> None:
+    def _closures(self, shifts: Collection[str]) -> None:
         self.numbers["bought/closures"] = counted(
             "closures",
             "Loops closed",
@@ -497,6 +505,19 @@ class _Collecting:
             events=self._closed,
             note="with no person in them",
         )
+
+
+def enabled_rules(view: OfTypes) -> dict[str, list[Rule]]:
+    """Return the rules that act on each pipeline and may still fire, as they were last written."""
+    changes: dict[RuleKey, list[Event]] = {}
+    places: dict[str, dict[RuleKey, None]] = {}
+    # As a rule book reads them: keys in the order of the ledger, each one's life as it counts as having happened.
+    for event in sorted(view.of(*LIFECYCLE), key=lambda one: one.seq):
+        changes.setdefault(rule_key(event), []).append(event)
+        places.setdefault(event.pipeline, {}).setdefault(rule_key(event))
+    rules = {key: rule_after(key, sorted(events, key=order)) for key, events in changes.items()}
+    found = {name: [rules[key] for key in keys] for name, keys in places.items()}
+    return {name: [one for one in known if one.is_enabled and one.pipeline == name] for name, known in found.items()}
 
 
 class _WithoutSamples(Question):

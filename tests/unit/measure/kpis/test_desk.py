@@ -117,3 +117,14 @@ def test_one_part_can_be_asked() -> None:
     assert {reading.scope.name for reading in place.desk.kpis(as_of=now, scope="growth")} == {"growth"}
     with pytest.raises(UnknownName):
         place.desk.kpis(as_of=now, scope="elsewhere")
+
+
+def test_what_came_after_a_place_can_be_left_out() -> None:
+    """A question of now to the ledger as it was when it had fewer entries."""
+    place = Counter()
+    seq = place.ledger.events[-1].seq
+    place.deploy()
+    at = place.ledger.now
+    assert place.desk.ask(as_of=at, seq=seq).view.until == seq
+    assert len(place.desk.ask(as_of=at, seq=seq).events("traffic.shifted")) == 1
+    assert len(place.desk.ask(as_of=at).events("traffic.shifted")) == 2

@@ -7,8 +7,10 @@ from ratchet.measure.kpis.facts import Facts
 from ratchet.measure.kpis.questions import Question, Scope
 from ratchet.measure.kpis.settings import Settings
 from ratchet.measure.policies import shipped
-from ratchet.measure.reports.collecting import MONTHS, collect, scope_text
-from tests.kpis import END_OF_YEAR, rounded
+from ratchet.measure.reports.collecting import MONTHS, collect, enabled_rules, scope_text
+from ratchet.measure.rulebook import LIFECYCLE
+from tests.kpis import END_OF_YEAR, asked, rounded
+from tests.ledgers import LedgerBuilder
 from tests.unit.measure.reports import golden
 
 
@@ -127,3 +129,20 @@ def test_an_empty_ledger_gives_a_report_without_a_single_value() -> None:
     found = collect(asked, shipped("standard"), ratchet="0", project="empty")
     assert {name: number.value for name, number in found.numbers.items() if number.value is not None} == {}
     assert (found.months, found.pipelines, found.goals, found.sentence) == ((), (), (), "")
+
+
+def test_enabled_rules_are_those_of_the_rule_book() -> None:
+    """Whatever was switched on and off, and wherever it was written, all pipelines at once have the rules of each."""
+    ledger = LedgerBuilder()
+    weekly = ledger.weekly()
+    release = ledger.release_rule()
+    ledger.toggle(weekly, is_enabled=False)
+    ledger.toggle(release, is_enabled=False)
+    ledger.toggle(release, is_enabled=True)
+    ledger.add("rule.updated", release.subject, release.data | {"leads_to": ["label"]}, pipeline="elsewhere")
+    ledger.add("rule.created", "common", {"rule_id": "common", "leads_to": ["train"]}, pipeline="")
+    view = asked(ledger).view
+    names = (ledger.pipeline, "elsewhere", "", "unknown")
+    found = view.made("enabled rules", enabled_rules, of=LIFECYCLE)
+    assert {name: found.get(name, []) for name in names} == {name: view.snapshot.rules.enabled(name) for name in names}
+    assert [rule.rule_id for rule in found["elsewhere"]] == [release.subject]
