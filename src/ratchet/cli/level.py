@@ -203,7 +203,7 @@ def level_text(standing: "Standing", policy: "Policy") -> "RenderableType":
     """Return a level in the colour that its policy gives it, or that there is too little evidence for one."""
     from rich.text import Text
 
-    from ratchet.cli.level_details import TOO_LITTLE
+    from ratchet.measure.counts import TOO_LITTLE
 
     if standing.is_insufficient:
         return Text(TOO_LITTLE, style="dim")
@@ -215,9 +215,11 @@ def blocked_text(standing: "Standing") -> str:
     blocking = standing.blocking
     if blocking is None:
         return "nothing, it is the highest"
+    from ratchet.measure.counts import TOO_LITTLE
+
     asked = _ASKED[blocking.measure].format(stage=blocking.stage)
     if blocking.status == "insufficient":
-        return f"level {blocking.level}, {asked}: too little evidence, {blocking.n} seen"
+        return f"level {blocking.level}, {asked}: {TOO_LITTLE}, {blocking.n} seen"
     return f"level {blocking.level}, {asked}: {blocking.status}, {blocking.k} of {blocking.n}"
 
 
@@ -228,10 +230,11 @@ def _print_report(measuring: "Measuring", report: "LevelReport", policy: "Policy
     from rich.text import Text
 
     from ratchet.cli import console, level_details
+    from ratchet.measure.counts import TOO_LITTLE
 
     top = report.levels[-1].level.id
     found = f"level {report.label} of {top}, {report.name}"
-    found = f"{level_details.TOO_LITTLE} for a level" if report.is_insufficient else found
+    found = f"{TOO_LITTLE} for a level" if report.is_insufficient else found
     console.say(Text(f"{report.pipeline}: {found}", style="bold"))
     console.say(Text(f"policy '{report.policy}', {report.at:%Y-%m-%d %H:%M} UTC", style="dim"))
     if report.suffix:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ratchet.cli.session import Refused, Session
+from ratchet.measure.counts import TOO_LITTLE
 
 if TYPE_CHECKING:
     from ratchet.measure.gaps import ThreeLevels
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from ratchet.measure.policies import Policy
     from ratchet.measuring import Measuring
 
-TOO_LITTLE = "too little evidence"
 _SHOWN_FINDINGS = 2
 
 

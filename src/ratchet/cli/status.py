@@ -181,7 +181,7 @@ def _name(one: dict[str, Any]) -> "RenderableType":
 def _level(one: dict[str, Any]) -> "RenderableType":
     from rich.text import Text
 
-    from ratchet.cli.level_details import TOO_LITTLE
+    from ratchet.measure.counts import TOO_LITTLE
 
     return Text(TOO_LITTLE, style="dim") if one["is_insufficient"] else Text(one["level"])
 

@@ -8,6 +8,7 @@ from html import escape
 
 from markupsafe import Markup
 
+from ratchet.measure.counts import TOO_LITTLE
 from ratchet.measure.distribution import INSUFFICIENT, Distribution
 from ratchet.measure.kpis.failures import MonthOfErrors
 from ratchet.measure.policies import Policy
@@ -19,7 +20,6 @@ from ratchet.web.figures import Figure, month_label
 MONTHS = 13
 # The KPIs on whose pages both stand: each is to be read beside the other.
 SHOWN_WITH = ("level_distribution", "human_induced_errors")
-_TOO_LITTLE = "too little evidence"
 
 
 def months(distributions: Sequence[Distribution], errors: Sequence[MonthOfErrors]) -> tuple[MonthLine, ...]:
@@ -49,7 +49,7 @@ def _by_level(lines: Sequence[MonthLine], policy: Policy, names: dict[str, str])
     order = [*sorted(names, key=int), INSUFFICIENT]
     last = lines[-1].buckets
     said = [
-        f"{last[name]} {f'at level {name}' if name != INSUFFICIENT else f'with {_TOO_LITTLE}'}"
+        f"{last[name]} {f'at level {name}' if name != INSUFFICIENT else f'with {TOO_LITTLE}'}"
         for name in reversed(order)
         if last.get(name)
     ]
@@ -59,7 +59,7 @@ def _by_level(lines: Sequence[MonthLine], policy: Policy, names: dict[str, str])
         title="Active pipelines by level",
         summary=summary,
         drawing=Markup(report_charts.by_level(lines, names)),  # noqa: S704, charts escape all text
-        columns=("Month", *(f"{name} {names[name]}" for name in order[:-1]), _TOO_LITTLE.capitalize()),
+        columns=("Month", *(f"{name} {names[name]}" for name in order[:-1]), TOO_LITTLE.capitalize()),
         rows=tuple((month_label(one.month), *(str(one.buckets.get(name, 0)) for name in order)) for one in lines),
         legend=_legend(names),
     )
@@ -95,5 +95,5 @@ def _errors(lines: Sequence[MonthLine]) -> Figure:
 
 def _legend(names: dict[str, str]) -> Markup:
     parts = [f'<span><i class="swatch l{number}">{number}</i> {escape(name)}</span>' for number, name in names.items()]
-    parts.append(f'<span><i class="swatch unknown">?</i> {_TOO_LITTLE}</span>')
+    parts.append(f'<span><i class="swatch unknown">?</i> {TOO_LITTLE}</span>')
     return Markup("".join(parts))  # noqa: S704, the names were escaped in the lines before

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from ratchet import clock
+from ratchet.measure.counts import TOO_LITTLE
 from ratchet.measure.criteria import CriterionResult
 from ratchet.measure.freshness import Freshness, read_freshness
 from ratchet.measure.history import History, Snapshot, moment_of
@@ -223,7 +224,7 @@ class Measurements:
         point = LevelPoint(
             month=month,
             level=None if is_unknown else report.level,
-            label="too little evidence" if is_unknown else f"{report.label} {report.name}",
+            label=TOO_LITTLE if is_unknown else f"{report.label} {report.name}",
         )
         if end < now:
             self._past[key] = point, seq

@@ -17,6 +17,7 @@ import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from ratchet.measure.counts import TOO_LITTLE
 from ratchet.measure.distribution import INSUFFICIENT
 from ratchet.measure.maps.degrees import DEGREES
 from ratchet.measure.maps.svg import draw as draw_map
@@ -107,7 +108,7 @@ def summary(report: Report) -> str:
         f"{count} at level {name}" for name, count in sorted(buckets.items(), reverse=True) if count and name.isdigit()
     ]
     unknown = buckets.get(INSUFFICIENT, 0)
-    named += [f"{unknown} with too little evidence"] if unknown else []
+    named += [f"{unknown} with {TOO_LITTLE}"] if unknown else []
     pipelines = "1 active pipeline" if active == 1 else f"{active:,} active pipelines"
     return f"{pipelines}: {', '.join(named)}."
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby, pairwise
 
+from ratchet.measure.counts import TOO_LITTLE
 from ratchet.measure.distribution import INSUFFICIENT
 from ratchet.measure.goals import Progress
 from ratchet.measure.reports.numbers import Point
@@ -55,7 +56,7 @@ def _part(
 ) -> str:
     x, top, bottom = plot.x(place), plot.y(base + count), plot.y(base)
     look = "unknown" if name == INSUFFICIENT else f"level l{name}"
-    what = "too little evidence" if name == INSUFFICIENT else f"level {name} {levels.get(name, '')}".rstrip()
+    what = TOO_LITTLE if name == INSUFFICIENT else f"level {name} {levels.get(name, '')}".rstrip()
     words = escape(f"{month_words(month)}, {what}: {count}")
     shape = f'x="{x - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" height="{bottom - top:.1f}"'
     filled = 'fill="url(#hatch)" ' if name == INSUFFICIENT else ""
