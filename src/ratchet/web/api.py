@@ -29,6 +29,8 @@ from ratchet.measure.incidents.telling import incident_named
 from ratchet.measure.kpis.failures import attributed, covered, ground_of
 from ratchet.measure.kpis.questions import moment_named
 from ratchet.measure.kpis.readings import DIMENSIONS, by_dimension, kpi_named, read
+from ratchet.measure.standings import Standing
+from ratchet.measuring import Measuring
 from ratchet.records import Actor, Event, derive_id, digest_of
 from ratchet.web import cloudevents, evaluation_pages, foreign, process_pages, refusals
 from ratchet.web.cloudevents import Message, Received
@@ -165,19 +167,18 @@ class Api:
     def list_pipelines(self, _request: Request) -> Response:
         """Return all pipelines with their level."""
         declared = self._workspace.pipelines()
-        names = sorted({*declared, *self._workspace.history().pipelines})
-        return reply({"pipelines": [self._pipeline(name, declared.get(name, {})) for name in names]})
+        standings = Measuring(self._workspace).standings(self._workspace.policy("standard"))
+        return reply({"pipelines": [self._pipeline(one, declared.get(one.pipeline, {})) for one in standings]})
 
-    def _pipeline(self, name: str, declared: dict[str, Any]) -> dict[str, Any]:
-        report = self._workspace.level(name)
+    def _pipeline(self, standing: Standing, declared: dict[str, Any]) -> dict[str, Any]:
         live = self._workspace.live(declared["model"]) if declared else None
         return {
-            "name": name,
-            "level": report.level,
-            "label": report.label,
-            "is_insufficient": report.is_insufficient,
-            "level_name": report.name,
-            "explanation": report.explanation,
+            "name": standing.pipeline,
+            "level": standing.level,
+            "label": standing.label,
+            "is_insufficient": standing.is_insufficient,
+            "level_name": standing.name,
+            "blocking": standing.blocking,
             "owner": declared.get("owner", ""),
             "live_version": live.model_version if live else None,
         }
@@ -185,10 +186,11 @@ class Api:
     def get_level(self, request: Request) -> Response:
         """Return a pipeline's level by a policy, with the evidence."""
         name = request.path_params["name"]
-        known = sorted({*self._workspace.pipelines(), *self._workspace.history().pipelines})
+        measuring = Measuring(self._workspace)
+        known = sorted(measuring.pipelines())
         if name not in known:
             raise UnknownName(kind="pipeline", name=name, known=", ".join(known[:20]) or "none yet")
-        report = self._workspace.level(name, policy=request.query_params.get("policy", "standard"))
+        report = measuring.level(name, self._workspace.policy(request.query_params.get("policy", "standard")))
         return reply({"label": report.label, "is_insufficient": report.is_insufficient, **msgspec.to_builtins(report)})
 
     def list_kpis(self, request: Request) -> Response:

@@ -287,6 +287,7 @@ def test_levels_come_with_their_evidence(site: Site) -> None:
     (line,) = [one for one in client.get("/api/v1/pipelines").json()["pipelines"] if one["name"] == "flight-delay"]
     level = client.get("/api/v1/pipelines/flight-delay/level?policy=standard").json()
     assert level["level"] == line["level"] == 4
+    assert (line["label"], line["level_name"], line["blocking"]) == (level["label"], level["name"], None)
     counted = level["levels"][0]["results"][0]["counted"]
     assert site.workspace.ledger.find(counted[0]) is not None
 
