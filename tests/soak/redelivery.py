@@ -66,6 +66,11 @@ def compare(folder: Path, *, count: int, seed: int, databases: tuple[str, str] =
     every = [number for number in range(count) for _ in range(TIMES)]
     chance.shuffle(every)
     often = deliver(folder / "often", [every[sender::SENDERS] for sender in range(SENDERS)], database=databases[1])
+    return differences(calm, often)
+
+
+def differences(calm: Ending, often: Ending) -> list[str]:
+    """Say what followed from one delivery and not from the other."""
     lost = [f"lost: {key[:3]}" for key in (calm - often)]
     return lost + [f"done twice or new: {key[:3]}" for key in (often - calm)]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ratchet import clock
+from ratchet.engine.runs import DurableRuns
 from ratchet.store.database import Database
 from tests.soak import checks, project
 from tests.soak.cluster import Cluster, end_marked, parent_of
@@ -107,9 +108,13 @@ class Site:
     def _begun(self) -> list[int]:
         return [int(path.suffix[1:]) for path in self._signs.glob("begun.*")]
 
+    def _ready(self) -> int:
+        alive = {one.worker.pid for one in DurableRuns(self._database).workers() if one.is_alive}
+        return len(alive.intersection(self.cluster.victims()["worker"]))
+
     def _ask_for_a_run(self) -> None:
         until(lambda: not checks.pending(self._database), "an idle workspace")
-        until(lambda: len(self.cluster.victims()["worker"]) > 1, "two workers")
+        until(lambda: self._ready() > 1, "two workers that give signs of life")
         while project.kind_of(self._number) != "run":
             self._number += 1
         body = msgspec.json.encode(event(self._number))
@@ -132,12 +137,17 @@ def soak(state: Path, tally: Tally, *, url: str, times: int) -> list[str]:
             name = list(BLOWS)[number % len(BLOWS)]
             clock.sleep(chance.uniform(0.0, 1.0))
             seconds = site.strike(BLOWS[name])
-            found = [f"a run stood still for {seconds:.1f} s"] if seconds > LIMIT_SECONDS else []
+            found = too_long(seconds)
             tally.add("takeover", counts={"blows": 1, name: 1}, faults=found, seconds=round(seconds, 2), blow=name)
             sys.stdout.write(f"takeover: {name}, {seconds:.2f} s\n")
             sys.stdout.flush()
             faults += found
     return faults
+
+
+def too_long(seconds: float) -> list[str]:
+    """Say that a run stood still for longer than it should."""
+    return [f"a run stood still for {seconds:.1f} s"] if seconds > LIMIT_SECONDS else []
 
 
 def seconds_of(tally: Tally, blow: str) -> list[float]:
