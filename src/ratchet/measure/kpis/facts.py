@@ -112,20 +112,21 @@ class Facts:
     def _take(self, event: Event) -> None:
         self._taken += 1
         self._seqs.append(event.seq)
-        self._follow_cause(event)
+        cause = self._row_of_cause(event)
+        self._follow_cause(event, is_here=cause is None or cause >= 0)
         table = self._tables.get(event.type)
         if table is not None:
             table.add(event)
         time_us = to_us(event.at)
         self._times.append(time_us)
         self._pipeline_of.append(self._pipelines.code(event.pipeline))
-        trace = self._traces.add(event, time_us, self._row_of_cause(event))
+        trace = self._traces.add(event, time_us, cause)
         self.inputs.take(event, time_us, trace)
         _keep_extreme(*self._first, event.seq, time_us, better=time_us.__lt__)
 
     def _settle(self) -> None:
         """Let what was taken in be seen by whoever asks, also from other threads."""
-        for part in (self._times, self._pipeline_of, self._traces, self.inputs):
+        for part in (self._times, self._pipeline_of, self.inputs):
             part.settle()
         self._last_seq = self._seqs[-1] if self._seqs else 0
 
@@ -160,13 +161,14 @@ class Facts:
             self._latest = {**kept, count: known}
         return known
 
-    def _follow_cause(self, event: Event) -> None:
+    def _follow_cause(self, event: Event, *, is_here: bool) -> None:
         """Note an event whose cause is not here, from any source, and those whose cause this one is."""
         if event.source != NATIVE_SOURCE:
             self._foreign_ids.add(event.id)
-        if event.causationid and not self._is_here(event.causationid):
+        if not is_here and not self._is_here(event.causationid):
             self._waiting.setdefault(event.causationid, []).append(event)
-        self._late += [(waiting, event.seq) for waiting in self._waiting.pop(event.id, ())]
+        if event.id in self._waiting:
+            self._late += [(waiting, event.seq) for waiting in self._waiting.pop(event.id)]
 
     def _is_here(self, event_id: str) -> bool:
         return event_id in self._foreign_ids or (NATIVE_SOURCE, event_id) in self.history._events

@@ -4,13 +4,12 @@ Invariant: a trace is said only of a chain that nothing can change any more: eac
 same source, and the first has none. Of all others it is open, and the chain has to be walked.
 """
 
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from ratchet.clock import to_us
-from ratchet.measure.kpis.logs import NEVER, Column
+from ratchet.measure.kpis.logs import NEVER
 from ratchet.records import Event
 
 REASONS = ("code.pushed", "dataset.version.published", "monitor.alert.raised")
@@ -46,7 +45,8 @@ class Traces:
 
     def __init__(self) -> None:
         self._known: list[Trace] = [EMPTY, OPEN]
-        self._codes = Column(np.int32)
+        self._codes = array("i")
+        self._is_marked: dict[str, bool] = {}
 
     def __len__(self) -> int:
         return len(self._codes)
@@ -59,22 +59,17 @@ class Traces:
             time_us: Its own time.
             cause: The row of its cause; ``None`` for one that has none, -1 where it did not come before it.
         """
-        code = _EMPTY_CODE if cause is None else _OPEN_CODE if cause < 0 else self._code(cause)
+        code = _EMPTY_CODE if cause is None else _OPEN_CODE if cause < 0 else self._codes[cause]
         before = self._known[code]
-        after = before if before.is_open else _with(before, event, time_us)
+        is_marked = self._is_marked.get(event.type)
+        if is_marked is None:
+            is_marked = self._is_marked[event.type] = event.type in REASONS or is_repair(event)
+        after = _with(before, event, time_us) if is_marked and not before.is_open else before
         if after is not before:
             code = len(self._known)
             self._known.append(after)
         self._codes.append(code)
         return before
-
-    def settle(self) -> None:
-        """Let what was added be seen."""
-        self._codes.settle()
-
-    def _code(self, row: int) -> int:
-        settled = self._codes.values
-        return int(settled[row]) if row < len(settled) else self._codes._new[row - len(settled)]
 
 
 def _with(before: Trace, event: Event, time_us: int) -> Trace:
@@ -102,6 +97,3 @@ def trace_of(causes: Sequence[Event]) -> Trace:
     for event in reversed(causes):
         found = _with(found, event, to_us(event.at))
     return found
-
-
-Walk = Callable[[Event], Sequence[Event]]

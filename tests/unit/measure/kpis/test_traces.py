@@ -15,8 +15,6 @@ def traced(events: list[Event]) -> dict[str, Trace]:
         cause = rows.get(event.causationid, -1) if event.causationid else None
         found[event.id] = traces.add(event, to_us(event.at), cause)
         rows[event.id] = len(rows)
-        if len(rows) % 2:
-            traces.settle()
     assert len(traces) == len(events)
     return found
 
