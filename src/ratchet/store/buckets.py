@@ -6,6 +6,7 @@ anew where it is missing or damaged; bytes that are not those of the name never 
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -246,7 +247,7 @@ class BucketArtifacts(Artifacts):
 
     def _refusal(self, error: Exception) -> ArtifactsUnreachable:
         endpoint = _endpoint() or "Amazon S3"
-        reason = " ".join(str(error).partition("\n")[0].split())[:_REASON_LENGTH].rstrip(".: ")
+        reason = _reason(str(error))
         if "NoSuchBucket" in str(error):
             reason, remedy = f"{endpoint} has no bucket '{self._bucket}'", "Make it, or mend [project] artifacts."
         elif type(error).__name__ in _REFUSED or "Missing AccessKeyId" in reason:
@@ -288,6 +289,17 @@ def bucket_address(bucket: str, prefix: str, *, cache: Path, cache_bytes: int) -
 
 def _key(sha256: str) -> str:
     return f"{sha256[:2]}/{sha256}"
+
+
+def _reason(message: str) -> str:
+    """Return what a message of the library says, without the addresses and settings around it."""
+    if "HTTP error: " in message:
+        return f"no answer in {RETRIES + 1} tries"
+    status = re.search(r"status code: (\d{3} [A-Za-z ]+)", message)
+    code = re.search(r"<Code>(\w+)</Code>", message)
+    if status:
+        return f"it answered {status[1].strip()}" + (f" ({code[1]})" if code else "")
+    return " ".join(message.partition("\n")[0].split())[:_REASON_LENGTH].rstrip(".: ")
 
 
 def _endpoint() -> str:

@@ -3,12 +3,27 @@
 from pathlib import Path
 
 import pytest
+from sklearn.linear_model import LinearRegression
 
+from ratchet.engine.executors import Limits, Session, Task, Zygotes
 from ratchet.errors import ArtifactsElsewhere, ArtifactsUnreachable
-from ratchet.loop import stores
+from ratchet.loop import snapshots, stores
+from ratchet.loop.serving.routes import (
+    EndpointRoute,
+    InputColumn,
+    ModelReference,
+    ModelSchema,
+    ReleaseRoute,
+    RouteTable,
+    write_routes,
+)
+from ratchet.loop.serving.switchboard import ServedEndpoint, Switchboard
+from ratchet.store import storers
+from ratchet.store.addresses import address_of, open_artifacts
 from ratchet.store.artifacts import Artifacts
 from ratchet.store.buckets import BucketArtifacts
 from ratchet.workspace import Workspace
+from tests import projects
 from tests.buckets import Bucket
 
 
@@ -126,3 +141,62 @@ def test_a_store_is_copied_into_a_bucket(tmp_path: Path, bucket: Bucket) -> None
         assert (made.copied, made.present) == (0, 3)
         back = stores.copy_from(bucket.url, workspace.resources, report=lambda _done, _whole: None)
         assert back.present == 3
+
+
+def test_a_forked_child_reads_from_the_bucket(tmp_path: Path, bucket: Bucket) -> None:
+    """A child of the zygote imports a snapshot that lies in the bucket only, though its parent has used the bucket."""
+    project = _project(tmp_path / "a", artifacts=bucket.url)
+    (project / "pipeline.py").write_text(projects.CODE)
+    with Workspace(project) as workspace:
+        snapshot = snapshots.take(project, workspace.resources.artifacts)
+        elsewhere = stores.open_shared_store(bucket.url, workspace.config, state=tmp_path / "child")
+        spec = {"snapshot": snapshot, "artifacts": elsewhere.address, "snapshots": str(tmp_path / "unpacked")}
+        task = Task(name="test", entry="ratchet.loop.pipelines:describe", spec=spec, log=str(tmp_path / "log"))
+        zygotes = Zygotes(["ratchet.loop.pipelines"])
+        try:
+            session = Session(zygotes, task, limits=Limits(), is_cancelled=lambda: False)
+            found = session.converse(lambda _request, execute: execute())
+        finally:
+            zygotes.close()
+    assert [one["name"] for one in found["pipelines"]] == [projects.PIPELINE]
+    assert elsewhere.path(snapshot).exists()
+
+
+def test_an_endpoint_serves_on_while_the_bucket_is_away(tmp_path: Path, bucket: Bucket) -> None:
+    """What serves goes on, a release whose model cannot be had is refused with the reason, and a copy is enough."""
+    (tmp_path / "serving").mkdir()
+    address = address_of(bucket.url, project=tmp_path, state=tmp_path / "state", cache_bytes=1 << 30)
+    artifacts = open_artifacts(address)
+    rows = projects.customers(50)[["visits"]].astype(float)
+    names = [
+        artifacts.write(storers.dump(LinearRegression(fit_intercept=free).fit(rows, rows["visits"]))[1])
+        for free in (True, False)
+    ]
+    artifacts.path(names[1]).unlink()
+
+    def change_over(board: Switchboard, number: int) -> ServedEndpoint:
+        reference = ModelReference(sha256=names[number], storer="skops")
+        schema = ModelSchema(inputs=(InputColumn(name="visits", datatype="FP64", kind="number"),), output="prediction")
+        release = ReleaseRoute(
+            version=f"m@v{number}",
+            schema=schema,
+            role="live",
+            share=1.0,
+            traffic_id="t",
+            deployment_id="d",
+            model=reference,
+        )
+        routes = RouteTable(generation=number + 1, endpoints={"m": EndpointRoute(releases=(release,))})
+        write_routes(tmp_path / "serving", routes)
+        board.table = board.prepare()
+        return board.current().endpoint("m")
+
+    bucket.stop()
+    try:
+        board = Switchboard(tmp_path / "serving", artifacts=artifacts)
+        assert [one.release.version for one in change_over(board, 0).live] == ["m@v0"]
+        refused = change_over(board, 1)
+        assert [one.release.version for one in refused.live] == ["m@v0"]
+        assert "cannot be used: no answer" in refused.refusal
+    finally:
+        bucket.start()
