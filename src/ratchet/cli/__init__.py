@@ -39,7 +39,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "report": ("report", "Write one page with its proof: where we are, should be, and get sooner."),
         "events": ("events", "Read the ledger: what happened, by whom, because of what."),
         "ledger": ("ledger", "Sign the ledger, prove entries, and show whether any was changed."),
-        "rules": ("rules", "List rules, adopt shipped ones, switch them on and off."),
+        "rules": ("rules", "List rules, adopt and switch them, test them against the past."),
         "token": ("tokens", "Issue, list and revoke tokens of callers."),
         "import": ("imports", "Bring in what happened in other systems."),
     },
