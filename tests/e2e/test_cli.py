@@ -289,6 +289,22 @@ def test_a_run_outlives_the_process_that_carried_it_out(shop: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_is_cancelled_from_elsewhere(shop: Path) -> None:
+    """Its child ends, and whoever waits for it is told in one line."""
+    begun = let_training_hang(shop)
+    running = subprocess.Popen(
+        [*RATCHET, "run", "returns"], cwd=shop, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until(begun.exists, "the training to begin")
+    run = as_json(shop, "runs", "--limit", "1")[0]
+    assert as_json(shop, "runs", "cancel", run["id"][:10])["status"] == "cancelled"
+    _, said = running.communicate(timeout=PATIENCE_SECONDS)
+    assert running.returncode == 1
+    assert "was cancelled." in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
 def test_ctrl_c_cancels_a_run_that_is_carried_out_here(shop: Path) -> None:
     """Nothing goes on behind the back of who stopped it."""
     begun = let_training_hang(shop)

@@ -146,6 +146,8 @@ def print_result(workspace: "Workspace", run: "Run") -> None:
     from ratchet.cli.console import facts, say, short
 
     took = _took(run)
+    if run.status == "cancelled":
+        raise Refused(f"{run.error}\nIts log: {_log(workspace, run)}")
     if run.status != "success":
         raise Refused(f"Run {short(run.id)} {run.status}: {run.error}\nIts log: {_log(workspace, run)}")
     made = f"registered {run.model_version}" if run.model_version else "made no candidate"

@@ -476,8 +476,15 @@ class _DurableContext:
             raise DBOSWorkflowConflictIDError(self.job_id)
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Tell whether a line of DBOS is worth a person's attention: that a job was cancelled is known to who did it."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not kind.__name__.endswith("CancelledError")
+
+
 def _quiet() -> None:
     for name in ("dbos", "dbos.stats"):
         logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).addFilter(_is_news)
     with contextlib.suppress(ImportError):
         import dbos._logger  # noqa: F401, sets its own level at import: ours comes after

@@ -14,7 +14,7 @@ from ratchet.loop.frames import write_parquet
 from ratchet.records import Event, Run
 from ratchet.store.schema import step_result
 from tests import projects
-from tests.loops import BrokenOff, Stage
+from tests.loops import BrokenOff, FakeContext, Stage
 
 HELPER = "def share() -> int:\n    return 4\n"
 CODE = projects.CODE.replace("import ratchet as rt\n", "import ratchet as rt\n\nimport parts\n").replace(
@@ -171,10 +171,17 @@ def test_why_a_result_is_not_kept_is_said(run: Runner) -> None:
     assert {cost.get("not_kept", "") for cost in run(reading).costs} == {""}
 
 
-def test_a_run_that_was_cancelled_leaves_what_it_had_done(run: Runner, stage: Stage) -> None:
+def test_a_run_that_was_cancelled_leaves_what_it_had_done(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was computed until then is good for the next."""
-    run(no_cache=True, strength=2.0)
-    assert cached(run(strength=2.0)) == ALL_CACHED
+    slow = CODE.replace("    encode =", "    __import__('time').sleep(60)\n    encode =")
+
+    def is_cancelled(context: FakeContext) -> bool:
+        return any(name.startswith("split@") for name in context.recorded_steps())
+
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeContext, "is_cancelled", is_cancelled)
+        assert run(slow).status == "running"  # whoever cancels it says so in its row
+    assert cached(run()) == {"split": True, "train": False}
 
 
 def test_a_broken_off_run_asks_the_cache_once(run: Runner, stage: Stage) -> None:
