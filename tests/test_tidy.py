@@ -54,6 +54,7 @@ TESTED_ELSEWHERE = {
     "engine/runs.py": "tests/contract/test_runs.py",
     "engine/child.py": "tests/unit/engine/test_executors.py",
     "engine/zygote.py": "tests/unit/engine/test_executors.py",
+    "loop/refusals.py": "tests/unit/test_errors.py",
     "store/formats/refusals.py": "tests/unit/test_errors.py",
     "loop/serving/__main__.py": "tests/unit/loop/serving/test_main.py",
 }

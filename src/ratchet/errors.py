@@ -471,29 +471,6 @@ class ArtifactsElsewhere(RatchetError):
 
 
 @dataclass
-class StoreNotOurs(RatchetError):
-    """Artifacts were to be removed from a store in which other workspaces keep theirs."""
-
-    address: str
-    others: str
-    template: ClassVar[str] = (
-        "Nothing was removed from {address}: other workspaces keep artifacts there as well ({others}), and nobody here "
-        "knows what they need. Give each workspace a folder or prefix of its own; ratchet artifacts copy FROM brings "
-        "over what is there."
-    )
-
-
-@dataclass
-class CollectionUnderWay(RatchetError):
-    """Artifacts are being removed by another process."""
-
-    by: str
-    template: ClassVar[str] = (
-        "Another process ({by}) is removing artifacts just now. Nothing was done here; ask again in a few minutes."
-    )
-
-
-@dataclass
 class NoStorer(RatchetError):
     """A step returned something that nobody knows how to store."""
 

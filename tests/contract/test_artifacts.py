@@ -210,6 +210,8 @@ class ArtifactContract:
         store.elsewhere().enter("a")
         store.artifacts.enter("b")
         assert store.artifacts.workspaces() == store.elsewhere().workspaces() == ["a", "b"]
+        store.artifacts.enter("a", seq=41)
+        assert [store.elsewhere().seq_of(name) for name in ("a", "b", "c")] == [41, 0, 0]
 
     def test_its_address_opens_the_same_store(self, store: Store) -> None:
         """The address that a child or the endpoint is given stands for the same place and the same copies."""

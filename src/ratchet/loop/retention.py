@@ -20,11 +20,11 @@ from ratchet.errors import (
     ArtifactCorrupt,
     ArtifactsElsewhere,
     ArtifactsUnreachable,
-    CollectionUnderWay,
-    StoreNotOurs,
+    JobUnreadable,
 )
 from ratchet.loop import registry, stores
 from ratchet.loop.holders import COLLECTING, Holders, read_holders, read_registered
+from ratchet.loop.refusals import CollectionUnderWay, StoreAhead, StoreNotOurs
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, Record, digest_of
 from ratchet.store.artifacts import Stored
@@ -34,6 +34,7 @@ YOUNG_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 _LEASE_SECONDS = 600.0
 _BATCH = 200
+_HINDRANCES = (ArtifactCorrupt, ArtifactsElsewhere, ArtifactsUnreachable, JobUnreadable, StoreAhead, StoreNotOurs)
 
 
 class Amount(Record, frozen=True):
@@ -144,6 +145,7 @@ def collect(resources: Resources, *, unnamed_days: float | None = None) -> Colle
 
     Raises:
         StoreNotOurs: Another workspace keeps artifacts there, too.
+        StoreAhead: This database is older than what was removed there last.
         CollectionUnderWay: Another process does this just now.
         ArtifactCorrupt, ArtifactsUnreachable: As for ``holders``.
     """
@@ -160,6 +162,8 @@ def collect(resources: Resources, *, unnamed_days: float | None = None) -> Colle
             let_go=tuple(sorted({*left.let_go, *stock.let_go})),
         )
         _write_lease(resources, lease)
+        if going and (own := stores.workspace_id(resources.database)):
+            resources.artifacts.enter(own, seq=resources.ledger.last_seq())
         limit = stock.written_before.timestamp()
         gone = _remove(resources, list(going), limit=limit)
         # What a killed process was about to remove and did remove is told of now.
@@ -181,7 +185,7 @@ def tidy(resources: Resources) -> str:
         collect(resources)
     except CollectionUnderWay:
         return ""
-    except (ArtifactCorrupt, ArtifactsElsewhere, ArtifactsUnreachable, StoreNotOurs) as error:
+    except _HINDRANCES as error:
         return str(error)
     return ""
 
@@ -212,9 +216,14 @@ def _let_go(resources: Resources, going: set[str]) -> tuple[str, ...]:
 
 
 def _refuse_foreign(resources: Resources) -> None:
-    others = set(resources.artifacts.workspaces()) - {stores.workspace_id(resources.database)}
+    own = stores.workspace_id(resources.database)
+    others = set(resources.artifacts.workspaces()) - {own}
     if others:
         raise StoreNotOurs(address=place(resources), others=", ".join(sorted(others)))
+    if own:
+        seen, found = resources.artifacts.seq_of(own), resources.ledger.last_seq()
+        if seen > found:
+            raise StoreAhead(address=place(resources), seen=seen, found=found)
 
 
 def _remove(resources: Resources, going: list[str], *, limit: float) -> set[str]:

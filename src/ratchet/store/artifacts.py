@@ -170,11 +170,21 @@ class Artifacts:
 
     # ---- the workspaces that keep artifacts here
 
-    def enter(self, workspace: str) -> None:
-        """Leave word that a workspace keeps artifacts here, so that no other one removes them."""
+    def enter(self, workspace: str, *, seq: int = 0) -> None:
+        """Leave word that a workspace keeps artifacts here, so that no other one removes them.
+
+        Args:
+            workspace: Its name.
+            seq: How long its ledger was; a copy of it that is older knows less of what is needed.
+        """
         folder = self.folder / _WORKSPACES
         folder.mkdir(exist_ok=True)
-        write_durably(folder / workspace, b"")
+        write_durably(folder / workspace, b"%d" % seq)
+
+    def seq_of(self, workspace: str) -> int:
+        """Return how long a workspace's ledger was when it left word last, 0 where it never did."""
+        path = self.folder / _WORKSPACES / workspace
+        return int(path.read_bytes() or 0) if path.is_file() else 0
 
     @staticmethod
     def is_entered(folder: Path) -> bool:

@@ -150,9 +150,21 @@ class BucketArtifacts(Artifacts):
         super().tidy(older_than_seconds=older_than_seconds)
         self._trim()
 
-    def enter(self, workspace: str) -> None:
-        """Leave word that a workspace keeps artifacts here, so that no other one removes them."""
-        self._ask("put", f"{_WORKSPACES}/{workspace}", b"")
+    def enter(self, workspace: str, *, seq: int = 0) -> None:
+        """Leave word that a workspace keeps artifacts here, so that no other one removes them.
+
+        Args:
+            workspace: Its name.
+            seq: How long its ledger was; a copy of it that is older knows less of what is needed.
+        """
+        self._ask("put", f"{_WORKSPACES}/{workspace}", b"%d" % seq)
+
+    def seq_of(self, workspace: str) -> int:
+        """Return how long a workspace's ledger was when it left word last, 0 where it never did."""
+        try:
+            return int(bytes(self._ask("get", f"{_WORKSPACES}/{workspace}").bytes()) or 0)
+        except FileNotFoundError:
+            return 0
 
     def workspaces(self) -> list[str]:
         """Return the workspaces that keep artifacts here, sorted."""

@@ -1,6 +1,7 @@
 """What is collected, what never is, and how it is told."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import pytest
 
 from ratchet import clock
 from ratchet.config import RetentionSection
-from ratchet.errors import ArtifactCorrupt, CollectionUnderWay, StoreNotOurs
+from ratchet.errors import ArtifactCorrupt
 from ratchet.loop import holders, registry, retention
 from ratchet.loop.holders import COLLECTING
+from ratchet.loop.refusals import CollectionUnderWay, StoreAhead, StoreNotOurs
 from ratchet.workspace import Workspace
 from tests import registered
 from tests.buckets import Bucket
@@ -177,6 +179,32 @@ def test_one_process_at_a_time(workspace: Workspace) -> None:
     other.kill()
     other.wait()
     assert retention.collect(workspace.resources).artifacts == (old,)
+
+
+def test_an_older_copy_of_a_workspace_removes_nothing(tmp_path: Path) -> None:
+    """A database that was restored from before the last removal does not know what was written since."""
+    (tmp_path / "shared").mkdir()
+    project = tmp_path / "a"
+    project.mkdir()
+    (project / "ratchet.toml").write_text(f'{SETTINGS}artifacts = "{tmp_path}/shared"\n')
+    with Workspace(project) as workspace:
+        workspace.resources.artifacts.write(b"early")
+    copy = shutil.copytree(project, tmp_path / "copy")
+    with Workspace(project) as workspace:
+        _age(workspace)
+        assert retention.collect(workspace.resources).removed.count == 1
+        assert retention.collect(workspace.resources).removed.count == 0
+        for content in (b"needed", b"more"):
+            with workspace.database.write() as transaction:
+                registry.put_state(transaction, content.decode(), workspace.resources.artifacts.write(content))
+        orphan = workspace.resources.artifacts.write(b"orphan")
+        _age(workspace)
+        with workspace.by_command("anything", {}, subject="small"):
+            assert retention.collect(workspace.resources).artifacts == (orphan,)
+    with Workspace(copy) as older:
+        with pytest.raises(StoreAhead, match="an older copy"):
+            retention.collect(older.resources)
+        assert len(list(older.resources.artifacts.all())) == 2
 
 
 KILLED = """
