@@ -323,7 +323,7 @@ def opened(path: Path) -> Iterator[Database]:
 
 def make_tables(database: Database) -> None:
     """Make our tables and the engine's."""
-    migrations.migrate(database)
+    migrations.migrate(database, keeps_copy=False)
     runs = DurableRuns(database)
     runs.prepare()
     runs.close()

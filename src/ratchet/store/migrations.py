@@ -1,15 +1,18 @@
 """Brings a database to the schema of this version, and refuses one that is newer.
 
 Invariant: a database is changed only forward, one numbered step a transaction, and never by a version that does not
-know it.
+know it; a file is copied before its first step, as it was.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
+from ratchet import clock
 from ratchet.errors import DatabaseForeign, WorkspaceTooNew
-from ratchet.store import schema
+from ratchet.store import copies, schema
+from ratchet.store.artifacts import sync_path
 from ratchet.store.database import Database
 
 _GUARDED = ("ledger", "payload")
@@ -79,6 +82,12 @@ def _add_projections(connection: Connection) -> None:
 
 def _add_answers(connection: Connection) -> None:
     """Make the table of what was said about moments that are over; it fills when somebody asks."""
+    folds = (schema.transition, schema.transition_fold, schema.projection, schema.standing)
+    if "activity" not in {column["name"] for column in inspect(connection).get_columns(schema.transition_fold.name)}:
+        # For half an hour of its life version 3 had no such column. What was folded is folded again.
+        for table in folds:
+            table.drop(connection)
+            table.create(connection)
     schema.answer.create(connection, checkfirst=True)
 
 
@@ -110,22 +119,48 @@ def version_of(connection: Connection) -> int:
     return int(connection.execute(text("SELECT max(version) FROM schema_version")).scalar() or 0)
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, *, keeps_copy: bool = True) -> None:
     """Bring a database to this version's schema.
+
+    Args:
+        keeps_copy: Leave a copy of a SQLite file that an earlier version wrote beside it, as it was.
 
     Raises:
         WorkspaceTooNew: A later version wrote it; nothing is changed.
         DatabaseForeign: It has tables of another program that are called like ours; nothing is changed.
+        CopyFailed: There is no room for the copy; nothing is changed.
     """
     with database.read() as connection:
         found = version_of(connection)
     if found > LATEST:
         raise WorkspaceTooNew(found=found, supported=LATEST)
-    if found < LATEST:
+    if 0 < found < LATEST and database.is_sqlite and keeps_copy:
+        _keep_copy(database, found)
+    while found < LATEST:
         with database.write() as connection:
-            if version_of(connection) == 0:
+            # Read again under the lock: two processes may open a workspace at once.
+            found = version_of(connection)
+            if found == 0:
                 refuse_foreign(connection, database)
-            _step_forward(connection)
+            # In a new one nothing is worth keeping half-way.
+            found = _step_forward(connection, found, last=LATEST if found == 0 else min(found + 1, LATEST))
+
+
+def copy_of(path: Path, version: int) -> Path:
+    """Return where the copy of a SQLite file lies that had a schema version before it was changed."""
+    return path.with_name(f"{path.name}.schema-{version}")
+
+
+def _keep_copy(database: Database, version: int) -> None:
+    path = copies.sqlite_file(database)
+    temporary = path.with_name(f".{path.name}.{clock.new_id()}")
+    try:
+        copies.copy_file(database, temporary)
+        sync_path(temporary)
+        temporary.replace(copy_of(path, version))
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_path(path.parent)
 
 
 def refuse_foreign(connection: Connection, database: Database) -> None:
@@ -139,9 +174,9 @@ def refuse_foreign(connection: Connection, database: Database) -> None:
         raise DatabaseForeign(database=database.name, tables=", ".join(present))
 
 
-def _step_forward(connection: Connection) -> None:
+def _step_forward(connection: Connection, found: int, *, last: int) -> int:
     connection.execute(text("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY)"))
-    # Read again under the lock: two processes may open a new workspace at once.
-    for number in range(version_of(connection) + 1, LATEST + 1):
+    for number in range(found + 1, last + 1):
         STEPS[number - 1](connection)
         connection.execute(text("INSERT INTO schema_version (version) VALUES (:number)"), {"number": number})
+    return max(found, last)
