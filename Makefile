@@ -11,10 +11,10 @@ DEV_EXTRAS := $(addprefix --extra ,demo lightgbm onnx postgres s3)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow docs lock clean
+.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow proof-formats docs lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
 
 demo: .venv/.demo $(if $(DATABASE),.venv/.dev) ## the whole loop on real flights, in a folder of its own
 	@$(BIN)/ratchet demo $(if $(DATABASE),--database '$(DATABASE)')
@@ -57,6 +57,9 @@ demo-proof: .venv/.dev ## prove what the demo shows: the year with three seeds, 
 
 proof-mlflow: .venv/.dev ## import from a real MLflow server, in an environment of its own (some minutes)
 	$(BIN)/python -m tests.peers.proof_mlflow
+
+proof-formats: .venv/bin/python ## test all model formats, CatBoost and PyTorch too, in an environment of its own (some minutes)
+	$(BIN)/python -m tests.peers.proof_formats $(if $(TORCH),--torch '$(TORCH)')
 
 docs: .venv/.dev ## write the generated parts of docs/reference
 	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \

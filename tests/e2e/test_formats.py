@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from ratchet.loop import registry
 from ratchet.records import ModelVersion
 from ratchet.store import storers
 from ratchet.workspace import Workspace
-from tests import projects
+from tests import breaking, projects
 from tests.waiting import PATIENCE_SECONDS
 
 CODE = '''"""Tell which customers will leave, with models of all formats."""
@@ -223,6 +224,26 @@ if torch is not None:
             return torch.stack([1 - second, second], dim=1)
 '''
 
+TRAP = '''"""A model that does harm where somebody lets it."""
+
+import ratchet as rt
+from breaking_of_test import Breaking
+from pipeline import split
+
+
+@rt.step
+def fit_trap(is_harmless: bool) -> Breaking:
+    """Return a model that crashes the process which loads it, once it may."""
+    return Breaking("crash", "/nowhere" if is_harmless else "{consent}")
+
+
+@rt.pipeline(model="trapped", owner="growth")
+def trapped(customers: rt.Dataset, is_harmless: bool = True) -> rt.Candidate:
+    """A trap."""
+    rows, holdout = split(customers)
+    return rt.Candidate(fit_trap(is_harmless), holdout=holdout, label="left", inputs=("visits", "spend"))
+'''
+
 FITNESS = '\n[[fitness]]\npipeline = "{0}"\nmetric = "roc_auc"\nat_least = 0.6\n'
 # The pipeline, the format that its models have, the libraries that it needs, and what its output is called.
 FORMATS = {
@@ -240,6 +261,7 @@ FORMATS = {
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, str]]:
     """A running workspace with a pipeline for each format, and a token for its endpoints."""
     settings = projects.SETTINGS.partition("[[fitness]]")[0] + "".join(FITNESS.format(name) for name in FORMATS)
+    settings += FITNESS.format("trapped").replace("0.6", "0.5")
     folder = projects.write_project(tmp_path_factory.mktemp("formats") / "shop", settings=settings, code=CODE)
     (folder / "shared.py").write_text(SHARED)
     (folder / "nets.py").write_text(NETS)
@@ -290,6 +312,30 @@ def ask(workspace: Workspace, version: ModelVersion, rows: Any, *, token: str) -
     assert status == 200, content
     outputs = {one["name"]: one["data"] for one in msgspec.json.decode(content)["outputs"]}
     return [float(score) for score in outputs[version.output]]
+
+
+def test_a_model_that_crashes_in_staging_is_refused_and_the_one_before_goes_on(
+    site: tuple[Workspace, str], tmp_path: Path
+) -> None:
+    """A version that passed its gate and crashes when it is released fails its deployment; callers notice nothing."""
+    workspace, token = site
+    consent = tmp_path / "consent"
+    (workspace.project / "breaking_of_test.py").write_text(breaking.CODE)
+    pipeline = TRAP.format(consent=str(consent))
+    (workspace.project / "trap.py").write_text(pipeline)
+    workspace.reload()
+    carry_out(workspace, "start_run", "trapped", {"pipeline": "trapped", "is_harmless": True})
+    carry_out(workspace, "promote", "trapped", {"version": "trapped@v1"})
+    carry_out(workspace, "start_run", "trapped", {"pipeline": "trapped", "is_harmless": False})
+    consent.touch()
+    with pytest.raises(AssertionError, match="SIGSEGV"):
+        carry_out(workspace, "promote", "trapped", {"version": "trapped@v2"})
+    live = workspace.live("trapped")
+    assert live is not None
+    assert live.model_version == "trapped@v1"
+    with workspace.database.read() as connection:
+        first = registry.model_version(connection, "trapped@v1")
+    assert ask(workspace, first, projects.customers(2, seed=9), token=token) == [0.5, 0.5]
 
 
 def test_two_versions_of_an_object_serve_beside_each_other(site: tuple[Workspace, str]) -> None:

@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 import ratchet.loop
 from ratchet import clock
 from ratchet.errors import RoutesNotAcknowledged
-from ratchet.loop.serving import claim, routes
+from ratchet.loop.serving import claim, routes, vouchers
 from ratchet.loop.serving.log import Frame, read_frames, request_rotation, spool_files
 from ratchet.loop.serving.routes import (
     EndpointRoute,
@@ -35,6 +35,7 @@ from ratchet.loop.serving.routes import (
 )
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
+from tests import breaking
 from tests.waiting import PATIENCE_SECONDS, until
 
 SCHEMA = ModelSchema(
@@ -136,8 +137,15 @@ class Site:
         routes.wait_acknowledged(self.folder, self.generation, timeout_seconds=PATIENCE_SECONDS)
         return process
 
-    def write(self, version: str) -> None:
-        """Make a version the only live one, without waiting."""
+    def add_breaking(self, version: str) -> None:
+        """Add a version that crashes the process which loads it."""
+        consent = self.folder.parent / "consent"
+        consent.touch()
+        storer, content = breaking.make(self.folder.parent, "crash", consent=consent)
+        self._models[version] = ModelReference(sha256=self.artifacts.write(content), storer=storer)
+
+    def write(self, version: str, *, is_vouched_for: bool = True) -> None:
+        """Make a version the only live one, without waiting; staging has vouched for it, or nobody has."""
         self.generation += 1
         release = ReleaseRoute(
             version=version,
@@ -148,6 +156,8 @@ class Site:
             traffic_id=f"traffic-{self.generation}",
             deployment_id=f"deployment-{self.generation}",
         )
+        if is_vouched_for:
+            vouchers.vouch(self.folder, release, libraries=vouchers.LIBRARIES)
         endpoints = {"delay": EndpointRoute(releases=(release,))}
         routes.write_routes(self.folder, RouteTable(generation=self.generation, endpoints=endpoints))
 
@@ -244,6 +254,40 @@ def _swap_under_load(site: Site, *, requests: int, swaps: int) -> tuple[list[Ans
     finally:
         load.stop()
     return load.answers, periods
+
+
+def _asked_until_acknowledged(site: Site, caller: Caller) -> list[Answer]:
+    """Ask again and again until the last routes are followed, and some more."""
+    answers = []
+    while True:
+        seen = routes.read_acknowledgement(site.folder)
+        if seen is not None and seen.generation >= site.generation:
+            return [*answers, *(caller.ask() for _ in range(BETWEEN))]
+        answers.append(caller.ask())
+        clock.sleep(0.02)
+
+
+def test_a_model_that_crashes_the_process_is_refused(site: Site) -> None:
+    """A model that crashes and that nobody vouched for is refused; no caller notices, also not after a new start."""
+    process = site.start()
+    site.add_breaking("crash")
+    caller = Caller(site.port)
+    site.write("crash", is_vouched_for=False)
+    answers = _asked_until_acknowledged(site, caller)
+    assert {(answer.status, answer.version) for answer in answers} == {(200, "v1")}
+    assert "SIGSEGV" in site.acknowledged().refused["delay"]
+    site.write("v2", is_vouched_for=False)
+    answers = _asked_until_acknowledged(site, caller)
+    assert {answer.status for answer in answers} == {200}
+    assert answers[-1].version == "v2"
+    assert site.acknowledged().refused == {}
+    caller.close()
+    site.write("crash", is_vouched_for=False)
+    process.kill()
+    process.wait()
+    again = site.start()
+    assert "SIGSEGV" in site.acknowledged().refused["delay"]
+    assert again.poll() is None
 
 
 def test_twenty_swaps_during_ten_thousand_requests(site: Site) -> None:

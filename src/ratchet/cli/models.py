@@ -96,7 +96,7 @@ def _show(session: Session, workspace: "Workspace", name: str) -> None:
         releases = registry.releases(connection, endpoint=version.model)
     found = _Version(workspace, version)
     if session.as_json:
-        console.print_json(found.as_json())
+        console.print_json({**found.as_json(), "format": _format(workspace, found)})
         return
     zone = ZoneInfo(workspace.config.project.time_zone)
     served = [one for one in releases if one.model_version == name and one.shifted_at]
@@ -110,13 +110,44 @@ def _show(session: Session, workspace: "Workspace", name: str) -> None:
                 ("registered", console.moment_text(version.registered_at, zone)),
                 ("run", version.run_id),
                 ("artifact", f"sha256 {version.artifact}"),
-                ("format", version.storer),
+                ("format", _format_text(workspace, found)),
                 ("inputs", ", ".join(f"{one['name']} ({one['datatype']})" for one in version.inputs)),
                 ("serves", console.state("live") if found.release else "no"),
                 *[("since" if one.status == "live" else "served from", _since(one, zone)) for one in served],
             ]
         )
     )
+
+
+# What a library is called where it is installed, if that is not what it is imported as.
+_DISTRIBUTIONS = {"sklearn": ("scikit-learn",), "xgboost": ("xgboost", "xgboost-cpu")}
+
+
+def _format(workspace: "Workspace", found: _Version) -> dict[str, Any]:
+    """Return a version's format: its name, the extra, and the libraries with the versions that it was trained with."""
+    from ratchet.errors import NoStorer
+    from ratchet.loop.training import locked_versions
+    from ratchet.store import storers
+
+    try:
+        storer = storers.find(found.version.storer)
+    except NoStorer:
+        # One that the project registers itself is known in its runs only.
+        return {"name": found.version.storer, "extra": "", "libraries": {}}
+    locked = locked_versions(workspace.resources, found.run)
+    libraries = {}
+    for library in storer.libraries:
+        names = _DISTRIBUTIONS.get(library, (library,))
+        name = next((one for one in names if one in locked), names[0])
+        libraries[name] = locked.get(name, "")
+    return {"name": storer.name, "extra": storer.extra, "libraries": libraries}
+
+
+def _format_text(workspace: "Workspace", found: _Version) -> str:
+    told = _format(workspace, found)
+    needed = ", ".join(f"{name} {version}".strip() for name, version in told["libraries"].items())
+    extra = f" (pip install 'mlratchet[{told['extra']}]')" if told["extra"] else ""
+    return f"{told['name']}, needs {needed}{extra}" if needed else str(told["name"])
 
 
 def _since(release: "Release", zone: ZoneInfo) -> str:

@@ -17,6 +17,9 @@ from ratchet.engine.executors import Session, Task, log_file
 from ratchet.errors import SmokeTestFailed
 from ratchet.loop import profiles, registry
 from ratchet.loop.resources import Resources
+from ratchet.loop.serving import vouchers
+from ratchet.loop.serving.models import load_model
+from ratchet.loop.serving.routes import ModelReference, ModelSchema, ReleaseRoute
 from ratchet.records import Event, ModelVersion, derive_id, digest_of
 from ratchet.store import storers
 from ratchet.store.addresses import open_artifacts
@@ -25,6 +28,7 @@ from ratchet.store.artifacts import Artifacts
 PRODUCTION = "production"
 MINIMUM_HOLDOUT_ROWS = 50
 SMOKE_ROWS = 20
+SMOKE_SECONDS = 300.0
 
 # Name -> (function of scikit-learn, whether it wants scores rather than classes).
 METRICS: dict[str, tuple[str, bool]] = {
@@ -340,9 +344,27 @@ def smoke(resources: Resources, version: ModelVersion) -> dict[str, Any]:
         spec={"artifacts": resources.artifacts.address, "version": msgspec.to_builtins(version)},
         log=log_file(resources.logs, "fitness"),
     )
-    session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=lambda: False)
+    # A model that hangs here is not waited for as long as a step is that trains one.
+    limits = msgspec.structs.replace(
+        resources.limits, timeout_seconds=min(resources.limits.timeout_seconds, SMOKE_SECONDS)
+    )
+    session = Session(resources.zygotes, task, limits=limits, is_cancelled=lambda: False)
     outcome: dict[str, Any] = session.converse(lambda _request, execute: execute())
+    vouchers.vouch(resources.serving, release_of(version), libraries=outcome.pop("libraries"))
     return outcome
+
+
+def release_of(version: ModelVersion, *, traffic_id: str = "", deployment_id: str = "") -> ReleaseRoute:
+    """Return a version as the release that answers all callers of its endpoint."""
+    return ReleaseRoute(
+        version=version.name,
+        model=ModelReference(sha256=version.artifact, storer=version.storer),
+        schema=msgspec.convert({"inputs": version.inputs, "output": version.output}, ModelSchema),
+        role="live",
+        share=1.0,
+        traffic_id=traffic_id,
+        deployment_id=deployment_id,
+    )
 
 
 def smoke_test(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
@@ -352,8 +374,9 @@ def smoke_test(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
     version = msgspec.convert(spec["version"], ModelVersion)
     artifacts = open_artifacts(spec["artifacts"])
     rows = storers.load("frame", artifacts.read(version.holdout)).head(SMOKE_ROWS)
-    model = storers.open_model(version.storer, artifacts.read(version.artifact))
+    # All that the endpoint demands of a model, demanded here first: its columns, its classes, one prediction.
+    model = load_model(release_of(version), artifacts=artifacts).estimator
     scores = np.asarray(predict(model, rows[[one["name"] for one in version.inputs]]), dtype=float)
     if scores.shape != (len(rows),) or not np.isfinite(scores).all():
         raise SmokeTestFailed(version=version.name, rows=len(rows), shape=str(scores.shape))
-    return {"rows": len(rows)}
+    return {"rows": len(rows), "libraries": vouchers.LIBRARIES}

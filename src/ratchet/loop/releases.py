@@ -24,9 +24,6 @@ from ratchet.loop import credentials, fitness, incidents, registry
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving.routes import (
     EndpointRoute,
-    ModelReference,
-    ModelSchema,
-    ReleaseRoute,
     RouteTable,
     read_routes,
     wait_acknowledged,
@@ -345,18 +342,9 @@ def _last_generation(resources: Resources) -> int:
 
 def _route(connection: Connection, release: Release) -> EndpointRoute:
     version = registry.model_version(connection, release.model_version)
-    schema = msgspec.convert({"inputs": version.inputs, "output": version.output}, ModelSchema)
-    return EndpointRoute(
-        releases=(
-            ReleaseRoute(
-                version=version.name,
-                model=ModelReference(sha256=version.artifact, storer=version.storer),
-                schema=schema,
-                role="live",
-                share=1.0,
-                traffic_id=release.traffic_event or derive_id(release.deployment_id, "traffic.shifted"),
-                deployment_id=release.deployment_id,
-            ),
-        ),
-        callers="token",
+    release_route = fitness.release_of(
+        version,
+        traffic_id=release.traffic_event or derive_id(release.deployment_id, "traffic.shifted"),
+        deployment_id=release.deployment_id,
     )
+    return EndpointRoute(releases=(release_route,), callers="token")

@@ -184,13 +184,20 @@ def _lock() -> bytes:
 
 def _environment(resources: Resources, run: Run) -> dict[str, list[str]]:
     """Return the frameworks and the libraries, with versions, that a run's lock names; none where it is damaged."""
+    locked = locked_versions(resources, run)
+    if not locked:
+        return {}
+    libraries = [f"{name}=={version}" for name, version in locked.items() if name != "python"]
+    return {"frameworks": [name for name in locked if name in _FRAMEWORKS], "libraries": libraries}
+
+
+def locked_versions(resources: Resources, run: Run) -> dict[str, str]:
+    """Return the versions that a run's lock names, by library; none where it is damaged."""
     try:
         lines = resources.artifacts.read(run.lock).decode().splitlines()
     except (ArtifactCorrupt, ArtifactMissing):
         return {}
-    libraries = [line for line in lines if not line.startswith("python==")]
-    names = [line.partition("==")[0] for line in libraries]
-    return {"frameworks": [name for name in names if name in _FRAMEWORKS], "libraries": libraries}
+    return dict(line.split("==", 1) for line in lines if "==" in line)
 
 
 def _hardware() -> dict[str, Any]:

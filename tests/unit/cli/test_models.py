@@ -1,9 +1,12 @@
 """Model versions: what is known of each, and what is asked for twice."""
 
 import json
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from ratchet.loop import registry
 from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
 
@@ -23,6 +26,30 @@ def test_one_version_in_full(call: Call) -> None:
     shown = call("models", "returns@v1").out
     for part in ("GOOD", "d" * 64, "price (FP64)", "live", "2026-03-02 09:00"):
         assert part in shown
+
+
+def test_one_version_says_its_format_and_what_it_needs(call: Call, project: Path) -> None:
+    """The format, its extra, and its libraries with the versions of the run that made it; damaged ones have none."""
+    assert "skops, needs skops, scikit-learn\n" in call("models", "returns@v1").out
+    with Workspace(project) as workspace:
+        lock = workspace.resources.artifacts.write(b"python==3.11.7\nlightgbm==4.7.0\nskops==0.16.0")
+        run = registry.run(workspace.database, "GOOD")
+        with workspace.database.read() as connection:
+            version = registry.model_version(connection, "returns@v1")
+        later = msgspec.structs.replace(version, number=7, storer="lightgbm", run_id="LATER")
+        own = msgspec.structs.replace(version, number=8, storer="own", run_id="OTHER")
+        with workspace.database.write() as transaction:
+            registry.put_run(transaction, msgspec.structs.replace(run, id="LATER", lock=lock))
+            registry.put_run(transaction, msgspec.structs.replace(run, id="OTHER", lock=lock))
+            registry.add_model_version(transaction, later)
+            registry.add_model_version(transaction, own)
+    assert json.loads(call("models", "returns@v7", "--json").out)["format"] == {
+        "name": "lightgbm",
+        "extra": "lightgbm",
+        "libraries": {"lightgbm": "4.7.0", "skops": "0.16.0"},
+    }
+    assert "needs lightgbm 4.7.0, skops 0.16.0" in " ".join(call("models", "returns@v7").out.split())
+    assert json.loads(call("models", "returns@v8", "--json").out)["format"]["name"] == "own"
 
 
 @pytest.mark.usefixtures("project")

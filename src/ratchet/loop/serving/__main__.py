@@ -80,6 +80,8 @@ def _read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: the same as last time, or any that is free")
+    parser.add_argument("--trial-seconds", type=float, default=60.0, help="how long a new model may take to load")
+    parser.add_argument("--trial-memory-mb", type=float, default=8192.0, help="the memory that it may use meanwhile")
     parser.add_argument(
         "--die-with-parent",
         nargs="?",
@@ -97,6 +99,7 @@ def _serve(options: argparse.Namespace) -> None:
     from ratchet.loop.serving import claim, routes
     from ratchet.loop.serving.app import EndpointApp, report
     from ratchet.loop.serving.log import PredictionLog
+    from ratchet.loop.serving.trial import Limits, Trials
     from ratchet.store.addresses import open_artifacts
 
     former = claim.last_holder(options.folder)
@@ -104,7 +107,10 @@ def _serve(options: argparse.Namespace) -> None:
     bound = bind(options.host, options.port, preferred=former.port if former else 0)
     holder = mine.describe(host=options.host, port=bound.getsockname()[1])
     log = PredictionLog(options.folder, writer=mine.writer)
-    app = EndpointApp(options.folder, artifacts=open_artifacts(options.artifacts), log=log, holder=holder)
+    artifacts = open_artifacts(options.artifacts)
+    limits = Limits(seconds=options.trial_seconds, memory_mb=options.trial_memory_mb)
+    trials = Trials(options.folder, artifacts=artifacts, limits=limits)
+    app = EndpointApp(options.folder, artifacts=artifacts, log=log, holder=holder, trials=trials)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -35,6 +35,7 @@ from ratchet.loop.serving.inference import Call, Inference, Reply
 from ratchet.loop.serving.log import PredictionLog
 from ratchet.loop.serving.models import preload_libraries
 from ratchet.loop.serving.switchboard import ServedTable, Switchboard
+from ratchet.loop.serving.trial import Trials
 from ratchet.store.artifacts import Artifacts
 
 Message = MutableMapping[str, Any]
@@ -68,14 +69,23 @@ class EndpointApp:
         artifacts: Where models lie.
         log: Takes a frame before each reply.
         holder: This process, for its acknowledgements.
+        trials: Tries models in a process of their own before they are taken in.
     """
 
-    def __init__(self, folder: Path, *, artifacts: Artifacts, log: PredictionLog, holder: Holder) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        artifacts: Artifacts,
+        log: PredictionLog,
+        holder: Holder,
+        trials: Trials | None = None,
+    ) -> None:
         self._folder = folder
         self._log = log
         self._holder = holder
         self._started_at = clock.now().isoformat()
-        self._switchboard = Switchboard(folder, artifacts=artifacts)
+        self._switchboard = Switchboard(folder, artifacts=artifacts, trials=trials)
         self._inference = Inference(switchboard=self._switchboard, log=log)
         self._predictor = ThreadPoolExecutor(1, thread_name_prefix="predictor")
         self._preparer = ThreadPoolExecutor(1, thread_name_prefix="preparer")

@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ratchet.errors import CredentialRefused, EndpointPreparing, NoLiveRelease, RatchetError, RoutesInvalid, UnknownName
+from ratchet.errors import (
+    CredentialRefused,
+    EndpointPreparing,
+    ModelUnusable,
+    NoLiveRelease,
+    RatchetError,
+    RoutesInvalid,
+    UnknownName,
+)
+from ratchet.loop.serving import vouchers
 from ratchet.loop.serving.models import LoadedModel, load_model
 from ratchet.loop.serving.routes import (
     ROUTES_FILE,
@@ -20,6 +29,7 @@ from ratchet.loop.serving.routes import (
     RouteTable,
     read_routes,
 )
+from ratchet.loop.serving.trial import Trials
 from ratchet.store.artifacts import Artifacts
 
 ANONYMOUS = "anonymous"
@@ -124,15 +134,17 @@ class Switchboard:
     Args:
         folder: The serving folder.
         artifacts: Where models lie.
+        trials: Tries models in a process of their own first; without it they are loaded here at once.
 
     Attributes:
         table: What is served now; None until the first routes are prepared.
         unreadable: Why the desired routes could not be read, or empty.
     """
 
-    def __init__(self, folder: Path, *, artifacts: Artifacts) -> None:
+    def __init__(self, folder: Path, *, artifacts: Artifacts, trials: Trials | None = None) -> None:
         self._folder = folder
         self._artifacts = artifacts
+        self._trials = trials
         self._seen: tuple[int, int, int] | None = None
         self.table: ServedTable | None = None
         self.unreadable = ""
@@ -172,16 +184,32 @@ class Switchboard:
 
     def _load(self, desired: RouteTable) -> ServedTable:
         former = self.table.endpoints if self.table is not None else {}
+        before = {name: former.get(name, ServedEndpoint(name=name)) for name in desired.endpoints}
+        refused = self._try(desired, before=before)
         endpoints = {
-            name: self._load_endpoint(name, route, former=former.get(name, ServedEndpoint(name=name)))
+            name: self._load_endpoint(name, route, former=before[name], refused=refused)
             for name, route in desired.endpoints.items()
         }
         return ServedTable(generation=desired.generation, endpoints=endpoints, callers=desired.tokens)
 
-    def _load_endpoint(self, name: str, route: EndpointRoute, *, former: ServedEndpoint) -> ServedEndpoint:
+    def _try(self, desired: RouteTable, *, before: Mapping[str, ServedEndpoint]) -> dict[str, str]:
+        """Try all models that are not in memory, in one process where none breaks it."""
+        if self._trials is None:
+            return {}
+        releases = [
+            release
+            for name, route in desired.endpoints.items()
+            for release in route.releases
+            if _find_loaded(release, former=before[name]) is None
+        ]
+        return self._trials.refusals(releases)
+
+    def _load_endpoint(
+        self, name: str, route: EndpointRoute, *, former: ServedEndpoint, refused: Mapping[str, str]
+    ) -> ServedEndpoint:
         needs_token = route.callers == "token"
         try:
-            models = [self._load_release(release, former=former) for release in route.releases]
+            models = [self._load_release(release, former=former, refused=refused) for release in route.releases]
         except RatchetError as error:
             # Who may call is not the model's affair: a token that was revoked stays revoked.
             return replace(former, needs_token=needs_token, refusal=str(error))
@@ -192,10 +220,15 @@ class Switchboard:
             needs_token=needs_token,
         )
 
-    def _load_release(self, release: ReleaseRoute, *, former: ServedEndpoint) -> LoadedModel:
-        for model in (*former.live, *former.shadow):
-            if model.release.model == release.model and model.release.schema == release.schema:
-                return replace(model, release=release)
+    def _load_release(
+        self, release: ReleaseRoute, *, former: ServedEndpoint, refused: Mapping[str, str]
+    ) -> LoadedModel:
+        loaded = _find_loaded(release, former=former)
+        if loaded is not None:
+            return replace(loaded, release=release)
+        reason = refused.get(vouchers.name_of(release))
+        if reason is not None:
+            raise ModelUnusable(version=release.version, reason=reason)
         return load_model(release, artifacts=self._artifacts)
 
     def _look(self) -> tuple[int, int, int] | None:
@@ -204,3 +237,11 @@ class Switchboard:
         except FileNotFoundError:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _find_loaded(release: ReleaseRoute, *, former: ServedEndpoint) -> LoadedModel | None:
+    """Return the model of a release where it serves already."""
+    for model in (*former.live, *former.shadow):
+        if model.release.model == release.model and model.release.schema == release.schema:
+            return model
+    return None
