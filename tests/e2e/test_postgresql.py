@@ -27,6 +27,8 @@ from tests.waiting import PATIENCE_SECONDS, is_alive, next_line, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 RATCHET = [sys.executable, "-m", "ratchet"]
+# `ratchet doctor` looks at these.
+AS_ADVISED = (*CRASH_SAFE, "fsync=on", "full_page_writes=on")
 BILL = """BilledCost,BillingCurrency,ChargePeriodStart,ChargePeriodEnd,ServiceName,ResourceId,Tags
 73.00,USD,2026-03-01T00:00:00Z,2026-04-01T00:00:00Z,Compute,machine-1,{}
 """
@@ -36,6 +38,8 @@ ELSEWHERE = {
     "init": "the fixture begins with it",
     "up": "runs while all others are called",
     "worker": "tests/e2e/test_workers.py",
+    "runs cancel": "tests/e2e/test_workers.py",
+    "artifacts copy": "between stores, whatever the database",
     "restore": "makes a workspace in another folder and database: tests of backups",
 }
 
@@ -66,7 +70,7 @@ def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
     """Give a project on a server of our own, made by ``ratchet init`` and run by ``ratchet up``."""
     assert postgres_server.folder.is_dir(), "where there is none, all of this is skipped"
     folder, errors = tmp_path_factory.mktemp("postgres") / "shop", tmp_path_factory.mktemp("errors") / "up.err"
-    with PostgresServer(CRASH_SAFE) as server, server.database() as url, errors.open("w") as stream:
+    with PostgresServer(AS_ADVISED) as server, server.database() as url, errors.open("w") as stream:
         line = [*RATCHET, "init", str(folder), "--database", url.replace("ratchet@", "${DATABASE_USER}@")]
         environment = os.environ | {"DATABASE_USER": "ratchet"}
         subprocess.run(line, check=True, stdout=subprocess.DEVNULL, env=environment)
@@ -131,7 +135,8 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     yield ("run", "returns", "-p", "max_iter=20")
     yield ("run", "returns", "-p", "max_iter=30")
     runs = [one["id"] for one in json.loads(call("runs", "--json"))]
-    yield ("runs", runs[0])
+    yield ("runs", "show", runs[0])
+    yield ("runs", "repeat", runs[0])
     yield ("runs", "--compare", *runs[:2])
     yield ("models", "returns@v1")
     yield ("promote", "returns@v1")
@@ -206,6 +211,11 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     yield ("evaluate", "compare")
     yield ("evaluate", "record")
     yield ("evaluate", "conclude", "--choice", "Alpha", "--reason", "It fits.", "--by", "person-1")
+    yield ("rules", "check")
+    artifacts = [path for path in (here / ".ratchet" / "artifacts").rglob("*") if len(path.name) == 64]
+    yield ("artifacts", "show", artifacts[0].name)
+    yield ("artifacts", "collect", "--dry-run")
+    yield ("doctor",)
     yield ("backup", "all.tar")
 
 
