@@ -99,7 +99,8 @@ class Dispatcher:
             # A fault of ours must be seen, and must not keep the other rules from firing.
             _log.exception("rule %s could not be considered", rule.name)
             held = Held(kind="fault", reason=f"{type(error).__name__}: {error}")
-        depth = 0 if held else depth_of(self._resources, event)
+        limit = self._resources.config.limits.rule_depth
+        depth = 0 if held else depth_of(event, get=self._resources.ledger.get, limit=limit)
         with origin.use(_origin(event, key=job)), self._resources.database.write() as transaction:
             held = held or self._limit(rule, depth)
             if held:
@@ -335,14 +336,19 @@ class _Chain:
         self._dispatcher.record_outcome(self, kind, position=position, cause=self._fired, details=details)
 
 
-def depth_of(resources: Resources, event: Event) -> int:
-    """Count the rules between an event and its root, up to the limit."""
-    limit = resources.config.limits.rule_depth
+def depth_of(event: Event, *, get: Callable[[str], Event | None], limit: int) -> int:
+    """Count the rules between an event and its root, up to the limit.
+
+    Args:
+        event: Where the chain ends.
+        get: Gives the event with an id, or ``None``.
+        limit: How many rules may drive one another.
+    """
     depth, current, steps = 0, event, 0
     while current.causationid and depth < limit and steps < limit * 50:
         steps += 1
         depth += current.type == "rule.fired"
-        cause = resources.ledger.get(current.causationid)
+        cause = get(current.causationid)
         if cause is None:
             break
         current = cause

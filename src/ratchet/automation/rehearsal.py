@@ -7,6 +7,7 @@ runs, and what it asks for is noted and not carried out.
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,6 +34,7 @@ from ratchet.store.erasure import ERASED
 Numbers = Callable[[str, Collection[str], Event], dict[str, float]]
 Verdict = Literal["fire", "hold back", "error", "not"]
 EVENTS_PER_CHILD = 200
+_CAUSES_KEPT = 50_000
 
 
 class Case(Record, frozen=True):
@@ -230,12 +232,14 @@ class Rehearsing:
     ) -> Iterator[Case]:
         """Go through the events in order and let the limits count what would have fired."""
         section = self._resources.config.limits
+        # Many events follow from few causes.
+        get = lru_cache(maxsize=_CAUSES_KEPT)(self._resources.ledger.get)
         firings: deque[datetime] = deque(maxlen=limits.firings_needed(rule.at_most, section))
         for event, look in zip(events, looks, strict=True):
             wanted = asked.get((event.source, event.id), _Asked())
             would, why = _verdict(look, wanted)
             if would == "fire":
-                depth = depth_of(self._resources, event) if event.seq else 0
+                depth = depth_of(event, get=get, limit=section.rule_depth) if event.seq else 0
                 held = limits.held_back(rule.at_most, section, depth=depth, firings=firings, now=_moment(event))
                 if held is None:
                     firings.append(_moment(event))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from ratchet.cli.session import Session, examples, with_session
+from ratchet.cli.session import Refused, Session, examples, with_session
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _SPANS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _SHOWN = 20
+_UNASKED = 20
 _BAR = 24
 _COUNTED = ("EVENTS", "WOULD", "HELD BACK", "ERRORS", "REALLY")
 _WOULD = {"fire": "green", "hold back": "yellow", "error": "red", "not": "dim"}
@@ -80,8 +81,9 @@ def test_command(
 @click.option("--since", required=True, metavar="DAY|30d", help="From when on: a day, a moment, or 12h, 30d, 8w ago.")
 @click.option("--until", default="", metavar="DAY|1d", help="Up to when; a day means its end. Now if not given.")
 @click.option("--dry-run", is_flag=True, help="Show what would be fired and fire nothing.")
+@click.option("--yes", "is_sure", is_flag=True, help=f"Fire it for more than {_UNASKED} events, too.")
 @with_session
-def backfill_command(session: Session, *, name: str, since: str, until: str, dry_run: bool) -> None:
+def backfill_command(session: Session, *, name: str, since: str, until: str, dry_run: bool, is_sure: bool) -> None:
     """Fire a rule for past events for which it would have fired and did not: each once, in your name.
 
     What follows counts as a person's doing. A second backfill of the same events does nothing.
@@ -93,7 +95,13 @@ def backfill_command(session: Session, *, name: str, since: str, until: str, dry
         workspace.sync()
         found = _rehearse(workspace, name, since=since, until=until)
         backfill = Backfill(workspace.resources, by_command=workspace.by_command)
-        cases = backfill.open_cases(found) if dry_run else backfill.carry_out(found)
+        cases = backfill.open_cases(found)
+        if len(cases) > _UNASKED and not (dry_run or is_sure):
+            raise Refused(
+                f"Rule '{name}' would be fired for {len(cases)} events, all at once. Look at them with --dry-run, and "
+                "if that is what you want, say --yes. Nothing was appended."
+            )
+        cases = cases if dry_run else backfill.carry_out(found)
         if session.as_json:
             values = [msgspec.to_builtins(case) for case in cases]
             console.print_json({"rule": found.rule.name, "is_done": not dry_run, "fired": values})

@@ -14,6 +14,7 @@ from ratchet.workspace import Workspace
 from tests.unit.cli.conftest import Call
 
 RULE = '\n[[rule]]\nname = "deploy"\non = "gate.evaluated"\nwhen = "event.data.decision == \'pass\'"\ndo = "promote"\n'
+NIGHTLY = '\n[[rule]]\nname = "nightly"\non = "clock.ticked"\ncron = "0 3 * * *"\ndo = { monitor = "returns" }\n'
 
 
 def state(folder: Path) -> tuple[Any, ...]:
@@ -106,6 +107,23 @@ def test_a_backfill_is_shown_done_and_done_once(call: Call, project: Path) -> No
         "is_done": True,
         "fired": [],
     }
+
+
+def test_many_events_at_once_are_asked_for_twice(call: Call, project: Path) -> None:
+    """A span that was typed too long starts nothing."""
+    add(project, NIGHTLY)
+    where = ("--workspace", str(project))
+    call("rules", *where)
+    before = state(project)
+    refused = call("rules", "backfill", "nightly", "--since", "30d", *where)
+    assert refused.code == 1
+    assert "would be fired for 30 events, all at once" in refused.err
+    assert state(project) == before
+    assert (
+        "would be fired for 30 events"
+        in call("rules", "backfill", "nightly", "--since", "30d", "--dry-run", *where).out
+    )
+    assert "was fired for 30 events" in call("rules", "backfill", "nightly", "--since", "30d", "--yes", *where).out
 
 
 def test_a_rule_that_is_off_is_not_backfilled(call: Call, project: Path) -> None:
