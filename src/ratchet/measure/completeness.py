@@ -73,9 +73,10 @@ def completeness(snapshot: Snapshot, pipeline: str, sampled: Sequence[Transition
         pipeline: Whose record.
         sampled: The transitions that its level rests on.
     """
-    events = [event for event in snapshot.of_pipeline(pipeline) if moment_of(event) >= snapshot.since]
+    known = snapshot.of_pipeline(pipeline)
+    events = [event for event in known if moment_of(event) >= snapshot.since]
     return Completeness(
-        sources=_sources(snapshot, {event.source for event in snapshot.of_pipeline(pipeline)}),
+        sources=_sources(snapshot, {event.source for event in known}),
         unknown=sum(transition.root_class == "unknown" for transition in sampled),
         transitions=len(sampled),
         broken=tuple(event.id for event in events if event.causationid and snapshot.cause(event) is None),

@@ -21,7 +21,7 @@ from ratchet.measure.history import Snapshot, moment_of, order
 from ratchet.measure.initiators import EVIDENCE, Mode, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
 from ratchet.measure.practices import CLAIMS, PRACTICES, Practices
-from ratchet.measure.stages import counts_when, things
+from ratchet.measure.stages import CustomStage, counts_when, things
 from ratchet.measure.transitions import Transition, read
 from ratchet.records import Event, Evidence, Record
 
@@ -70,11 +70,24 @@ class CriterionResult(Record, frozen=True):
     sentence: str = ""
 
 
+KnownTransitions = dict[tuple[str | CustomStage, int], Transition]
+
+
 class PipelineEvidence:
     """The evidence for one pipeline in one snapshot, each part read when it is first asked for."""
 
-    def __init__(self, snapshot: Snapshot, pipeline: str, policy: Policy) -> None:
-        """Look at a pipeline through a policy; the pipeline's declared cadence widens the window."""
+    def __init__(
+        self, snapshot: Snapshot, pipeline: str, policy: Policy, *, known: KnownTransitions | None = None
+    ) -> None:
+        """Look at a pipeline through a policy; the pipeline's declared cadence widens the window.
+
+        Args:
+            snapshot: The events.
+            pipeline: Which one.
+            policy: What each level asks for.
+            known: Transitions that were read of the same pipeline before, where nothing since can have changed them;
+                those that are read now are added.
+        """
         declared = snapshot.events("pipeline.declared", pipeline)
         self.declared = declared[-1].data if declared else {}
         cadence = timedelta(days=float(self.declared.get("cadence_days") or 0))
@@ -82,6 +95,7 @@ class PipelineEvidence:
         self.pipeline = pipeline
         self.policy = policy
         self._samples: dict[str, list[tuple[Change, Transition]]] = {}
+        self._known = {} if known is None else known
         self._closures: list[Closure] | None = None
         self._practices = Practices(self.snapshot, pipeline)
 
@@ -126,11 +140,18 @@ class PipelineEvidence:
 
     def _sample(self, stage: str) -> list[tuple[Change, Transition]]:
         if stage not in self._samples:
-            found = changes(self.snapshot, self.pipeline, self.policy.stage(stage))
+            kind = self.policy.stage(stage)
+            found = changes(self.snapshot, self.pipeline, kind)
             recent = [change for change in found if moment_of(change.event) >= self.snapshot.since]
             recent = recent[-self.policy.sample_size :]
-            self._samples[stage] = [(change, read(self.snapshot, change)) for change in recent]
+            self._samples[stage] = [(change, self._read(kind, change)) for change in recent]
         return self._samples[stage]
+
+    def _read(self, stage: str | CustomStage, change: Change) -> Transition:
+        key = (stage, change.event.seq)
+        if key not in self._known:
+            self._known[key] = read(self.snapshot, change)
+        return self._known[key]
 
     def _asked_after(self, stage: str, last: Transition) -> Event | None:
         """Return an event after the last transition for which an enabled rule had a true condition."""

@@ -171,6 +171,7 @@ class Snapshot:
         seq: The place of the last event that it sees; with the moment, it names what is seen.
         recorded_seq: The place of the last event that was recorded by then. Those after it are imported.
         window: How far back evidence counts.
+        since: Where the window begins.
     """
 
     def __init__(self, history: History, *, at: datetime, seq: int, recorded_seq: int, window: timedelta) -> None:
@@ -180,6 +181,7 @@ class Snapshot:
         self.seq = seq
         self.recorded_seq = recorded_seq
         self.window = window
+        self.since = at - window
         self.rules = RuleBook(self._rule_keys, self._rule_events, self._rule_changes, at=at, window=window)
         self._ordered: dict[tuple[str, str], list[Event]] = {}
         self._made: dict[str, Any] = {}
@@ -198,11 +200,6 @@ class Snapshot:
     def is_whole(self) -> bool:
         """Tell whether all events are here, or only what one pipeline's levels rest on."""
         return self._history.is_whole
-
-    @property
-    def since(self) -> datetime:
-        """Return where the window begins."""
-        return self.at - self.window
 
     def events(self, type_: str, pipeline: str) -> list[Event]:
         """Return a pipeline's events of one type, in the order in which they happened."""
@@ -272,6 +269,9 @@ class Snapshot:
         return links
 
     def _known(self, events: list[Event]) -> list[Event]:
+        if not events:
+            # Most of what is asked for, such as touches of a change, never was.
+            return []
         known = self._seen(events)
         known.sort(key=order)
         return known

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from ratchet.measure.closures import Closure
 from ratchet.measure.completeness import completeness
-from ratchet.measure.criteria import SATISFIED, CriterionResult, PipelineEvidence, Status, judge
+from ratchet.measure.criteria import SATISFIED, CriterionResult, KnownTransitions, PipelineEvidence, Status, judge
 from ratchet.measure.history import History
 from ratchet.measure.initiators import MODES, weakest_grade
 from ratchet.measure.policies import Criterion, Level, Policy
@@ -120,7 +120,13 @@ def is_insufficient(level: int, blocking: Iterable[Status]) -> bool:
 
 
 def measure_level(
-    history: History, pipeline: str, policy: Policy, *, as_of: datetime | None = None, seq: int | None = None
+    history: History,
+    pipeline: str,
+    policy: Policy,
+    *,
+    as_of: datetime | None = None,
+    seq: int | None = None,
+    known: KnownTransitions | None = None,
 ) -> LevelReport:
     """Return the level of a pipeline at a moment, from what the ledger held then.
 
@@ -130,8 +136,9 @@ def measure_level(
         policy: What each level asks for.
         as_of: The moment (UTC); now if not given.
         seq: Leave out what came after this place in the ledger.
+        known: Transitions that were read of the pipeline before, where nothing since can have changed them.
     """
-    evidence = PipelineEvidence(history.as_of(as_of, seq=seq), pipeline, policy)
+    evidence = PipelineEvidence(history.as_of(as_of, seq=seq), pipeline, policy, known=known)
     results = tuple(_judge_level(evidence, level) for level in policy.levels if level.id)
     reached = _reached(results)
     blocked = next((result for result in results if not result.is_met), None)

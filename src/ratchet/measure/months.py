@@ -16,7 +16,7 @@ from ratchet.records import KeptAnswer, digest_of
 
 _Made = TypeVar("_Made")
 # Raised whenever the same events give other answers and no definition says so.
-VERSION = 1
+VERSION = 2
 
 
 class Shelf(Protocol):

@@ -6,6 +6,7 @@ What this process has read of the table is read again as soon as that pipeline w
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
 import msgspec
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ratchet.clock import MICROSECOND, to_us
-from ratchet.measure.criteria import QUIET_AT_LEAST
+from ratchet.measure.criteria import QUIET_AT_LEAST, KnownTransitions
 from ratchet.measure.history import DEFAULT_WINDOW
 from ratchet.measure.initiators import EVIDENCE, MODES, Mode
 from ratchet.measure.policies import Policy
@@ -74,6 +75,8 @@ class _Known:
             self.ids[stage] = [event for _, _, event in parts]
         self.seqs = np.array([seq for seq, _ in kept.deployments], dtype=np.int64)
         self.modes = np.array([_PLACE_OF[code[0]] for _, code in kept.deployments], dtype=np.int32)
+        # Whether a rule recurs may change with time alone, and with it what a transition was.
+        self.transitions: KnownTransitions | None = None if self.facts.schedules else {}
         # Policy -> from when until when a bucket holds, and the bucket; likewise samples.
         self.buckets: dict[str, tuple[int, int, str | None]] = {}
         self.samples: tuple[int, int, tuple[int, int], dict[str, Sample]] = (0, -1, (0, 0), {})
@@ -170,10 +173,12 @@ class Sampled:
         samples: Mapping[str, Mapping[str, Sample]],
         buckets: Mapping[str, Mapping[str, str]],
         modes: Mapping[int, Mode] | tuple[npt.NDArray[np.int64], Codes],
+        transitions: Mapping[str, KnownTransitions | None] = MappingProxyType({}),
     ) -> None:
         """Hold what was read; ``read_sampled`` makes these."""
         self._samples = samples
         self._buckets = buckets
+        self._transitions = transitions
         if isinstance(modes, Mapping):
             places = [MODES.index(mode) for mode in modes.values()]
             modes = (np.array(list(modes), dtype=np.int64), np.array(places, dtype=np.int32))
@@ -184,6 +189,10 @@ class Sampled:
         """Return the sample of a stage; ``None`` where the table does not tell."""
         found = self._samples.get(pipeline)
         return None if found is None else found.get(stage, _NOTHING)
+
+    def transitions(self, pipeline: str) -> KnownTransitions | None:
+        """Return the transitions that this process has read of a pipeline, to be added to; ``None`` if none hold."""
+        return self._transitions.get(pipeline)
 
     def bucket(self, pipeline: str, policy: Policy) -> str | None:
         """Return into which part of a distribution a pipeline falls; ``None`` where the table does not tell."""
@@ -254,4 +263,5 @@ def read_sampled(
             np.concatenate([np.zeros(0, dtype=np.int64), *(one.seqs for one in holding)]),
             np.concatenate([np.zeros(0, dtype=np.int32), *(one.modes for one in holding)]),
         ),
+        {name: known[name].transitions for name in buckets[by.digest]},
     )

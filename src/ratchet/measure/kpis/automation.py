@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ratchet.measure.criteria import SATISFIED, PipelineEvidence, judge
+from ratchet.measure.criteria import SATISFIED, KnownTransitions, PipelineEvidence, judge
 from ratchet.measure.goals import read_goals
 from ratchet.measure.initiators import Mode
 from ratchet.measure.kpis.deliveries import approvals
@@ -43,6 +43,12 @@ def sample(question: Question, pipeline: str, stage: str) -> Sample:
 def take_samples(view: View, sampled: Sampled) -> None:
     """Let what a projection keeps of the same entries answer for samples and levels, where it tells."""
     _evidence(view).sampled = sampled
+
+
+def known_transitions(view: View, pipeline: str) -> KnownTransitions | None:
+    """Return the transitions that were read of a pipeline before and still hold; ``None`` where no kept table tells."""
+    sampled = _evidence(view).sampled
+    return sampled.transitions(pipeline) if sampled else None
 
 
 def modes_of_deployments(view: View, seqs: Whole) -> Codes:

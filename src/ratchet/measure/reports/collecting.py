@@ -19,7 +19,7 @@ from ratchet.measure.goals import Goal, Progress, progress, read_goals
 from ratchet.measure.history import order
 from ratchet.measure.incidents.attribution import Attribution
 from ratchet.measure.kpis import budgets
-from ratchet.measure.kpis.automation import level_bucket
+from ratchet.measure.kpis.automation import known_transitions, level_bucket
 from ratchet.measure.kpis.catalogue import KPIS
 from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.failures import covered, errors_by_month
@@ -276,7 +276,14 @@ class _Collecting:
 
     def _pipeline(self, name: str) -> PipelineLine:
         question, policy = self.question, self.policy
-        report = measure_level(question.view.history, name, policy, as_of=question.as_of, seq=question.view.until)
+        report = measure_level(
+            question.view.history,
+            name,
+            policy,
+            as_of=question.as_of,
+            seq=question.view.until,
+            known=known_transitions(question.view, name),
+        )
         self._closed += [one.live_event for one in report.closures]
         three = three_levels(question.view.history, report, policy)
         enabled = question.view.snapshot.rules.enabled(name)
