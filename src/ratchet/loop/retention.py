@@ -7,7 +7,9 @@ began; what went is told in the ledger, also where the process that removed it w
 import os
 import socket
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -34,6 +36,7 @@ YOUNG_SECONDS = 3600.0
 _DAY_SECONDS = 86_400.0
 _LEASE_SECONDS = 600.0
 _BATCH = 200
+_REQUESTS_AT_ONCE = 8
 _HINDRANCES = (ArtifactCorrupt, ArtifactsElsewhere, ArtifactsUnreachable, JobUnreadable, StoreAhead, StoreNotOurs)
 
 
@@ -115,9 +118,15 @@ def take_stock(resources: Resources, *, unnamed_days: float | None = None) -> In
     Raises:
         ArtifactCorrupt, ArtifactsUnreachable: As for ``holders``.
     """
+    return _take_stock(resources, unnamed_days)[0]
+
+
+def _take_stock(resources: Resources, unnamed_days: float | None) -> tuple[Inventory, Holders, int]:
+    """Return the inventory, what it rests on, and how long the ledger was before."""
     # Listed before holders are read: what is written and named in between is then not in the list, or held.
     listed = list(resources.artifacts.listed())
     limit = _limit(resources, unnamed_days)
+    seq = resources.ledger.last_seq()
     known = holders(resources)
     kept: dict[str, Amount] = {}
     going: dict[str, Amount] = {}
@@ -127,7 +136,7 @@ def take_stock(resources: Resources, *, unnamed_days: float | None = None) -> In
         _add(kept if stays else going, known.kind(one.sha256), one.size_bytes)
         if not stays:
             leaving.append(one)
-    return Inventory(
+    stock = Inventory(
         address=place(resources),
         kept=kept,
         going=going,
@@ -135,6 +144,7 @@ def take_stock(resources: Resources, *, unnamed_days: float | None = None) -> In
         written_before=datetime.fromtimestamp(limit, UTC),
         artifacts=tuple(leaving),
     )
+    return stock, known, seq
 
 
 def collect(resources: Resources, *, unnamed_days: float | None = None) -> Collection:
@@ -152,8 +162,7 @@ def collect(resources: Resources, *, unnamed_days: float | None = None) -> Colle
     _refuse_foreign(resources)
     left = _take_lease(resources)
     try:
-        stock = take_stock(resources, unnamed_days=unnamed_days)
-        known = holders(resources)
+        stock, known, seq = _take_stock(resources, unnamed_days)
         going = {one.sha256: (known.kind(one.sha256), one.size_bytes) for one in stock.artifacts}
         lease = _Lease(
             by=_me(),
@@ -165,7 +174,7 @@ def collect(resources: Resources, *, unnamed_days: float | None = None) -> Colle
         if going and (own := stores.workspace_id(resources.database)):
             resources.artifacts.enter(own, seq=resources.ledger.last_seq())
         limit = stock.written_before.timestamp()
-        gone = _remove(resources, list(going), limit=limit)
+        gone = _remove(resources, list(going), limit=limit, known=known, seq=seq)
         # What a killed process was about to remove and did remove is told of now.
         gone |= {sha256 for sha256 in left.going if not resources.artifacts.exists(sha256)}
         return _tell(resources, lease, gone, written_before=stock.written_before)
@@ -226,14 +235,17 @@ def _refuse_foreign(resources: Resources) -> None:
             raise StoreAhead(address=place(resources), seen=seen, found=found)
 
 
-def _remove(resources: Resources, going: list[str], *, limit: float) -> set[str]:
-    gone = set()
-    for start in range(0, len(going), _BATCH):
-        # Asked again for each batch: a version may be promoted while others are removed.
-        known = holders(resources)
-        for sha256 in going[start : start + _BATCH]:
-            if not known.keep(sha256) and resources.artifacts.delete(sha256, written_before=limit):
-                gone.add(sha256)
+def _remove(resources: Resources, going: list[str], *, limit: float, known: Holders, seq: int) -> set[str]:
+    gone: set[str] = set()
+    with ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="removal") as pool:
+        for start in range(0, len(going), _BATCH):
+            now = resources.ledger.last_seq()
+            if now != seq:
+                # Somebody did something meanwhile, such as promote an old version.
+                known, seq = holders(resources), now
+            batch = [sha256 for sha256 in going[start : start + _BATCH] if not known.keep(sha256)]
+            removed = pool.map(partial(resources.artifacts.delete, written_before=limit), batch)
+            gone.update(sha256 for sha256, is_gone in zip(batch, removed, strict=True) if is_gone)
     return gone
 
 
