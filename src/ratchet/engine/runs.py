@@ -114,6 +114,9 @@ class DurableRuns:
         self._budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
+        if not database.is_sqlite:
+            # Loading the engine takes a second or more on a busy machine, and the server breaks idle writers off.
+            database.before_first_write(self._client)
 
     def prepare(self) -> None:
         """Make the engine's tables and queues, so that others may enqueue before anything was launched."""
