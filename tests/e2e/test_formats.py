@@ -3,14 +3,14 @@
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from ratchet.loop import registry
+from ratchet.loop import fitness, registry
+from ratchet.loop.serving import vouchers
 from ratchet.records import ModelVersion
 from ratchet.store import storers
 from ratchet.workspace import Workspace
@@ -244,6 +244,7 @@ def trapped(customers: rt.Dataset, is_harmless: bool = True) -> rt.Candidate:
     return rt.Candidate(fit_trap(is_harmless), holdout=holdout, label="left", inputs=("visits", "spend"))
 '''
 
+CONSENT = "consent"
 FITNESS = '\n[[fitness]]\npipeline = "{0}"\nmetric = "roc_auc"\nat_least = 0.6\n'
 # The pipeline, the format that its models have, the libraries that it needs, and what its output is called.
 FORMATS = {
@@ -265,6 +266,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workspace, 
     folder = projects.write_project(tmp_path_factory.mktemp("formats") / "shop", settings=settings, code=CODE)
     (folder / "shared.py").write_text(SHARED)
     (folder / "nets.py").write_text(NETS)
+    (folder / "breaking_of_test.py").write_text(breaking.CODE)
+    (folder / "trap.py").write_text(TRAP.format(consent=folder / CONSENT))
     with projects.running(folder) as workspace:
         yield workspace, projects.issue_token(workspace)
 
@@ -292,6 +295,8 @@ def test_a_model_goes_from_a_run_to_an_answer(site: tuple[Workspace, str], name:
     assert (version.storer, version.output) == (kind, output)
     assert run.gate == "pass"
     carry_out(workspace, "promote", name, {"version": version.name})
+    # The endpoint did not have to try it: staging had these libraries, too.
+    assert vouchers.is_vouched_for(workspace.resources.serving, fitness.release_of(version))
     rows = projects.customers(5, seed=9)
     answered = ask(workspace, version, rows, token=token)
     model = storers.open_model(version.storer, workspace.resources.artifacts.read(version.artifact))
@@ -314,20 +319,13 @@ def ask(workspace: Workspace, version: ModelVersion, rows: Any, *, token: str) -
     return [float(score) for score in outputs[version.output]]
 
 
-def test_a_model_that_crashes_in_staging_is_refused_and_the_one_before_goes_on(
-    site: tuple[Workspace, str], tmp_path: Path
-) -> None:
+def test_a_model_that_crashes_in_staging_is_refused_and_the_one_before_goes_on(site: tuple[Workspace, str]) -> None:
     """A version that passed its gate and crashes when it is released fails its deployment; callers notice nothing."""
     workspace, token = site
-    consent = tmp_path / "consent"
-    (workspace.project / "breaking_of_test.py").write_text(breaking.CODE)
-    pipeline = TRAP.format(consent=str(consent))
-    (workspace.project / "trap.py").write_text(pipeline)
-    workspace.reload()
     carry_out(workspace, "start_run", "trapped", {"pipeline": "trapped", "is_harmless": True})
     carry_out(workspace, "promote", "trapped", {"version": "trapped@v1"})
     carry_out(workspace, "start_run", "trapped", {"pipeline": "trapped", "is_harmless": False})
-    consent.touch()
+    (workspace.project / CONSENT).touch()
     with pytest.raises(AssertionError, match="SIGSEGV"):
         carry_out(workspace, "promote", "trapped", {"version": "trapped@v2"})
     live = workspace.live("trapped")
