@@ -59,6 +59,10 @@ class KeptSamples(Protocol):
         """Yield what is kept of some pipelines, with their most recent transitions of some stages."""
 
 
+def _moment_of(parts: tuple[str, str, str]) -> int:
+    return int(parts[0][_LETTERS:])
+
+
 class _Known:
     """What was read of one pipeline, and what was made of it, with the time for which that holds."""
 
@@ -69,7 +73,8 @@ class _Known:
         self.moments: dict[str, list[int]] = {}
         self.ids: dict[str, list[str]] = {}
         for stage, texts in kept.recent.items():
-            parts = [text.partition("\x1f") for text in texts]
+            # No database promises in which order it puts texts together.
+            parts = sorted((text.partition("\x1f") for text in texts), key=_moment_of, reverse=True)
             self.letters[stage] = "".join(head[:_LETTERS] for head, _, _ in parts)
             self.moments[stage] = [int(head[_LETTERS:]) for head, _, _ in parts]
             self.ids[stage] = [event for _, _, event in parts]

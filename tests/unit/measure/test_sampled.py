@@ -1,15 +1,21 @@
 """Samples and levels of many pipelines from what is kept of them."""
 
+import msgspec
+from msgspec.structs import replace
+
+from ratchet.clock import to_us
 from ratchet.measure.history import DEFAULT_WINDOW, History
 from ratchet.measure.kpis.automation import STAGES
 from ratchet.measure.policies import shipped
 from ratchet.measure.projection import Fold, fold_name
 from ratchet.measure.sampled import Sample, Sampled, read_sampled
+from ratchet.measure.standings import code_of
 from ratchet.measure.transitions import transitions
+from ratchet.records import KeptRecent
 from ratchet.store import migrations
 from ratchet.store.database import Database
 from ratchet.store.projections import Projections
-from tests.ledgers import LedgerBuilder
+from tests.ledgers import START, LedgerBuilder
 from tests.rows import write_rows
 
 STANDARD, STRICT = shipped("standard"), shipped("strict")
@@ -56,3 +62,30 @@ def test_what_was_folded_further_is_left_out(sqlite_url: str) -> None:
     assert now.bucket(name, STRICT)
     assert (before.sample(name, "train"), before.bucket(name, STANDARD), before.bucket(name, STRICT)) == (None,) * 3
     database.close()
+
+
+def test_the_latest_are_told_whatever_the_order_in_which_they_were_read() -> None:
+    """A sample takes the last transitions by their time, also where the table gives them the other way round."""
+    facts = msgspec.json.encode(
+        {"na": {}, "cadence_days": 0, "promised_days": 0, "trained_us": None, "own_rules": {}, "closures": 0}
+        | {"last": {"train": [to_us(START) + 3, 3]}, "asked": {}, "schedules": [], "rules": [], "doubtful": []}
+    ).decode()
+    letters = code_of("auto", "native", ())
+    texts = tuple(f"{letters}{to_us(START) + number}\x1fE{number}" for number in (1, 3, 2))
+    kept = KeptRecent(pipeline="a", seq=9, facts=facts, recent={"train": texts}, deployments=())
+
+    class Table:
+        """One pipeline."""
+
+        def folds(self) -> dict[str, int]:
+            """Return up to which entry it was folded."""
+            return {"a": 9}
+
+        def recent(self, _pipelines: object, _stages: object, *, limit: int) -> list[KeptRecent]:
+            """Return what is kept of it."""
+            assert limit >= 2
+            return [kept]
+
+    few = replace(STANDARD, sample_size=2)
+    found = read_sampled(Table(), [STRICT], by=few, stages=["train"], at=START, seq=9).sample("a", "train")
+    assert found == Sample(modes=("auto", "auto"), event_ids=("E3", "E2"))
