@@ -24,7 +24,7 @@ from typing import IO
 import msgspec
 
 from ratchet import clock
-from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ModelUnusable, RatchetError
+from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ArtifactsUnreachable, ModelUnusable, RatchetError
 from ratchet.loop.serving import vouchers
 from ratchet.loop.serving.models import load_model, preload_libraries
 from ratchet.loop.serving.routes import ReleaseRoute
@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _try_one(place: int, release: ReleaseRoute, *, artifacts: Artifacts) -> Verdict:
     try:
         load_model(release, artifacts=artifacts)
-    except (ArtifactMissing, ArtifactCorrupt):
+    except (ArtifactMissing, ArtifactCorrupt, ArtifactsUnreachable):
         # The endpoint finds that itself, and says it as it always does.
         return Verdict(place=place, outcome="unread")
     except ModelUnusable as error:
