@@ -164,6 +164,15 @@ class RunContract:
             host.enqueue(str(number), {"number": number})
             assert host.wait(str(number)) == ("SUCCESS", number)
 
+    def test_who_waits_for_a_place_starts_when_one_is_free(self, host: Host) -> None:
+        """More jobs than places are carried out one after the other, without a look in between."""
+        host.runs.poll_seconds = 3600.0
+        host.launch(lambda _context, spec: clock.sleep(0.01))
+        with host.database.write() as transaction:
+            for number in range(50):
+                host.runs.enqueue(transaction, "act", str(number), {})
+        until(lambda: not host.runs.pending(), "all jobs")
+
     def test_a_write_that_did_not_happen_starts_nothing(self, host: Host) -> None:
         """A job that was enqueued in a transaction that was rolled back is not carried out."""
         host.launch(lambda _context, spec: spec["number"])
@@ -377,3 +386,24 @@ class TestRunsOnPostgreSQL(RunContract):
         host.runs.launch(host.runs.as_server(runs=4), limits={"runs": Limit(at_once=2)})
         until(lambda: not host.runs.pending(), "all jobs")
         assert 1 <= most[0] <= 2
+
+    def test_what_another_process_enqueues_starts_at_once(self, host: Host) -> None:
+        """A word that comes with the commit is heard by whoever carries out jobs."""
+        host.runs.poll_seconds = 3600.0
+        host.launch(lambda _context, spec: spec["number"])
+        other = DurableRuns(host.database)
+        for number in range(3):
+            with host.database.write() as transaction:
+                other.enqueue(transaction, "act", str(number), {"number": number})
+            assert host.wait(str(number)) == ("SUCCESS", number)
+        other.close()
+
+    def test_who_could_not_hear_looks_when_it_can_again(self, host: Host) -> None:
+        """A listener whose connection was cut takes what was enqueued meanwhile as soon as it hears again."""
+        host.runs.poll_seconds = 3600.0
+        host.launch(lambda *_: "done")
+        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN ratchet%%'"
+        with host.database.write() as transaction:
+            assert len(transaction.exec_driver_sql(cut).all()) == 1
+        host.enqueue("meanwhile")
+        assert host.wait("meanwhile") == ("SUCCESS", "done")

@@ -96,7 +96,6 @@ def test_every_call_may_fail_once(player: Player) -> None:
     assert {player.calls[number - 1] for number, one in found.items() if not one.error} <= {"confirm"}
 
 
-@pytest.mark.xfail(strict=False, reason="a commit that failed leaves its transaction open in the pool")
 def test_a_commit_may_fail(player: Player) -> None:
     """What was not committed is taken back, and the connection that tried serves the next."""
     found = player.disturbed("commit", at_most=1)

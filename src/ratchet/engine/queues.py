@@ -113,8 +113,9 @@ class QueueThread:
         from dbos._queue import queue_worker_thread
 
         self._bell = _Bell()
-        dbos = _get_dbos_instance()
-        queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds, dbos=dbos)
+        self._may_wait = True
+        dbos = _Looking(_get_dbos_instance(), self._note)
+        queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds)
         self._thread = threading.Thread(
             target=queue_worker_thread, args=(self._bell, dbos, queue), name=f"queue-{name}", daemon=True
         )
@@ -124,14 +125,22 @@ class QueueThread:
         """Tell that a job waits."""
         self._bell.ring()
 
+    def place_is_free(self) -> None:
+        """Tell that a job has ended: another one may wait for its place, unless the last look emptied the line."""
+        if self._may_wait:
+            self._bell.ring()
+
+    def _note(self, room: int, taken: int) -> None:
+        self._may_wait = taken >= room
+
     def close(self) -> None:
         """Take no further job."""
         self._bell.set()
         self._thread.join(END_SECONDS)  # one that waits for a database that is away is left behind
 
 
-def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float, dbos: Any) -> Any:
-    """Return a queue as DBOS knows it, whose limit for this process moves with the room that there is."""
+def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float) -> Any:
+    """Return a queue as DBOS knows it, whose limit for this process is the room that there is."""
     from dbos import Queue as DurableQueue
 
     class RoomyQueue(DurableQueue):
@@ -147,13 +156,50 @@ def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_secon
             self._partition_worker_concurrency = None
             self._partition_limiter = None
             self._polling_interval_sec = poll_seconds
+            self.room_at_last = 0
 
         @property
         def _worker_concurrency(self) -> int:  # type: ignore[override]
-            running: int = dbos._active_workflows_set.count_for_queue(name)
-            return running + max(0, room())
+            self.room_at_last = max(0, room())
+            return self.room_at_last
 
     return RoomyQueue()
+
+
+class _Looking:
+    """DBOS as a queue's thread sees it: without its own count of jobs, and telling what each look found.
+
+    Its count takes a job in from when its thread begins until its outcome is recorded, later than there is room again.
+
+    Args:
+        real: The instance.
+        note: Called after each look with the room that there was and the number of jobs that were taken.
+    """
+
+    def __init__(self, real: Any, note: Callable[[int, int], None]) -> None:
+        self._real = real
+        self._note = note
+        self._active_workflows_set = _Replaced(real._active_workflows_set, count_for_queue=lambda _queue: 0)
+        self._sys_db = _Replaced(real._sys_db, start_queued_workflows=self._take)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def _take(self, queue: Any, *arguments: Any, **options: Any) -> Any:
+        found = self._real._sys_db.start_queued_workflows(queue, *arguments, **options)
+        self._note(queue.room_at_last, len(found[0]))
+        return found
+
+
+class _Replaced:
+    """An object of which some functions are others."""
+
+    def __init__(self, real: Any, **functions: Any) -> None:
+        self._real = real
+        self.__dict__.update(functions)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 class _Bell(threading.Event):

@@ -4,9 +4,10 @@ Invariant: a job that a living process has taken is under way there, or is given
 that is under way is left alone.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from ratchet.engine.repeating import END_SECONDS
 from ratchet.errors import DatabaseAway
@@ -14,6 +15,7 @@ from ratchet.store.database import BrokenOff, breaking_off
 
 LOOK_SECONDS = 5.0
 _SOON_SECONDS = 0.2
+_log = logging.getLogger(__name__)
 
 
 class Resumption:
@@ -91,5 +93,9 @@ class Resumption:
                 self._bell.clear()
                 self._stop.wait(_SOON_SECONDS)
             if not self._stop.is_set():
-                with suppress(DatabaseAway):
+                try:
                     self.look()
+                except DatabaseAway:
+                    pass  # the next look will do it
+                except Exception:  # noqa: BLE001, the border of a thread: without it, what was broken off would wait for ever
+                    _log.exception("jobs that were broken off could not be given back; the next look tries again")

@@ -7,6 +7,7 @@ machinery could take its place.
 
 import contextlib
 import logging
+import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -25,7 +26,9 @@ from ratchet.engine.resumption import Resumption
 from ratchet.engine.stranded import Stranded, stranded
 from ratchet.engine.workers import Heart, Seen, Worker
 from ratchet.errors import DatabaseAway, NondeterministicPipeline, ServerElsewhere
+from ratchet.store import notifications
 from ratchet.store.database import BrokenOff, Database, refuse_inside_write
+from ratchet.store.notifications import Listener
 
 if TYPE_CHECKING:
     from dbos import DBOSClient
@@ -42,7 +45,8 @@ JobFunction = Callable[[Spec], Any]
 # All kinds of jobs. A job under a name or version that no process knows would wait for ever, so there are no others.
 JOBS: dict[str, Queue] = {"dispatch": REACTIONS, "act": REACTIONS, "run": RUNS}
 STEP_JOB = "step"  # waits in a line of its demand
-STEPS_LOOK_SECONDS = 0.5
+STEPS_LOOK_SECONDS = 1.0
+_TOLD_FACTOR = 5
 
 
 class JobContext(Protocol):
@@ -106,9 +110,11 @@ class DurableRuns:
         self._functions: dict[str, Callable[[JobContext, Spec], Any]] = {}
         self._made_client: DBOSClient | None = None
         self._queue_threads: dict[str, QueueThread] = {}
+        self._beginning = threading.Lock()
         self._limits: dict[str, Limit] = {}
         self._slots: dict[str, Slots] = {}
         self._heart: Heart | None = None
+        self._listener: Listener | None = None
         self._resumption: Resumption | None = None
         self.worker: Worker | None = None
         self._budget = Budget(Capacity())
@@ -154,8 +160,10 @@ class DurableRuns:
             app_version=INTERPRETER,
         )
         self._client().enqueue_in_transaction(transaction, options, spec)
-        if thread := self._queue_threads.get(queue):
-            self._database.after_commit(thread.look_now)
+        if not self._database.is_sqlite:
+            notifications.tell(transaction, queue)
+        elif queue in self._queue_threads or demand is not None:
+            self._database.after_commit(partial(self._look, queue))
 
     def launch(
         self,
@@ -189,8 +197,8 @@ class DurableRuns:
         )
         DBOS(config=config)
         # DBOS counts a job that it took as running only once its thread does: a second look may take one too many.
-        self._slots = {queue.name: Slots(queue.concurrency) for queue in queues}
-        self._slots[RUNS.name] = Slots(self.worker.capacity.runs)
+        places = {**{queue.name: queue.concurrency for queue in queues}, RUNS.name: self.worker.capacity.runs}
+        self._slots = {name: Slots(number) for name, number in places.items()}
         if not self._database.is_sqlite:
             self._resumption = Resumption(taken=self._taken, active=self._active, give_back=self._give_back_own)
         for name, function in self._functions.items():
@@ -202,6 +210,8 @@ class DurableRuns:
             self._heart = Heart(self._database, self.worker, claimants=self._claimants, give_back=self.give_back)
         for queue in queues:
             self._take_from(queue.name, self._slots[queue.name].free)
+        if not self._database.is_sqlite:
+            self._listener = Listener(self._database, self._look)
         if self._resumption is not None:
             self._resumption.start()
         self._steps_sweep = Repeated(self._take_steps, name="steps", seconds=STEPS_LOOK_SECONDS)
@@ -211,6 +221,9 @@ class DurableRuns:
         if self._queue_threads:
             from dbos import DBOS
 
+            if self._listener is not None:
+                self._listener.close()
+                self._listener = None
             self._steps_sweep.stop()
             for thread in self._queue_threads.values():
                 thread.close()
@@ -305,7 +318,8 @@ class DurableRuns:
 
         assert self.worker is not None, "only after a launch"
         dbos = _get_dbos_instance()
-        dbos._sys_db.reenqueue_for_recovery(job_id, [self.worker.id], INTERNAL_QUEUE_NAME)
+        with self._database.telling():
+            dbos._sys_db.reenqueue_for_recovery(job_id, [self.worker.id], INTERNAL_QUEUE_NAME)
         for thread in self._queue_threads.values():
             thread.look_now()
 
@@ -319,9 +333,19 @@ class DurableRuns:
         with self._database.read() as connection:
             return stranded(connection, self._status_table, workers.seen(connection))
 
+    def _look(self, queue: str) -> None:
+        """Look at once at a line in which somebody has put a job; at all of them where it is not known which."""
+        for name, thread in list(self._queue_threads.items()):
+            if queue in ("", name):
+                thread.look_now()
+        if demand_of(queue) is not None and queue not in self._queue_threads:
+            self._take_steps()
+
     def _take_from(self, queue: str, room: Callable[[], int]) -> None:
         limit = self._limits.get(queue, Limit())
-        self._queue_threads[queue] = QueueThread(queue, room=room, limit=limit, poll_seconds=self.poll_seconds)
+        # Who is told of each job by all others need not look often.
+        poll_seconds = self.poll_seconds * (1 if self._database.is_sqlite else _TOLD_FACTOR)
+        self._queue_threads[queue] = QueueThread(queue, room=room, limit=limit, poll_seconds=poll_seconds)
 
     def _take_steps(self) -> None:
         """Take from the lines of steps that have appeared and that this process could carry out."""
@@ -331,10 +355,12 @@ class DurableRuns:
         )
         with self._database.read() as connection:
             names = [str(row[0]) for row in connection.execute(text(query))]
-        for name in names:
-            demand = demand_of(name)
-            if demand is not None and name not in self._queue_threads and self.budget.capacity.can_ever(demand):
-                self._take_from(name, partial(self.budget.room, demand))
+        # Both the sweep and a word come here.
+        with self._beginning:
+            for name in names:
+                demand = demand_of(name)
+                if demand is not None and name not in self._queue_threads and self.budget.capacity.can_ever(demand):
+                    self._take_from(name, partial(self.budget.room, demand))
 
     def cancel(self, job_id: str) -> None:
         """Stop a job; whoever carries it out sees ``is_cancelled``."""
@@ -409,8 +435,16 @@ class DurableRuns:
         def carry_out(spec: Spec) -> Any:
             context = _DurableContext(self._database, self._steps_table, self._status_table)
             watching = self._resumption.watching(context.job_id) if self._resumption else nullcontext()
-            with slots.hold() if slots else nullcontext(), self._database.fenced(context.refuse_superseded), watching:
-                return function(context, spec)
+            try:
+                with (
+                    slots.hold() if slots else nullcontext(),
+                    self._database.fenced(context.refuse_superseded),
+                    watching,
+                ):
+                    return function(context, spec)
+            finally:
+                for thread in list(self._queue_threads.values()):
+                    thread.place_is_free()
 
         return carry_out
 
@@ -440,7 +474,9 @@ class _DurableContext:
         from dbos._error import DBOSUnexpectedStepError
 
         try:
-            return DBOS.run_step({"name": name}, function)
+            # What the engine writes about a step may find the server away as well; that breaks the job off.
+            with self._database.telling():
+                return DBOS.run_step({"name": name}, function)
         except DBOSUnexpectedStepError as error:
             raise NondeterministicPipeline(pipeline=self.job_id, expected=str(error), found=name) from error
 

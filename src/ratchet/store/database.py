@@ -127,8 +127,8 @@ class Database:
                 try:
                     connection.commit()
                 except DBAPIError as error:
-                    if not is_away(error) or _breaks_off.get():
-                        raise
+                    if self.is_sqlite or not is_away(error) or _breaks_off.get():
+                        raise  # a file says itself that it did not happen
                     self._look_for(write, error)
             faults.point("write.after_commit")
         finally:
