@@ -1,15 +1,18 @@
 """Routes change over together, and an endpoint whose new model cannot be used keeps the old one."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ratchet.errors import CredentialRefused, EndpointPreparing, NoLiveRelease, UnknownName
+from ratchet.loop.serving import switchboard as switchboard_module
+from ratchet.loop.serving import vouchers
 from ratchet.loop.serving.routes import ROUTES_FILE, Caller, EndpointRoute, ReleaseRoute, RouteTable, write_routes
 from ratchet.loop.serving.switchboard import ServedTable, Switchboard
+from ratchet.loop.serving.trial import Trials
 from ratchet.store.artifacts import Artifacts
 
 Release = Callable[..., ReleaseRoute]
@@ -66,6 +69,35 @@ def test_a_refused_endpoint_keeps_what_it_had_while_others_change(
     assert table.live_versions() == {"delay": ["delay@v1"], "other": ["delay@v1"]}
     assert list(table.refusals()) == ["delay"]
     assert "corrupt" in table.refusals()["delay"]
+
+
+class FakeTrials(Trials):
+    """Refuses versions by their names, and remembers what it was asked to try."""
+
+    def __init__(self, refused: str) -> None:
+        self._refused = refused
+        self.tried: list[list[str]] = []
+
+    def refusals(self, releases: Sequence[ReleaseRoute]) -> dict[str, str]:
+        """Refuse the one version."""
+        self.tried.append([one.version for one in releases])
+        return {vouchers.name_of(one): "it broke" for one in releases if one.version == self._refused}
+
+
+def test_models_are_tried_together_before_they_are_loaded(
+    folder: Path, artifacts: Artifacts, release: Release, route: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All new models are tried at once, those in memory are not, and one that is refused is never loaded here."""
+    trials = FakeTrials("delay@v2")
+    tried = Switchboard(folder, artifacts=artifacts, trials=trials)
+    route(release("v1"))
+    _change_over(tried)
+    route(release("v1", share=0.5), release("v2", share=0.5), generation=2)
+    monkeypatch.setattr(switchboard_module, "load_model", lambda *_, **__: pytest.fail("it was loaded"))
+    endpoint = _change_over(tried).endpoint("delay")
+    assert trials.tried == [["delay@v1"], ["delay@v2"]]
+    assert endpoint.known_versions() == "delay@v1"
+    assert "delay@v2 cannot serve: it broke" in endpoint.refusal
 
 
 def test_a_refused_endpoint_takes_new_callers_all_the_same(
