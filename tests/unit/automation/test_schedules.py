@@ -7,7 +7,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ratchet.automation.schedules import first_slots, latest_slot, next_slot, problem_of, slots
@@ -53,7 +53,7 @@ def inside(cron: str, name: str) -> list[datetime]:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("at", ["0 0", "30 1", "15 2", "30 2"])
+@pytest.mark.parametrize("at", ["0 0", "30 2"])
 def test_each_day_has_its_slot_once(zone: str, at: str) -> None:
     """For ten years, also on days of 23 and 25 hours; at its time unless that was left out, and then an hour late."""
     minute, hour = map(int, at.split())
@@ -136,6 +136,7 @@ def test_every_second_hour_is_not_every_hour() -> None:
         assert len(list(slots(cron, "America/New_York", after=start, until=end))) == count
 
 
+@settings(max_examples=40)
 @given(
     zone=st.sampled_from(ZONES),
     cron=st.sampled_from(["*/10 * * * *", "0 * * * *", "30 2 * * *", "*/20 1-3 * * *", "30 2 * * SUN", "0 0 1 * *"]),

@@ -1,6 +1,7 @@
 """Rules held against the past on the command line: what is said, and that nothing is done."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,22 @@ from tests.unit.cli.conftest import Call
 
 RULE = '\n[[rule]]\nname = "deploy"\non = "gate.evaluated"\nwhen = "event.data.decision == \'pass\'"\ndo = "promote"\n'
 NIGHTLY = '\n[[rule]]\nname = "nightly"\non = "clock.ticked"\ncron = "0 3 * * *"\ndo = { monitor = "returns" }\n'
+
+
+@pytest.fixture(scope="module")
+def described(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That project once its Python files were read, which takes a process with all of pandas."""
+    folder = tmp_path_factory.mktemp("described") / "shop"
+    shutil.copytree(written, folder)
+    with Workspace(folder) as workspace:
+        workspace.sync()
+    return folder
+
+
+@pytest.fixture
+def project(described: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(described, tmp_path / "shop"))
 
 
 def state(folder: Path) -> tuple[Any, ...]:
