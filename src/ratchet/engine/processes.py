@@ -21,6 +21,7 @@ from ratchet.errors import WorkspaceInUse
 _LOOK_SECONDS = 0.1
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 10.0
+_SOUND_SECONDS = 60.0  # a process that ran so long did not die of its start
 _STOP_SECONDS = 8.0
 
 # struct flock of fcntl(2) on 64-bit Linux: type, whence, start, length, pid. Locks of an open file description belong
@@ -89,6 +90,7 @@ class Watched:
     process: subprocess.Popen[bytes] | None = None
     pause: float = _FIRST_PAUSE_SECONDS
     not_before: float = 0.0
+    started_at: float = 0.0
     starts: int = field(default=0)
 
 
@@ -132,6 +134,8 @@ class Supervisor:
         now = clock.monotonic()
         if watched.process is not None:
             watched.process = None
+            if now - watched.started_at > _SOUND_SECONDS:
+                watched.pause = _FIRST_PAUSE_SECONDS
             watched.not_before = now + watched.pause
             watched.pause = min(watched.pause * 2, _LONGEST_PAUSE_SECONDS)
         if now < watched.not_before or watched.is_running_elsewhere():
@@ -148,6 +152,7 @@ class Supervisor:
                 watched.not_before = now + watched.pause
                 watched.pause = min(watched.pause * 2, _LONGEST_PAUSE_SECONDS)
                 return
+        watched.started_at = now
         watched.starts += 1
 
     def _stop_all(self) -> None:

@@ -287,9 +287,17 @@ def _record_segment(
 
 
 def _because_of(resources: Resources, transaction: Connection, event_id: str) -> origin.Origin:
-    shifted = resources.ledger.find_in(transaction, event_id)
-    assert shifted is not None, "an endpoint answers only after its traffic was shifted"
+    shifted = resources.ledger.find_in(transaction, event_id) or _attempted(resources, transaction, event_id)
+    assert shifted is not None, "an endpoint answers only for releases of this workspace"
     return origin.following(shifted)
+
+
+def _attempted(resources: Resources, transaction: Connection, event_id: str) -> Event | None:
+    """Return the start of a deployment that failed after the endpoint had followed it: it answered for a moment."""
+    for release in registry.releases(transaction):
+        if derive_id(release.deployment_id, "traffic.shifted") == event_id:
+            return resources.ledger.find_in(transaction, derive_id(release.deployment_id, "deployment.started"))
+    return None
 
 
 def _pipeline_of(connection: Connection, made: Segment) -> str:

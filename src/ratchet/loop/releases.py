@@ -147,6 +147,11 @@ class _Deployment:
         except RatchetError as error:
             self._fail(started, str(error))
             raise
+        except Exception as error:
+            # Whatever went wrong, the endpoint must not go on with what the ledger will never call live.
+            self._withdraw()
+            self._fail(started, f"{type(error).__name__}: {error}")
+            raise
         return self._complete(smoked, because_of=because_of)
 
     def _first_previous(self, previous: str) -> str:

@@ -1,6 +1,7 @@
 """Rules in Python: the function decides in a child process, the parent acts once."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -178,3 +179,21 @@ def test_what_broke_off_is_not_done_twice(make: Callable[[str], Stage], step: st
     assert queued[1].causationid == queued[0].id
     assert types(stage, event).count("rule.fired") == 1
     assert types(stage, event).count("rule.action.succeeded") == 2
+
+
+def test_a_function_that_dies_before_it_is_where_it_was_keeps_what_was_done(
+    make: Callable[[str], Stage], tmp_path: Path
+) -> None:
+    """An action that an earlier attempt recorded counts once, and the failure comes after it."""
+    die = tmp_path / "die"
+    dies = f"import os, pathlib\nif pathlib.Path({str(die)!r}).exists():\n    os._exit(3)\n"
+    stage = make(f"{dies}loop.start_run(strength=1.0)\nloop.start_run(strength=2.0)")
+    event = alert(stage)
+    with pytest.raises(BrokenOff):
+        stage.runs.work("dispatch", "act", break_off=once("1 start_run"))
+    die.touch()
+    stage.runs.work("dispatch", "act")
+    found = types(stage, event)
+    assert (found.count("rule.fired"), found.count("rule.action.failed")) == (1, 1)
+    (failed,) = stage.events("rule.action.failed")
+    assert (failed.data["position"], "exit code 3" in failed.data["error"]) == (1, True)

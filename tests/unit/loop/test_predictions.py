@@ -8,14 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from ratchet import clock, faults
-from ratchet.loop import predictions
+from ratchet.loop import predictions, registry
 from ratchet.loop.frames import connect
 from ratchet.loop.predictions import Segment
 from ratchet.loop.serving.log import Frame, PredictionLog
-from ratchet.records import ModelVersion
+from ratchet.records import Event, ModelVersion, derive_id
 from ratchet.store.artifacts import hash_file
 from tests import projects
 from tests.loops import Stage
@@ -104,6 +105,27 @@ def test_usage_follows_from_the_traffic_that_it_was(stage: Stage, version: Model
     assert sorted((event.data["version"], event.data["count"]) for event in usage) == [("churn@v1", 3), ("churn@v2", 4)]
     assert {event.causationid for event in usage} == {event.id for event in stage.events("traffic.shifted")}
     assert next(event for event in usage if event.data["version"] == second.name).causationid == release.traffic_event
+
+
+def test_answers_of_a_release_that_never_went_live_follow_from_its_start(stage: Stage, version: ModelVersion) -> None:
+    """An endpoint may have followed a deployment that failed after that: its day is sealed like any other."""
+    with stage.command("deploy"):
+        event = Event(type="deployment.started", subject="d9", id=derive_id("d9", "deployment.started"))
+        started = stage.ledger.record(event)[0]
+    with stage.database.read() as connection:
+        live = registry.live_release(connection, "churn")
+    assert live is not None
+    attempt = msgspec.structs.replace(live, deployment_id="d9", status="refused", traffic_event="")
+    with stage.database.write() as transaction:
+        registry.put_release(transaction, attempt)
+        # What the endpoint was told while it was tried.
+        going = msgspec.structs.replace(live, traffic_event=derive_id("d9", "traffic.shifted"))
+        registry.put_release(transaction, going)
+    ids = stage.answer(version, at=projects.START)
+    (made,) = seal(stage)
+    assert made.rows == len(ids)
+    (sealed,) = stage.events("prediction_log.segment.sealed")
+    assert sealed.causationid == started.id
 
 
 def test_late_frames_get_a_segment_of_their_own(stage: Stage, version: ModelVersion) -> None:

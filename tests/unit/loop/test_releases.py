@@ -188,6 +188,23 @@ def test_what_the_endpoint_refuses_is_withdrawn(stage: Stage, served: FakeEndpoi
     assert live(stage) == "churn@v3"
 
 
+def test_a_fault_after_the_endpoint_has_followed_is_withdrawn(
+    stage: Stage, served: FakeEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the ledger will never call live does not go on serving, whatever went wrong."""
+    promote(stage, stage.add_version())
+
+    def fail(name: str) -> None:
+        if name == "routes.acknowledged":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(releases.faults, "point", fail)
+    with pytest.raises(OSError, match="No space left"):
+        promote(stage, stage.add_version())
+    assert live(stage) == routed(stage) == "churn@v1"
+    assert stage.types()[-1] == "deployment.failed"
+
+
 def test_without_an_endpoint_nothing_goes_live(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody acknowledged: the ledger does not call it live, and the routes are restored."""
     monkeypatch.setattr(releases, "ACKNOWLEDGE_SECONDS", 0.05)
