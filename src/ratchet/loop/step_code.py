@@ -73,14 +73,19 @@ def digest_of_code(function: Callable[..., Any], *, folder: Path | None = None, 
 
 
 def installed_libraries() -> list[str]:
-    """Return what is installed, such as ``numpy-2.4.6.dist-info``, sorted; quick enough to be asked at each run."""
+    """Return what is installed, such as ``numpy-2.4.6.dist-info``, sorted; a process looks once at each place."""
+    return list(_installed(tuple(sys.path)))
+
+
+@functools.cache
+def _installed(path: tuple[str, ...]) -> tuple[str, ...]:
     found: set[str] = set()
-    for folder in sys.path:
+    for folder in path:
         # A part of the path may be missing, or be a file.
         with contextlib.suppress(OSError):
             names = [entry.name for entry in Path(folder or ".").iterdir()]
             found.update(name for name in names if name.endswith((".dist-info", ".egg-info")))
-    return sorted(found)
+    return tuple(sorted(found))
 
 
 class _Reach:
@@ -239,7 +244,7 @@ class _Reach:
         """Return digests of what modules do at their import besides giving names to things, such as an option set."""
         for name, module in sorted(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if file and Path(file).is_relative_to(folder):
+            if file and file.startswith(str(folder) + os.sep):
                 for text, names in _statements(Path(file)):
                     found = [vars(module)[one] for one in names if one in vars(module)]
                     called = [one for one in found if isinstance(one, types.FunctionType | types.MethodType | type)]

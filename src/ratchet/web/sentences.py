@@ -67,6 +67,19 @@ def _usage(event: Event, data: dict[str, Any], _who: str) -> str:
     return f"{data.get('rows', '?')} predictions of {version} for {caller}"
 
 
+def _cost(event: Event, data: dict[str, Any], who: str) -> str:
+    if data.get("cached"):
+        run = _short(str(data.get("from_run", "?")))
+        return f"The step {data.get('step', '?')} cost nothing: taken from the run {run}"
+    return _plain("The step {step} took {qty} {unit} ({resource})")(event, data, who)
+
+
+def _run_over(event: Event, data: dict[str, Any], who: str) -> str:
+    steps = [str(one.get("step", "?")) for one in data.get("cached") or () if isinstance(one, dict)]
+    taken = f"; taken from other runs: {', '.join(steps)}" if steps else ""
+    return _plain("The run {subject} finished: {outcome}")(event, data, who) + taken
+
+
 def _rows(verb: str) -> Callable[[Event, dict[str, Any], str], str]:
     def write(event: Event, data: dict[str, Any], _who: str) -> str:
         rows = data.get("rows", data.get("row_count"))
@@ -112,7 +125,7 @@ _SENTENCES: dict[str, Callable[[Event, dict[str, Any], str], str]] = {
     "pipeline.declared": _plain("The pipeline {subject} was declared"),
     "run.queued": _plain("The run {subject} was queued"),
     "run.started": _plain("The run {subject} started"),
-    "run.finished": _plain("The run {subject} finished: {outcome}"),
+    "run.finished": _run_over,
     "model.version.registered": _plain("{subject} was registered"),
     "artifact.published": _plain("A {kind} was stored as {subject}"),
     "fitness.suite.finished": _suite,
@@ -131,7 +144,7 @@ _SENTENCES: dict[str, Callable[[Event, dict[str, Any], str], str]] = {
     "monitor.alert.cleared": _plain("The alert {subject} is over"),
     "sample.taken": _rows("sampled from"),
     "feedback.joined": _rows("of outcomes joined for"),
-    "cost.recorded": _plain("The step {step} took {qty} {unit} ({resource})"),
+    "cost.recorded": _cost,
     "budget.exceeded": _plain(
         "The budget of the {scope} {name} for {month} was passed: {spent} of {amount} {currency}"
     ),

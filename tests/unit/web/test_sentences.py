@@ -14,6 +14,24 @@ CASES = [
     ("traffic.shifted", "m", {"weights": {"m@v2": 0.1, "m@v1": 0.9}}, "Traffic of m goes to m@v2 10%, m@v1 90%"),
     ("run.finished", "7GRY5JJ3XKWDJ1G601YEVGKH6X", {"outcome": "success"}, "The run 7GRY5JJ3XK… finished: success"),
     (
+        "run.finished",
+        "A",
+        {"outcome": "success", "cached": [{"step": "split", "from_run": "B"}]},
+        "The run A finished: success; taken from other runs: split",
+    ),
+    (
+        "cost.recorded",
+        "A",
+        {"step": "split", "qty": 1.5, "unit": "s", "resource": "cpu_seconds"},
+        "The step split took 1.5 s (cpu_seconds)",
+    ),
+    (
+        "cost.recorded",
+        "A",
+        {"step": "split", "qty": 0.0, "cached": True, "from_run": "B"},
+        "The step split cost nothing: taken from the run B",
+    ),
+    (
         "monitor.evaluated",
         "m/drift",
         {"status": "ok", "value": 0.05, "threshold": 0.2},
