@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -153,11 +153,12 @@ class _Gathered:
         # Read first: it may not say more than the database, or the ledger would count as cut.
         beside = self._resources.folder / BESIDE
         self._checkpoints = beside.read_bytes() if beside.exists() else b""
-        with predictions.turn(self._resources):
-            self._keep_log()
-            with copies.pinned(self._resources.database) as moment:
-                # From here on the log may be collected again: the database is held as it was.
-                self._copy(moment)
+        with ExitStack() as stack:
+            with predictions.turn(self._resources):
+                self._keep_log()
+                moment = stack.enter_context(copies.pinned(self._resources.database))
+            # From here on the log may be collected again: the database is held as it was.
+            self._copy(moment)
 
     def _keep_log(self) -> None:
         """Link the log's open files, or copy them: they are taken away once they were collected or sealed."""
