@@ -23,6 +23,7 @@ from ratchet.automation.rules import RuleSet
 from ratchet.engine.executors import Zygotes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.engine.runs import STEP_JOB, DurableRuns
+from ratchet.engine.stranded import complaints
 from ratchet.errors import DataRefused, NotSettled, RatchetError, UnknownName
 from ratchet.loop import (
     credentials,
@@ -60,7 +61,6 @@ from ratchet.toml_tables import with_block
 HEARTBEAT_SECONDS = 1.0
 TIDY_SECONDS = 3600.0
 SEAL_CHECK_SECONDS = 60.0
-STRANDED_SECONDS = 5.0
 LOCK_FILE = "executor.lock"
 CLOCK_FILE = "clock"
 
@@ -218,7 +218,8 @@ class Workspace:
         self.look_for_data()
         self.clockwork.tick(clock.now())
         self.spending.tell()
-        self._tell_of_stranded()
+        for message in complaints(self.runs.stranded(), now_seconds=clock.real_seconds()):
+            self._say_once(message)
         if self.is_executor and clock.monotonic() >= self._tidy_at:
             self._tidy_at = clock.monotonic() + TIDY_SECONDS
             self.tidy()
@@ -230,12 +231,6 @@ class Workspace:
                 datasets.scan(self.resources, name)
             except DataRefused as error:
                 self._say_once(str(error))
-
-    def _tell_of_stranded(self) -> None:
-        """Say what waits for somebody who is not there, once it has for a while."""
-        for one in self.runs.stranded():
-            if clock.real_seconds() - one.since_seconds > STRANDED_SECONDS:
-                self._say_once(f"{one.job_id} waits: {one.reason}")
 
     def _say_once(self, message: str) -> None:
         if message not in self._said:

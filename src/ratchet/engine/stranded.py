@@ -11,6 +11,8 @@ from ratchet.engine.queues import REACTIONS, demand_of
 from ratchet.engine.workers import Seen, Worker
 from ratchet.records import Record
 
+PATIENCE_SECONDS = 5.0
+
 
 class Stranded(Record, frozen=True):
     """A job that waits for somebody who is not there.
@@ -39,6 +41,16 @@ def stranded(connection: Connection, status_table: str, workers: Sequence[Seen])
         if reason:
             found.append(Stranded(job_id=str(job_id), since_seconds=(created_ms or 0) / 1000, reason=reason))
     return found
+
+
+def complaints(found: Sequence[Stranded], *, now_seconds: float) -> list[str]:
+    """Return what is to be said of jobs that have waited in vain for a while.
+
+    Args:
+        found: The jobs.
+        now_seconds: Real seconds since 1970.
+    """
+    return [f"{one.job_id} waits: {one.reason}" for one in found if now_seconds - one.since_seconds > PATIENCE_SECONDS]
 
 
 def why_nobody(queue: str, version: str, alive: Sequence[Worker]) -> str:

@@ -8,7 +8,7 @@ import pytest
 from ratchet.engine import workers
 from ratchet.engine.capacity import Capacity, Demand
 from ratchet.engine.queues import queue_of_steps
-from ratchet.engine.stranded import why_nobody
+from ratchet.engine.stranded import Stranded, complaints, why_nobody
 from ratchet.engine.workers import Worker
 
 NOW = "interpreter-2"
@@ -44,3 +44,9 @@ def test_a_worker_of_the_right_version_is_enough() -> None:
     """Old and new workers may run side by side while a fleet is brought up to date."""
     old = msgspec.structs.replace(WORKER, id="w0", interpreter="interpreter-1")
     assert why_nobody("runs", "interpreter-1", [WORKER, old]) == ""
+
+
+def test_only_what_has_waited_for_a_while_is_said() -> None:
+    """A process that is just starting is not missed."""
+    found = [Stranded(job_id=name, since_seconds=since, reason="r") for name, since in (("old", 10.0), ("new", 98.0))]
+    assert complaints(found, now_seconds=100.0) == ["old waits: r"]
