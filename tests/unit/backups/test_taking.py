@@ -17,12 +17,14 @@ from ratchet.backups import archives
 from ratchet.backups.refusals import BackupFailed, BackupIncomplete
 from ratchet.backups.restoring import restore
 from ratchet.backups.taking import last, take
+from ratchet.loop import predictions
 from ratchet.records import Event
 from ratchet.store import copies
 from ratchet.workspace import open_workspace
 from tests import projects
 from tests.loops import Stage
 from tests.unit.backups.conftest import left_beside, predicted
+from tests.waiting import PATIENCE_SECONDS
 
 ALL = {*(f"sealed{n}.0" for n in range(4)), *(f"open{n}.0" for n in range(3)), "spooled0.0", "spooled1.0"}
 # A process that kills itself when it has come to the N-th report: nothing is cleaned up after it.
@@ -178,6 +180,24 @@ def test_the_log_is_saved_as_it_was_at_the_moment_of_the_database(
     monkeypatch.setattr(copies.Pinned, "write", collected_meanwhile)
     seq = shop.ledger.last_seq()
     assert take(shop.resources, tmp_path / "shop.tar").entries == seq
+    restore(tmp_path / "shop.tar", tmp_path / "back")
+    assert predicted(tmp_path / "back") == ALL
+
+
+def test_the_log_is_collected_while_the_database_is_copied(shop: Stage, tmp_path: Path) -> None:
+    """Outcomes that come in and the heartbeat wait no longer than until the open files are noted."""
+    collected: list[int] = []
+
+    def report(what: str, _share: float) -> None:
+        if what == "copying the database" and not collected:
+            collector = threading.Thread(
+                target=lambda: collected.append(predictions.collect(shop.resources)), daemon=True
+            )
+            collector.start()
+            collector.join(PATIENCE_SECONDS)
+
+    take(shop.resources, tmp_path / "shop.tar", report=report)
+    assert collected == [2]
     restore(tmp_path / "shop.tar", tmp_path / "back")
     assert predicted(tmp_path / "back") == ALL
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 
-from ratchet import __version__
 from ratchet.loop.serving.routes import ReleaseRoute
 from ratchet.records import digest_of
 from ratchet.store.artifacts import write_durably
@@ -28,7 +27,7 @@ def installed_digest() -> str:
     folders = [Path(one) for one in (*site.getsitepackages(), site.getusersitepackages())]
     # The names of these folders hold name and version; reading them takes a thousandth of a second.
     names = {entry.name for one in folders if one.is_dir() for entry in one.iterdir() if entry.suffix in _MARKS}
-    text = "\n".join([platform.python_version(), platform.machine(), __version__, *sorted(names)])
+    text = "\n".join([platform.python_version(), platform.machine(), *sorted(names)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
