@@ -45,6 +45,7 @@ FROM_OUTSIDE = {"custom.emitted"}
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[project]": config.Project,
     "[limits]": config.LimitSection,
+    "[runs]": config.RunsSection,
     "[retention]": config.RetentionSection,
     "[cache]": config.CacheSection,
     "[ledger]": config.LedgerSection,

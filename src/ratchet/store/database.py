@@ -33,7 +33,7 @@ SQLITE_SETTINGS = (
     "recursive_triggers=ON",
 )
 # A process that stands still inside a transaction keeps all others from writing: after this the server breaks it off.
-_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=5000"
+_POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=10000"
 # A server that is gone without a word is noticed within a minute; what the URL says goes before all of it.
 _POSTGRES_ARGUMENTS = {
     "application_name": "ratchet",
