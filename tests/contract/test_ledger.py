@@ -460,4 +460,4 @@ class TestLedgerOnPostgreSQL(LedgerContract):
     def test_a_forgotten_transaction_does_not_hold_everybody_up(self, database: Database) -> None:
         """The server ends a transaction that its holder has left idle."""
         with database.read() as connection:
-            assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "5s"
+            assert connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar() == "10s"
