@@ -200,7 +200,9 @@ def _idle(snapshot: Snapshot, rule: Rule) -> tuple[str, tuple[str, ...]] | None:
     if not of_rule("rule.fired"):
         suppressed = of_rule("rule.suppressed")
         if suppressed:
-            return f"was held back {times(len(suppressed))} and never fired", _ids(suppressed)
+            # One event may stand for a burst.
+            count = sum(1 + int(one.data.get("more") or 0) for one in suppressed)
+            return f"was held back {times(count)} and never fired", _ids(suppressed)
         return "never fired", ()
     failed = of_rule("rule.action.failed")
     if failed and not of_rule("rule.action.succeeded"):
