@@ -130,7 +130,20 @@ def leaves(group: click.Group, *names: str) -> Iterator[str]:
 
 def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[tuple[str, ...]]:
     """Give command lines in an order in which each has what it needs; what they need is made in between."""
-    here = site.folder
+    yield from about_models(call)
+    yield from about_measures(site.folder, call)
+    yield from about_other_systems(site.folder, tracking)
+    yield from about_assessments(call)
+    yield ("rules", "check")
+    artifacts = [path for path in (site.folder / ".ratchet" / "artifacts").rglob("*") if len(path.name) == 64]
+    yield ("artifacts", "show", artifacts[0].name)
+    yield ("artifacts", "collect", "--dry-run")
+    yield ("doctor",)
+    yield ("backup", "all.tar")
+
+
+def about_models(call: Callable[..., str]) -> Iterator[tuple[str, ...]]:
+    """Give the command lines about runs, versions, rules and tokens."""
     yield ("workers",)
     yield ("run", "returns", "-p", "max_iter=20")
     yield ("run", "returns", "-p", "max_iter=30")
@@ -155,6 +168,10 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     yield ("token", "issue", "booking-site", "--team", "sales")
     yield ("token", "list")
     yield ("token", "revoke", "booking-site")
+
+
+def about_measures(here: Path, call: Callable[..., str]) -> Iterator[tuple[str, ...]]:
+    """Give the command lines about what is measured, and about its proof."""
     yield ("incidents", "report", "--service", "returns", "--title", "slow")
     yield ("incidents", "show", "INC-01", "--explain")
     yield ("incidents", "resolve", "INC-01")
@@ -183,6 +200,10 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     yield ("report", "--out", "report.html")
     yield ("report", "verify", "report.html", "--key", "key.pub", "--recompute")
     yield ("events", "3")
+
+
+def about_other_systems(here: Path, tracking: Tracking) -> Iterator[tuple[str, ...]]:
+    """Give the command lines that bring something in."""
     (here / "march.csv").write_text(BILL)
     yield ("bill", "import", "march.csv")
     yield ("budget",)
@@ -192,6 +213,10 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     (here / "dags.json").write_text(json.dumps({"dag_runs": [dag_run("retrain", 1)], "total_entries": 1}))
     yield ("import", "airflow", "dags.json")
     yield ("import", "mlflow", tracking.address)
+
+
+def about_assessments(call: Callable[..., str]) -> Iterator[tuple[str, ...]]:
+    """Give the command lines about maps and evaluations."""
     yield ("assess", "init")
     current, target = "assessment/current.toml", "assessment/target.toml"
     yield ("assess", "map", current)
@@ -211,12 +236,6 @@ def lines(site: Site, call: Callable[..., str], tracking: Tracking) -> Iterator[
     yield ("evaluate", "compare")
     yield ("evaluate", "record")
     yield ("evaluate", "conclude", "--choice", "Alpha", "--reason", "It fits.", "--by", "person-1")
-    yield ("rules", "check")
-    artifacts = [path for path in (here / ".ratchet" / "artifacts").rglob("*") if len(path.name) == 64]
-    yield ("artifacts", "show", artifacts[0].name)
-    yield ("artifacts", "collect", "--dry-run")
-    yield ("doctor",)
-    yield ("backup", "all.tar")
 
 
 def test_every_command_works(site: Site, call: Callable[..., str], tracking: Tracking) -> None:
