@@ -127,6 +127,8 @@ class Database:
                 try:
                     connection.commit()
                 except DBAPIError as error:
+                    # Closed, so that nothing of the write stays open in the pool.
+                    connection.invalidate()
                     if self.is_sqlite or not is_away(error) or _breaks_off.get():
                         raise  # a file says itself that it did not happen
                     self._look_for(write, error)
