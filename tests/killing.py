@@ -14,7 +14,9 @@ from pathlib import Path
 
 from ratchet import faults
 from ratchet.config import STATE_FOLDER
+from ratchet.loop.serving import claim
 from ratchet.workspace import CLOCK_FILE
+from tests.waiting import is_alive, until
 
 VICTIMS = ("server", "zygote", "child", "endpoint")
 _LOOK_SECONDS = 0.02
@@ -151,14 +153,15 @@ def _kill(server: int, kill: Kill) -> bool:
 def _pids(server: int, victim: str) -> list[int]:
     if victim == "server":
         return [server]
-    children = _children(server)
+    children = children_of(server)
     if victim == "endpoint":
         return [pid for pid in children if b"ratchet.loop.serving" in _command_line(pid)]
     zygotes = [pid for pid in children if b"ratchet.engine.zygote" in _command_line(pid)]
-    return zygotes if victim == "zygote" else [pid for zygote in zygotes for pid in _children(zygote)]
+    return zygotes if victim == "zygote" else [pid for zygote in zygotes for pid in children_of(zygote)]
 
 
-def _children(pid: int) -> list[int]:
+def children_of(pid: int) -> list[int]:
+    """Return the processes that a process has started and not yet buried."""
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -173,6 +176,17 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def kill_workspace(folder: Path, process: "subprocess.Popen[str]") -> None:
+    """Kill ``ratchet up`` and its endpoint, which goes on serving when the process that started it is killed."""
+    holder = claim.holder(folder / STATE_FOLDER / "serving")
+    process.kill()
+    process.communicate()
+    if holder is not None:
+        with suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGKILL)
+        until(lambda: not is_alive(holder.pid), "the end of the endpoint")
 
 
 def export(folder: Path) -> list[str]:

@@ -27,6 +27,7 @@ from ratchet.records import Record
 POLL_SECONDS = 0.05
 START_SECONDS = 600.0
 REAP_SECONDS = 10.0
+_EXITS_KEPT = 256
 
 
 class Limits(Record, frozen=True):
@@ -96,6 +97,7 @@ class Zygotes:
             for _ in range(2):
                 self._ensure_running()
                 assert self._control is not None, "a running zygote has a control socket"
+                self._drain()
                 ours, theirs = socket.socketpair()
                 try:
                     socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
@@ -186,6 +188,9 @@ class Zygotes:
                 return
             exited = json.loads(message)
             self._exits[exited["pid"]] = exited["exit"]
+            if len(self._exits) > _EXITS_KEPT:
+                # Most children end well, and nobody asks how.
+                del self._exits[next(iter(self._exits))]
 
     def _stop_process(self) -> None:
         if self._control is not None:

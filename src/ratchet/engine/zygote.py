@@ -1,7 +1,8 @@
 """A small process that has the heavy libraries loaded and forks a child per run: milliseconds instead of seconds.
 
-Invariant: it has no threads of its own and no database, so forking is safe; it dies with the process that started it,
-and its children with it. Started as ``python -m ratchet.engine.zygote DESCRIPTOR PARENT MODULE...``.
+Invariant: it has no threads of its own and no database, so forking is safe; it waits for requests and for nothing else;
+it dies with the process that started it, and its children with it.
+Started as ``python -m ratchet.engine.zygote DESCRIPTOR PARENT MODULE...``.
 """
 
 import contextlib
@@ -12,6 +13,8 @@ import select
 import signal
 import socket
 import sys
+from collections import deque
+from collections.abc import Iterator
 
 from ratchet.engine import child
 
@@ -28,9 +31,11 @@ def main(arguments: list[str]) -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     control.send(b'{"ready": true}')
+    untold: deque[bytes] = deque()
     while True:
         readable, _, _ = select.select([control], [], [], 0.2)
-        _reap(control)
+        untold.extend(_reap())
+        _tell(control, untold)
         if not readable:
             # Asked only where something has come: recv_fds takes flags such as MSG_DONTWAIT and ignores them.
             continue
@@ -59,7 +64,8 @@ def _fork(control: socket.socket, descriptor: int) -> None:
         os._exit(code)
 
 
-def _reap(control: socket.socket) -> None:
+def _reap() -> Iterator[bytes]:
+    """Give how each child ended that is gone by now."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -67,8 +73,15 @@ def _reap(control: socket.socket) -> None:
             return
         if not pid:
             return
-        with contextlib.suppress(OSError):
-            control.send(json.dumps({"pid": pid, "exit": os.waitstatus_to_exitcode(status)}).encode())
+        yield json.dumps({"pid": pid, "exit": os.waitstatus_to_exitcode(status)}).encode()
+
+
+def _tell(control: socket.socket, untold: deque[bytes]) -> None:
+    """Send what the parent's end has room for; the rest waits: who waits here forks for nobody."""
+    with contextlib.suppress(OSError):
+        while untold:
+            control.send(untold[0], socket.MSG_DONTWAIT)
+            untold.popleft()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from ratchet.errors import (
     StepFailed,
     StepTimeout,
 )
+from tests.killing import children_of
 from tests.waiting import is_alive, until
 
 Execute = Callable[[], wire.Frame]
@@ -87,6 +88,17 @@ def test_steps_run_in_the_child(session: Callable[..., Session], tmp_path: Path)
     assert conversation.converse(recorder) == [1, 1, {"rows": 2}]
     assert recorder.asked == ["step 1 'first'", "step 2 'second'", "call 3 'sample'"]
     assert (conversation.steps, trace(tmp_path)) == (3, ["first", "second"])
+
+
+def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, session: Callable[..., Session]) -> None:
+    """How a child ended is told, and mostly not asked for: more of that than a socket holds is in nobody's way."""
+    for connection in [zygotes.fork() for _ in range(400)]:
+        connection.close()
+    assert zygotes.pid is not None
+    until(lambda: not children_of(zygotes.pid or 0), "the end of all children")
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+    with pytest.raises(ChildDied, match="SIGKILL"):
+        session("dies", times=99).converse(Recorder())
 
 
 def test_recorded_steps_do_not_run_again(session: Callable[..., Session], tmp_path: Path) -> None:
