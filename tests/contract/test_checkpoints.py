@@ -18,6 +18,7 @@ from ratchet.store.anchors import FileAnchor
 from ratchet.store.checkpoints import parse_checkpoint
 from ratchet.store.proofs import EntryProof, prove_consistency, prove_entry, verify_bundle
 from tests import tampering
+from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.sealing import ORIGIN, Sealed, said
 
 OLD = Path(__file__).parents[1] / "assets" / "old_workspaces"
@@ -25,11 +26,6 @@ OLD = Path(__file__).parents[1] / "assets" / "old_workspaces"
 
 class CheckpointContract:
     """The promises; a subclass says on which database."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
 
     @pytest.fixture
     def sealed(self, url: str, tmp_path: Path) -> Iterator[Sealed]:
@@ -322,13 +318,8 @@ def _faults(proof: EntryProof, key: notes.PublicKey, **changes: object) -> list[
     return msgspec.structs.replace(proof, **changes).faults(key)
 
 
-class TestCheckpointsOnSQLite(CheckpointContract):
+class TestCheckpointsOnSQLite(OnSQLite, CheckpointContract):
     """The promises on SQLite."""
-
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
     def test_a_ledger_from_before_the_tree_is_verified_and_sealed(self, url: str, tmp_path: Path) -> None:
         """Its entries are sound as they are; verification says that they wait, and the checkpoint takes them in."""
@@ -369,14 +360,8 @@ def _bytes(folder: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(folder.glob("ratchet.db*")))
 
 
-@pytest.mark.postgres
-class TestCheckpointsOnPostgreSQL(CheckpointContract):
+class TestCheckpointsOnPostgreSQL(OnPostgreSQL, CheckpointContract):
     """The promises on PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url
 
     def test_what_is_erased_is_taken_out_of_the_table(self, sealed: Sealed) -> None:
         """No dead row is left behind for somebody with the files."""

@@ -12,6 +12,7 @@ from ratchet.loop import credentials
 from ratchet.loop.credentials import Credential
 from ratchet.web.app import create_app
 from ratchet.workspace import Workspace
+from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.unit.web.clients import Client
 
 CLOUDEVENT = "application/cloudevents+json"
@@ -134,11 +135,6 @@ class IntakeContract:
     """What is refused; a subclass says on which database."""
 
     @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
-
-    @pytest.fixture
     def workspace(self, url: str, tmp_path: Path) -> Iterator[Workspace]:
         """Open a workspace that has mapped what the messages name."""
         (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "flights"\ndatabase = "{url}"\n')
@@ -222,20 +218,9 @@ class IntakeContract:
         assert workspace.level("churn").profile["train"].modes
 
 
-class TestIntakeOnSQLite(IntakeContract):
+class TestIntakeOnSQLite(OnSQLite, IntakeContract):
     """What is refused with SQLite."""
 
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
-
-@pytest.mark.postgres
-class TestIntakeOnPostgreSQL(IntakeContract):
+class TestIntakeOnPostgreSQL(OnPostgreSQL, IntakeContract):
     """What is refused with PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url

@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from ratchet.errors import CauseMissing, LedgerConflict, NestedWrite, UnknownEve
 from ratchet.origin import Origin
 from ratchet.records import Actor, Event
 from ratchet.store import ledger as ledger_module
-from ratchet.store import migrations, schema
+from ratchet.store import schema
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
+from tests.contract.databases import DatabaseContract, OnPostgreSQL, OnSQLite
 from tests.waiting import until
 
 ANNA = Actor(authtype="user", authid="anna")
@@ -54,21 +55,8 @@ def emitted(number: int = 0, **fields: object) -> Event:
     return msgspec.convert(values, Event)
 
 
-class LedgerContract:
+class LedgerContract(DatabaseContract):
     """The promises; a subclass says on which database."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def database(self, url: str) -> Iterator[Database]:
-        """Open a database with our tables."""
-        database = Database(url)
-        migrations.migrate(database)
-        yield database
-        database.close()
 
     @pytest.fixture
     def listener(self) -> Listener:
@@ -397,13 +385,8 @@ def _states(database: Database) -> list[str]:
         return list(connection.execute(select(schema.state.c.name)).scalars())
 
 
-class TestLedgerOnSQLite(LedgerContract):
+class TestLedgerOnSQLite(OnSQLite, LedgerContract):
     """The promises on SQLite."""
-
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
     def test_connections_have_all_settings(self, database: Database) -> None:
         """Every connection has write-ahead logging, full syncing, patience, foreign keys, and takes locks at once."""
@@ -428,14 +411,8 @@ class TestLedgerOnSQLite(LedgerContract):
             transaction.execute(text(copy))
 
 
-@pytest.mark.postgres
-class TestLedgerOnPostgreSQL(LedgerContract):
+class TestLedgerOnPostgreSQL(OnPostgreSQL, LedgerContract):
     """The promises on PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url
 
     def test_known_keys_are_asked_for_one_by_one(self, ledger: Ledger, database: Database) -> None:
         """Before the table was analysed, the server takes a source for a few entries, and would read all of them."""

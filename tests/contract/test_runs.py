@@ -18,6 +18,7 @@ from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
 from ratchet.store import migrations
 from ratchet.store.database import Database
+from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.waiting import PATIENCE_SECONDS, until
 
 Job = Callable[[JobContext, dict[str, Any]], Any]
@@ -50,11 +51,6 @@ class Host:
 
 class RunContract:
     """The promises; a subclass says on which database."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
 
     @pytest.fixture
     def host(self, url: str) -> Iterator[Host]:
@@ -303,23 +299,12 @@ def _carrying_out(url: str, folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", "tests.contract.programs", "carry-out", url, str(folder)])
 
 
-class TestRunsOnSQLite(RunContract):
+class TestRunsOnSQLite(OnSQLite, RunContract):
     """The promises on SQLite."""
 
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
-
-@pytest.mark.postgres
-class TestRunsOnPostgreSQL(RunContract):
+class TestRunsOnPostgreSQL(OnPostgreSQL, RunContract):
     """The promises on PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url
 
     def test_an_attempt_that_was_superseded_cannot_write(self, host: Host) -> None:
         """A job that was given to another attempt while the first stood still is written about by the second only."""

@@ -5,12 +5,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from ratchet import origin
 from ratchet.automation.clockwork import Clockwork
 from ratchet.records import Event
 from ratchet.store import migrations
+from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.contract.scheduling import SETTINGS, START, STEP, put_in_force, resources_of
 from tests.waiting import PATIENCE_SECONDS, next_line
 
@@ -21,11 +20,6 @@ class SchedulingContract:
     """What holds however many look at the clock; a subclass says on which database."""
 
     schedulers = 2
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
 
     def test_each_slot_and_event_counts_once(self, url: str, tmp_path: Path) -> None:
         """All look at each moment and do each job; what is done is as if there had been one."""
@@ -77,22 +71,11 @@ class SchedulingContract:
                 process.communicate()
 
 
-class TestSchedulingOnSqlite(SchedulingContract):
+class TestSchedulingOnSqlite(OnSQLite, SchedulingContract):
     """On a file."""
 
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """An empty file."""
-        return sqlite_url
 
-
-@pytest.mark.postgres
-class TestSchedulingOnPostgres(SchedulingContract):
+class TestSchedulingOnPostgres(OnPostgreSQL, SchedulingContract):
     """On a server, where many may look."""
 
     schedulers = 5
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """An empty database."""
-        return postgres_url

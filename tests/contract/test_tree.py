@@ -1,17 +1,16 @@
 """What the Merkle tree in the database promises, on SQLite and on PostgreSQL."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import Connection, select, text
 
 from ratchet.errors import LedgerCut, LedgerGap
 from ratchet.records import Event
-from ratchet.store import merkle, migrations, schema, tree
+from ratchet.store import merkle, schema, tree
 from ratchet.store.database import Database
 from ratchet.store.ledger import Ledger
 from ratchet.store.merkle import hash_leaf, root_of
 from tests import tampering
+from tests.contract.databases import DatabaseContract, OnPostgreSQL, OnSQLite
 
 
 def emit(ledger: Ledger, count: int) -> None:
@@ -26,21 +25,8 @@ def leaves(connection: Connection) -> list[bytes]:
     return [hash_leaf(bytes(envelope)) for envelope in connection.execute(query).scalars()]
 
 
-class TreeContract:
+class TreeContract(DatabaseContract):
     """The promises; a subclass says on which database."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def database(self, url: str) -> Iterator[Database]:
-        """Open a database with our tables."""
-        database = Database(url)
-        migrations.migrate(database)
-        yield database
-        database.close()
 
     @pytest.fixture
     def ledger(self, database: Database) -> Ledger:
@@ -131,20 +117,9 @@ class TreeContract:
             tree.up_to_date(transaction)
 
 
-class TestTreeOnSQLite(TreeContract):
+class TestTreeOnSQLite(OnSQLite, TreeContract):
     """The promises on SQLite."""
 
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
-
-@pytest.mark.postgres
-class TestTreeOnPostgreSQL(TreeContract):
+class TestTreeOnPostgreSQL(OnPostgreSQL, TreeContract):
     """The promises on PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url

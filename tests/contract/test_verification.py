@@ -15,6 +15,7 @@ from ratchet.store.checkpoints import Checkpoint
 from ratchet.store.proofs import prove_entry
 from ratchet.store.verification import Verification
 from tests import tampering
+from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.sealing import ORIGIN, Sealed, said
 
 CHANGED = "its envelope was changed after it was appended: it has not the hash that was kept of it"
@@ -23,11 +24,6 @@ PAYLOAD = "its payload is not the one that its envelope was written with"
 
 class VerificationContract:
     """What is found; a subclass says on which database."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
 
     @pytest.fixture
     def sealed(self, url: str, tmp_path: Path) -> Iterator[Sealed]:
@@ -325,13 +321,8 @@ def _sign_as_entry(sealed: Sealed, key: notes.SigningKey) -> None:
     sealed.ledger.record(Event(type="ledger.checkpoint", subject=ORIGIN, data=data))
 
 
-class TestVerificationOnSQLite(VerificationContract):
+class TestVerificationOnSQLite(OnSQLite, VerificationContract):
     """What is found on SQLite."""
-
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
     def test_text_in_place_of_bytes_is_read(self, sealed: Sealed) -> None:
         """SQLite keeps text in a column of bytes when somebody writes it there; it is read as what it says."""
@@ -403,14 +394,8 @@ class TestVerificationOnSQLite(VerificationContract):
         assert said(sealed.verify_export(path)) == [(20, PAYLOAD)]
 
 
-@pytest.mark.postgres
-class TestVerificationOnPostgreSQL(VerificationContract):
+class TestVerificationOnPostgreSQL(OnPostgreSQL, VerificationContract):
     """What is found on PostgreSQL."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url
 
     def test_a_password_in_the_url_reaches_the_chunks(self, sealed: Sealed, monkeypatch: pytest.MonkeyPatch) -> None:
         """A chunk can be read by another process, which knows the database by its whole URL."""

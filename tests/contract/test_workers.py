@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -10,8 +9,8 @@ import pytest
 from ratchet.engine import workers
 from ratchet.engine.capacity import Capacity
 from ratchet.engine.workers import Worker
-from ratchet.store import migrations
 from ratchet.store.database import Database
+from tests.contract.databases import DatabaseContract, OnPostgreSQL, OnSQLite
 from tests.waiting import until
 
 HERE = workers.this_process("worker", capacity=Capacity(runs=2, gpu=1), interpreter="interpreter-9")
@@ -22,21 +21,8 @@ def elsewhere(worker: Worker) -> Worker:
     return msgspec.structs.replace(worker, machine="another/1", pid=1, started_ticks=1)
 
 
-class WorkersContract:
+class WorkersContract(DatabaseContract):
     """What each database promises."""
-
-    @pytest.fixture
-    def url(self) -> str:
-        """Say where the database is."""
-        raise NotImplementedError
-
-    @pytest.fixture
-    def database(self, url: str) -> Iterator[Database]:
-        """Give a database with its tables."""
-        database = Database(url)
-        migrations.migrate(database)
-        yield database
-        database.close()
 
     def test_who_entered_is_seen_as_it_described_itself(self, database: Database) -> None:
         """A worker's own words come back, and it is alive."""
@@ -75,22 +61,12 @@ class WorkersContract:
             assert [one.worker.host for one in workers.seen(connection)] == ["renamed"]
 
 
-class TestSqlite(WorkersContract):
+class TestSqlite(OnSQLite, WorkersContract):
     """The promises on SQLite, where one process carries out all."""
 
-    @pytest.fixture
-    def url(self, sqlite_url: str) -> str:
-        """Say where the database is."""
-        return sqlite_url
 
-
-class TestPostgres(WorkersContract):
+class TestPostgres(OnPostgreSQL, WorkersContract):
     """The promises on PostgreSQL, and those that only count among several machines."""
-
-    @pytest.fixture
-    def url(self, postgres_url: str) -> str:
-        """Say where the database is."""
-        return postgres_url
 
     def test_silence_makes_dead_and_a_beat_brings_back(self, database: Database) -> None:
         """Who says nothing for the lease is dead to the others, and alive again with its next beat."""

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 from ratchet.loop.serving import claim
 from ratchet.records import Event
 from ratchet.workspace import Workspace
+from tests.killing import kill_workspace
 from tests.waiting import PATIENCE_SECONDS, is_alive, next_line, until
 
 RATCHET = [sys.executable, "-m", "ratchet"]
@@ -60,14 +61,7 @@ def up(folder: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     try:
         yield process, json.loads(next_line(process.stdout, "the addresses", containing='"login"'))
     finally:
-        holder = claim.holder(folder / ".ratchet" / "serving")
-        process.kill()
-        process.communicate()
-        if holder is not None:
-            # The endpoint goes on serving when the process that started it is killed.
-            with suppress(ProcessLookupError):
-                os.kill(holder.pid, signal.SIGKILL)
-            until(lambda: not is_alive(holder.pid), "the end of the endpoint")
+        kill_workspace(folder, process)
 
 
 def replace(path: Path, text: str) -> None:

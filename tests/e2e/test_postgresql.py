@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,13 @@ import pytest
 
 from ratchet import clock
 from ratchet.cli import cli, console, main
-from ratchet.loop.serving import claim
+from tests.killing import kill_workspace
 from tests.servers import CRASH_SAFE, PostgresServer
 from tests.unit.importers.shapes import START, page, run
 from tests.unit.importers.test_airflow import dag_run
 from tests.unit.importers.test_mlflow import Tracking
 from tests.unit.importers.test_mlflow import tracking as tracking
-from tests.waiting import PATIENCE_SECONDS, is_alive, next_line, until
+from tests.waiting import PATIENCE_SECONDS, next_line, until
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 RATCHET = [sys.executable, "-m", "ratchet"]
@@ -86,14 +84,7 @@ def site(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFacto
             said = json.loads(next_line(process.stdout, "the addresses", containing='"login"'))
             yield Site(folder, server, process, said["address"], said["login"], errors)
         finally:
-            holder = claim.holder(folder / ".ratchet" / "serving")
-            process.kill()
-            process.communicate()
-            if holder is not None:
-                # The endpoint goes on serving when the process that started it is killed.
-                with suppress(ProcessLookupError):
-                    os.kill(holder.pid, signal.SIGKILL)
-                until(lambda: not is_alive(holder.pid), "the end of the endpoint")
+            kill_workspace(folder, process)
 
 
 @pytest.fixture

@@ -3,15 +3,14 @@
 Invariant: nothing outside of the project's folder, nothing hidden, nothing that can be made anew.
 """
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ratchet.backups.archives import SUFFIXES
 from ratchet.config import FILE_NAME, Config
+from ratchet.loop import snapshots
 
 FILE_LIMIT_BYTES = 16 << 20
-_SKIPPED = {"__pycache__", "node_modules", "venv", "env", "site-packages"}
 
 
 def project_files(project: Path, config: Config, *, with_data: bool) -> tuple[list[Path], list[Path]]:
@@ -41,14 +40,6 @@ def _matching(project: Path, source: str) -> Iterator[Path]:
 
 def _files(project: Path) -> Iterator[Path]:
     """List the regular files of a project, but for hidden ones, environments and what Python leaves behind."""
-    for folder, names, files in os.walk(project):
-        inner = Path(folder)
-        names[:] = [
-            name
-            for name in sorted(names)
-            if not name.startswith(".") and name not in _SKIPPED and not (inner / name / "pyvenv.cfg").exists()
-        ]
-        for file in sorted(files):
-            path = inner / file
-            if not file.startswith(".") and path.is_file() and not path.is_symlink():
-                yield path
+    for path in snapshots.own_files(project):
+        if not path.name.startswith(".") and path.is_file() and not path.is_symlink():
+            yield path

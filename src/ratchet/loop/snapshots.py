@@ -8,7 +8,7 @@ import io
 import os
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from ratchet.store.artifacts import Artifacts
 from ratchet.store.formats import project_code
 
 _FIXED_DATE = (1980, 1, 1, 0, 0, 0)
-_SKIPPED = {"__pycache__", "node_modules", "venv", "env", "site-packages", "tests", "build", "dist"}
+# What tools leave behind or install.
+MADE_BY_TOOLS = frozenset({"__pycache__", "node_modules", "venv", "env", "site-packages"})
+_SKIPPED = MADE_BY_TOOLS | {"tests", "build", "dist"}
 
 
 def take(project: Path, artifacts: Artifacts) -> str:
@@ -31,14 +33,19 @@ def take(project: Path, artifacts: Artifacts) -> str:
 
 def python_files(project: Path) -> Iterator[Path]:
     """List a project's own Python files, leaving out hidden folders, environments and tests."""
+    return (path for path in own_files(project, skipped=_SKIPPED) if path.suffix == ".py")
+
+
+def own_files(project: Path, *, skipped: Set[str] = MADE_BY_TOOLS) -> Iterator[Path]:
+    """List what stands in a project's folder, but for hidden folders, environments and folders of these names."""
     for folder, names, files in os.walk(project):
         inner = Path(folder)
         names[:] = [
             name
             for name in sorted(names)
-            if not name.startswith(".") and name not in _SKIPPED and not (inner / name / "pyvenv.cfg").exists()
+            if not name.startswith(".") and name not in skipped and not (inner / name / "pyvenv.cfg").exists()
         ]
-        yield from (inner / file for file in files if file.endswith(".py"))
+        yield from (inner / file for file in sorted(files))
 
 
 def modules(snapshot: bytes) -> list[str]:
