@@ -57,7 +57,7 @@ def _note(resources: Resources, event: Event, parameters: dict[str, Any]) -> Eve
     return resources.ledger.record(note)[0]
 
 
-ACTIONS["note"] = Action(name="note", stage="train", main="text", perform=_note, about="For tests.")
+NOTE = Action(name="note", stage="train", main="text", perform=_note, about="For tests.")
 
 
 def resources_of(url: str, folder: Path) -> Resources:
@@ -87,6 +87,7 @@ def put_in_force(resources: Resources) -> None:
 
 def main(url: str, folder: str, count: str, seed: str) -> None:
     """Tick slot by slot, and do each job that anybody has enqueued, in an order of one's own."""
+    ACTIONS[NOTE.name] = NOTE
     resources = resources_of(url, Path(folder))
     clockwork, runs, chance = Clockwork(resources), resources.runs, random.Random(seed)
     assert isinstance(runs, FakeRuns)

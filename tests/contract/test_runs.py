@@ -1,6 +1,7 @@
 """What durable execution promises, on SQLite and on PostgreSQL."""
 
 import contextlib
+import logging
 import subprocess
 import sys
 import threading
@@ -301,6 +302,18 @@ def _carrying_out(url: str, folder: Path) -> subprocess.Popen[bytes]:
 
 class TestRunsOnSQLite(OnSQLite, RunContract):
     """The promises on SQLite."""
+
+    def test_an_engine_starts_where_nobody_listens_to_errors(
+        self, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who started the process may have closed what it prints to, before or after an engine ran in it."""
+        monkeypatch.setattr(logging.getLogger("dbos"), "handlers", [])
+        with (tmp_path / "stderr").open("w") as closed:
+            pass
+        monkeypatch.setattr(sys, "stderr", closed)
+        host.launch(lambda _context, spec: spec["number"])
+        host.enqueue("job", {"number": 3})
+        assert host.wait("job") == ("SUCCESS", 3)
 
 
 class TestRunsOnPostgreSQL(OnPostgreSQL, RunContract):

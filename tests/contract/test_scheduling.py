@@ -5,12 +5,15 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from ratchet import origin
+from ratchet.automation.actions import ACTIONS
 from ratchet.automation.clockwork import Clockwork
 from ratchet.records import Event
 from ratchet.store import migrations
 from tests.contract.databases import OnPostgreSQL, OnSQLite
-from tests.contract.scheduling import SETTINGS, START, STEP, put_in_force, resources_of
+from tests.contract.scheduling import NOTE, SETTINGS, START, STEP, put_in_force, resources_of
 from tests.waiting import PATIENCE_SECONDS, next_line
 
 PERSON = Event(type="command.issued", subject="test", authtype="user", authid="person-1")
@@ -21,8 +24,9 @@ class SchedulingContract:
 
     schedulers = 2
 
-    def test_each_slot_and_event_counts_once(self, url: str, tmp_path: Path) -> None:
+    def test_each_slot_and_event_counts_once(self, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """All look at each moment and do each job; what is done is as if there had been one."""
+        monkeypatch.setitem(ACTIONS, NOTE.name, NOTE)
         schedulers, slots = self.schedulers, 4
         (tmp_path / "ratchet.toml").write_text(SETTINGS)
         resources = resources_of(url, tmp_path)

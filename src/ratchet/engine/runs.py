@@ -525,5 +525,8 @@ def _quiet() -> None:
     for name in ("dbos", "dbos.stats"):
         logging.getLogger(name).setLevel(logging.ERROR)
         logging.getLogger(name).addFilter(_is_news)
+    if not (engine := logging.getLogger("dbos")).handlers:
+        # Where there is a handler, DBOS adds none of its own: its lines go where ours go, into the log of the process.
+        engine.addHandler(logging.NullHandler())
     with contextlib.suppress(ImportError):
         import dbos._logger  # noqa: F401, sets its own level at import: ours comes after
