@@ -1,6 +1,7 @@
 """What the ledger promises, on SQLite and on PostgreSQL."""
 
 import hashlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, select, text
 from sqlalchemy import event as notices
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ratchet import origin
 from ratchet.catalogue import EVENT_TYPES
@@ -387,6 +388,20 @@ def _states(database: Database) -> list[str]:
 
 class TestLedgerOnSQLite(OnSQLite, LedgerContract):
     """The promises on SQLite."""
+
+    def test_a_commit_that_failed_is_in_nobodys_way(self, database: Database, ledger: Ledger) -> None:
+        """SQLite keeps a transaction open whose COMMIT it refuses, with its lock; the next write finds none."""
+        with database.write() as transaction:
+            transaction.exec_driver_sql("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
+            transaction.exec_driver_sql(
+                "CREATE TABLE children (id INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)"
+            )
+        with pytest.raises(IntegrityError), database.write() as transaction:
+            transaction.exec_driver_sql("INSERT INTO children VALUES (1)")
+        with sqlite3.connect(str(database.engine.url.database), timeout=0) as another:
+            another.execute("INSERT INTO parents VALUES (2)")
+        another.close()
+        assert ledger.record(emitted())[0].seq == 1
 
     def test_connections_have_all_settings(self, database: Database) -> None:
         """Every connection has write-ahead logging, full syncing, patience, foreign keys, and takes locks at once."""

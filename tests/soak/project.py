@@ -23,7 +23,7 @@ KINDS: dict[str, tuple[str, int]] = {
     "python": ("ask", 1),
 }
 # Of ten events: runs and children cost most.
-MIXTURE = ("sample", "run", "two", "run", "sample", "two", "run", "sample", "two", "sample")
+MIXTURE = ("sample", "run", "two", "python", "sample", "two", "run", "sample", "two", "sample")
 
 _RULES = """
 [limits]

@@ -124,6 +124,17 @@ def test_dead_process_is_started_again(supervisor: Supervisor, tmp_path: Path) -
     assert watched.pause == 2 * processes._FIRST_PAUSE_SECONDS
 
 
+def test_a_process_that_ran_soundly_is_started_again_soon(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pause grows for what dies of its start; what had run for a while is killed as if for the first time."""
+    monkeypatch.setattr(processes, "_SOUND_SECONDS", 0.0)
+    watched = program("", tmp_path)
+    supervisor.watch(watched)
+    until(lambda: watched.starts == 4, "the fourth start")
+    assert watched.pause == 2 * processes._FIRST_PAUSE_SECONDS
+
+
 def test_process_that_runs_elsewhere_is_not_started(supervisor: Supervisor, tmp_path: Path) -> None:
     """While somebody else runs such a process, ours waits; when that one ends, ours starts."""
     elsewhere = tmp_path / "elsewhere"
