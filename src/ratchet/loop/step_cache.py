@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
 
 from ratchet import clock
-from ratchet.errors import ArtifactCorrupt, ArtifactMissing
+from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ArtifactsUnreachable
 from ratchet.loop.resources import Resources
 from ratchet.records import Record, Run, digest_of
 from ratchet.store.artifacts import Artifacts
@@ -124,7 +124,7 @@ class StepLog:
 
 
 def find(resources: Resources, key: str) -> StepResult | None:
-    """Return what is kept under a key, ``None`` where nothing is or where its artifacts are not whole."""
+    """Return what is kept under a key, ``None`` where nothing is or where its artifacts cannot be had whole."""
     with resources.database.read() as connection:
         record = connection.execute(select(step_result.c.record).where(step_result.c.key == key)).scalar()
     if record is None:
@@ -156,6 +156,6 @@ def _digests(reference: Any) -> list[str]:
 def _is_whole(artifacts: Artifacts, sha256: str) -> bool:
     try:
         artifacts.checked_path(sha256)
-    except (ArtifactMissing, ArtifactCorrupt):
+    except (ArtifactMissing, ArtifactCorrupt, ArtifactsUnreachable):
         return False
     return True

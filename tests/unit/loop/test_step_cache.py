@@ -3,17 +3,21 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from ratchet import clock
 from ratchet.loop import datasets, registry, retention, step_cache, training
 from ratchet.loop import projects as declared
 from ratchet.loop.frames import write_parquet
 from ratchet.records import Event, Run
+from ratchet.store.addresses import address_of, open_artifacts
 from ratchet.store.schema import step_result
 from tests import projects
+from tests.buckets import Bucket
 from tests.loops import BrokenOff, FakeContext, Stage
 
 HELPER = "def share() -> int:\n    return 4\n"
@@ -237,3 +241,21 @@ def test_what_is_kept_is_held(run: Runner, stage: Stage) -> None:
     with stage.database.write() as transaction:
         assert step_cache.forget(transaction, unused_since=clock.now() + timedelta(days=1)) == 2
     assert held.intersection(retention.collect(stage.resources).artifacts)
+
+
+def test_a_result_that_cannot_be_had_is_computed_again(
+    run: Runner, stage: Stage, tmp_path: Path, bucket: Bucket
+) -> None:
+    """A store that does not answer makes a result doubtful, and a doubtful one is never an error."""
+    run()
+    with stage.database.read() as connection:
+        key = connection.execute(select(step_result.c.key)).scalars().first()
+    assert key is not None
+    assert step_cache.find(stage.resources, key) is not None
+    address = address_of(bucket.url, project=tmp_path, state=tmp_path / "elsewhere", cache_bytes=1 << 30)
+    stage.resources.artifacts = open_artifacts(address)
+    bucket.stop()
+    try:
+        assert step_cache.find(stage.resources, key) is None
+    finally:
+        bucket.start()

@@ -8,6 +8,7 @@ from sklearn.linear_model import LinearRegression
 from ratchet.engine.executors import Limits, Session, Task, Zygotes
 from ratchet.errors import ArtifactsElsewhere, ArtifactsUnreachable
 from ratchet.loop import snapshots, stores
+from ratchet.loop.serving import switchboard
 from ratchet.loop.serving.routes import (
     EndpointRoute,
     InputColumn,
@@ -162,20 +163,33 @@ def test_a_forked_child_reads_from_the_bucket(tmp_path: Path, bucket: Bucket) ->
     assert elsewhere.path(snapshot).exists()
 
 
-def test_an_endpoint_serves_on_while_the_bucket_is_away(tmp_path: Path, bucket: Bucket) -> None:
-    """What serves goes on, a release whose model cannot be had is refused with the reason, and a copy is enough."""
-    (tmp_path / "serving").mkdir()
-    address = address_of(bucket.url, project=tmp_path, state=tmp_path / "state", cache_bytes=1 << 30)
-    artifacts = open_artifacts(address)
-    rows = projects.customers(50)[["visits"]].astype(float)
-    names = [
-        artifacts.write(storers.dump(LinearRegression(fit_intercept=free).fit(rows, rows["visits"]))[1])
-        for free in (True, False)
-    ]
-    artifacts.path(names[1]).unlink()
+class Served:
+    """An endpoint's routes over a bucket, and two models there of which copies lie on this machine.
 
-    def change_over(board: Switchboard, number: int) -> ServedEndpoint:
-        reference = ModelReference(sha256=names[number], storer="skops")
+    Args:
+        folder: Where all of it lies.
+        bucket: The storage.
+    """
+
+    def __init__(self, folder: Path, bucket: Bucket) -> None:
+        self._folder = folder / "serving"
+        self._folder.mkdir()
+        address = address_of(bucket.url, project=folder, state=folder / "state", cache_bytes=1 << 30)
+        self._artifacts = open_artifacts(address)
+        rows = projects.customers(50)[["visits"]].astype(float)
+        self._names = [
+            self._artifacts.write(storers.dump(LinearRegression(fit_intercept=free).fit(rows, rows["visits"]))[1])
+            for free in (True, False)
+        ]
+        self.board = Switchboard(self._folder, artifacts=self._artifacts)
+
+    def forget(self, number: int) -> None:
+        """Let this machine have no copy of a model."""
+        self._artifacts.path(self._names[number]).unlink()
+
+    def ask_for(self, number: int) -> ServedEndpoint:
+        """Write routes that name a model, and let the endpoint follow them."""
+        reference = ModelReference(sha256=self._names[number], storer="skops")
         schema = ModelSchema(inputs=(InputColumn(name="visits", datatype="FP64", kind="number"),), output="prediction")
         release = ReleaseRoute(
             version=f"m@v{number}",
@@ -187,16 +201,48 @@ def test_an_endpoint_serves_on_while_the_bucket_is_away(tmp_path: Path, bucket: 
             model=reference,
         )
         routes = RouteTable(generation=number + 1, endpoints={"m": EndpointRoute(releases=(release,))})
-        write_routes(tmp_path / "serving", routes)
-        board.table = board.prepare()
-        return board.current().endpoint("m")
+        write_routes(self._folder, routes)
+        return self.follow()
 
+    def follow(self) -> ServedEndpoint:
+        """Let the endpoint look for news, and return what it serves."""
+        assert self.board.has_news()
+        self.board.table = self.board.prepare()
+        return self.board.current().endpoint("m")
+
+
+def _live(endpoint: ServedEndpoint) -> list[str]:
+    return [one.release.version for one in endpoint.live]
+
+
+def test_an_endpoint_serves_on_while_the_bucket_is_away(tmp_path: Path, bucket: Bucket) -> None:
+    """What serves goes on, a release whose model cannot be had is refused with the reason, and a copy is enough."""
+    served = Served(tmp_path, bucket)
+    served.forget(1)
     bucket.stop()
     try:
-        board = Switchboard(tmp_path / "serving", artifacts=artifacts)
-        assert [one.release.version for one in change_over(board, 0).live] == ["m@v0"]
-        refused = change_over(board, 1)
-        assert [one.release.version for one in refused.live] == ["m@v0"]
-        assert "cannot be used: no answer" in refused.refusal
+        assert _live(served.ask_for(0)) == ["m@v0"]
+        refused = served.ask_for(1)
     finally:
         bucket.start()
+    assert _live(refused) == ["m@v0"]
+    assert "cannot be used: no answer" in refused.refusal
+    assert not served.board.has_news()
+
+
+def test_an_endpoint_that_begins_without_the_bucket_serves_once_it_answers(
+    tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to write the routes anew: where nothing serves, what could not be had is asked for again."""
+    monkeypatch.setattr(switchboard, "_AGAIN_SECONDS", 0.0)
+    served = Served(tmp_path, bucket)
+    served.forget(0)
+    bucket.stop()
+    try:
+        assert _live(served.ask_for(0)) == []
+        assert "cannot be used: no answer" in served.follow().refusal
+    finally:
+        bucket.start()
+    found = served.follow()
+    assert (_live(found), found.refusal) == (["m@v0"], "")
+    assert not served.board.has_news()

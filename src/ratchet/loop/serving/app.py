@@ -171,15 +171,15 @@ class EndpointApp:
     async def _follow_routes(self) -> None:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._preparer, preload_libraries)
-        acknowledged: tuple[int, str] | None = None
+        acknowledged: tuple[ServedTable | None, str] = (None, "")
         while True:
             try:
                 if self._switchboard.has_news():
                     await self._change_over()
-                table = self._switchboard.table
-                if table is not None and acknowledged != (state := (table.generation, self._switchboard.unreadable)):
+                table, unreadable = self._switchboard.table, self._switchboard.unreadable
+                if table is not None and (table is not acknowledged[0] or unreadable != acknowledged[1]):
                     await loop.run_in_executor(self._preparer, self._acknowledge, table)
-                    acknowledged = state
+                    acknowledged = (table, unreadable)
             except OSError as error:
                 # A full disk ends some day; a follower that gave up would serve old models for ever.
                 report(f"cannot follow the routes of {self._folder}: {error}")

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ratchet import clock
 from ratchet.errors import (
+    ArtifactsUnreachable,
     CredentialRefused,
     EndpointPreparing,
     ModelUnusable,
@@ -33,6 +35,7 @@ from ratchet.loop.serving.trial import Trials
 from ratchet.store.artifacts import Artifacts
 
 ANONYMOUS = "anonymous"
+_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,7 @@ class Switchboard:
         self._artifacts = artifacts
         self._trials = trials
         self._seen: tuple[int, int, int] | None = None
+        self._again_at: float | None = None
         self.table: ServedTable | None = None
         self.unreadable = ""
 
@@ -161,8 +165,11 @@ class Switchboard:
         return table
 
     def has_news(self) -> bool:
-        """Tell whether the desired routes changed since ``prepare``; one look at the file's metadata."""
-        return self.table is None or self._look() != self._seen
+        """Tell whether the desired routes changed since ``prepare``; one look at the file's metadata.
+
+        Routes whose models could not be had are news again after a while, where nothing serves in their place.
+        """
+        return self.table is None or self._look() != self._seen or self._is_due()
 
     def prepare(self) -> ServedTable | None:
         """Read the desired routes and load their models; seconds for large ones, so call it beside the event loop.
@@ -178,11 +185,12 @@ class Switchboard:
         except RoutesInvalid as error:
             self.unreadable = str(error)
             return None
-        if self.table is not None and desired.generation == self.table.generation:
+        if self.table is not None and desired.generation == self.table.generation and not self._is_due():
             return None
         return self._load(desired)
 
     def _load(self, desired: RouteTable) -> ServedTable:
+        self._again_at = None
         former = self.table.endpoints if self.table is not None else {}
         before = {name: former.get(name, ServedEndpoint(name=name)) for name in desired.endpoints}
         refused = self._try(desired, before=before)
@@ -211,6 +219,8 @@ class Switchboard:
         try:
             models = [self._load_release(release, former=former, refused=refused) for release in route.releases]
         except RatchetError as error:
+            if isinstance(error, ArtifactsUnreachable) and not former.live:
+                self._again_at = clock.monotonic() + _AGAIN_SECONDS
             # Who may call is not the model's affair: a token that was revoked stays revoked.
             return replace(former, needs_token=needs_token, refusal=str(error))
         return ServedEndpoint(
@@ -230,6 +240,9 @@ class Switchboard:
         if reason is not None:
             raise ModelUnusable(version=release.version, reason=reason)
         return load_model(release, artifacts=self._artifacts)
+
+    def _is_due(self) -> bool:
+        return self._again_at is not None and clock.monotonic() >= self._again_at
 
     def _look(self) -> tuple[int, int, int] | None:
         try:
