@@ -167,6 +167,7 @@ def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) 
     from ratchet.workspace import HEARTBEAT_SECONDS
 
     complaint, has_news, is_away = "", False, False
+    told, is_told = frozenset[str](), False
     while not stop.is_set():
         try:
             # What failed for no fault of the files, such as a database that was busy, is tried again.
@@ -175,6 +176,9 @@ def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) 
                 workspace.reload()
                 workspace.sync()
                 complaint, has_news = "", False
+                is_told = False
+            if not is_told:
+                told, is_told = _tell_of_rings(workspace, told), True
             workspace.heartbeat()
             workspace.seal_when_due()
             if is_away:
@@ -193,6 +197,17 @@ def _beat(workspace: "Workspace", files: "ProjectFiles", stop: threading.Event) 
         except Exception:  # noqa: BLE001, the border of the server: one bad beat must not be the last
             _log.exception("heartbeat failed")
         stop.wait(HEARTBEAT_SECONDS)
+
+
+def _tell_of_rings(workspace: "Workspace", told: frozenset[str]) -> frozenset[str]:
+    """Say which rules in force may drive one another in a ring, and was not said yet; return all that there are."""
+    from ratchet.automation.cycles import cycles
+    from ratchet.cli.console import note
+
+    found = frozenset(str(ring) for ring in cycles(workspace.rules().rules))
+    for ring in sorted(found - told):
+        note(f"Rules may drive one another in a ring: {ring}. What ends that: ratchet rules check")
+    return found
 
 
 def _complain(message: str) -> None:

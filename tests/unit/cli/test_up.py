@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
-from ratchet import clock
+from ratchet import clock, config
+from ratchet.automation import rules
+from ratchet.automation.rules import RuleSet
 from ratchet.cli import up
 from ratchet.cli.up import ProjectFiles
 from ratchet.errors import ConfigInvalid
+from ratchet.loop.pipelines import Project
+from tests import projects
+
+RING = '[[rule]]\nname = "again"\non = "monitor.evaluated"\ndo = { monitor = "churn" }\n'
 
 
 @pytest.mark.parametrize("name", ["ratchet.toml", "returns.py", "policies/own.toml", "more/steps.py"])
@@ -65,6 +71,12 @@ class Beaten:
         """Take in what was read."""
         self.synced += 1
 
+    def rules(self) -> RuleSet:
+        """Return rules of which one sets itself off."""
+        settings = config.parse(projects.SETTINGS, path=Path("ratchet.toml"))
+        found = rules.read_text(RING, Project(), settings, path=Path("ratchet.toml"))
+        return RuleSet(digest="", rules=tuple(found))
+
     def heartbeat(self) -> None:
         """Do nothing."""
 
@@ -96,6 +108,18 @@ def test_a_mistake_in_a_file_is_said_once(
     beat(workspace, tmp_path, monkeypatch)
     assert (workspace.read, workspace.synced) == (1, 0)
     assert "it is x." in capsys.readouterr().err
+
+
+def test_rings_are_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who starts the workspace learns of rules that drive one another, and is not told again by each change."""
+    workspace: Any = Beaten(None)
+    beat(workspace, tmp_path, monkeypatch)
+    told = up._tell_of_rings(workspace, frozenset())
+    assert up._tell_of_rings(workspace, told) == told
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.count("in a ring: 'again' brings monitor.evaluated, which sets off 'again' again. What ends that") == 2
 
 
 def test_data_and_state_are_none_of_it(tmp_path: Path) -> None:
