@@ -19,13 +19,13 @@ help: ## show this list
 demo: .venv/.demo $(if $(DATABASE),.venv/.dev) ## the whole loop on real flights, in a folder of its own
 	@$(BIN)/ratchet demo $(if $(DATABASE),--database '$(DATABASE)')
 
-# A file of tests goes to whichever core is free: no test may need another file to have run before, or not to have.
+# A file of tests goes to whichever core is free, the long ones first: none may need another to have run, or not to have.
 # Tests of real processes can lose against a busy machine: what failed is named and tried once more, alone.
 test: .venv/.dev ## all tests, on SQLite and PostgreSQL, with coverage
 	@.ci/prepare postgresql chromium
 	@start=$$(date +%s); status=0; \
 	rm -f .coverage .coverage.*; \
-	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile || status=$$?; \
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder || status=$$?; \
 	if [ $$status = 1 ]; then status=0; echo "make test: what failed has a second try, alone"; \
 		$(BIN)/coverage run -m pytest --last-failed --last-failed-no-failures none || status=$$?; fi; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage json --quiet -o .coverage.json && \

@@ -138,31 +138,32 @@ def _verified(left: Left) -> list[str]:
 
 
 def _acts(left: Left) -> list[str]:
-    """For each event its rule fired once, and each of its actions was done once."""
-    fired: Counter[str] = Counter()
-    done: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    """A rule fired once for an event, and each of its actions was done once; each event that was sent has its rule."""
+    fired: Counter[tuple[str, str]] = Counter()
+    done: defaultdict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     suppressed: set[str] = set()
     for one in left.events:
         trigger = str(one.data.get("trigger_event", ""))
         if one.type == "rule.fired":
-            fired[trigger] += 1
+            fired[one.subject, trigger] += 1
         elif one.type in ("rule.action.succeeded", "rule.action.failed"):
-            done[trigger][int(one.data["position"])] += 1
+            done[one.subject, trigger][int(one.data["position"])] += 1
         elif one.type == "rule.suppressed":
             suppressed.add(trigger)
-    found = []
-    for one in left.events:
-        if one.source != project.SOURCE:
-            continue
-        rule, actions = project.KINDS[one.data["kind"]]
-        times = done[one.id]
-        if fired[one.id] != 1 or one.id in suppressed:
-            found.append(f"rule {rule} fired {fired[one.id]} times for event {one.data['number']}")
+    sent = {one.id: project.KINDS[one.data["kind"]] for one in left.events if one.source == project.SOURCE}
+    asked = {(rule, trigger): actions for trigger, (rule, actions) in sent.items()}
+    found = [
+        f"rule {rule} was held back for event {trigger}" for trigger, (rule, _) in sent.items() if trigger in suppressed
+    ]
+    for rule, trigger in {**fired, **asked}:
+        actions, times = asked.get((rule, trigger), 1), done[rule, trigger]
+        if fired[rule, trigger] != 1:
+            found.append(f"rule {rule} fired {fired[rule, trigger]} times for event {trigger}")
         # A rule in Python whose process was killed once too often says so, at a place of its own.
         extra = {actions} if rule == "ask" else set()
         if any(times[place] != 1 for place in range(actions)) or set(times) - set(range(actions)) - extra:
-            found.append(f"rule {rule} acted {dict(times)} for event {one.data['number']}")
-    left.counts["acts"] = sum(times[0] for times in done.values())
+            found.append(f"rule {rule} acted {dict(times)} for event {trigger}")
+    left.counts["acts"] = sum(done[one][0] for one in asked)
     return found
 
 
