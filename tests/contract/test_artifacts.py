@@ -80,6 +80,22 @@ class ArtifactContract:
         source.write_bytes(b"back")
         assert store.artifacts.read(other.write_file(source)) == b"back"
 
+    def test_a_word_under_a_name_is_read_elsewhere(self, store: Store) -> None:
+        """What is left under a name is there for others, can be replaced and taken away, and is no artifact."""
+        store.artifacts.write(CONTENT)
+        other = store.elsewhere()
+        assert other.posted("job-1") is None
+        for word in (b"first", b"second"):
+            store.artifacts.post("job-1", word)
+            assert other.posted("job-1") == word
+        assert list(other.all()) == [SHA256]
+        other.tidy(older_than_seconds=-YESTERDAY)
+        assert store.artifacts.collect({SHA256}, older_than_seconds=-YESTERDAY) == []
+        assert store.artifacts.posted("job-1") == b"second"
+        for _ in range(2):
+            other.unpost("job-1")
+        assert store.artifacts.posted("job-1") is None
+
     def test_written_twice_is_kept_once_and_young(self, store: Store) -> None:
         """The same bytes again leave one artifact, which is as young as its last writer needs it."""
         store.artifacts.write(CONTENT)

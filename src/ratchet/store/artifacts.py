@@ -19,6 +19,7 @@ _CHUNK = 1 << 20
 _GOING = ".going-"
 _REMOVAL_SECONDS = 60.0
 _WORKSPACES = ".workspaces"
+_POSTED = ".posted"
 
 
 class Stored(Record, frozen=True):
@@ -195,6 +196,26 @@ class Artifacts:
         """Return the workspaces that keep artifacts here, sorted."""
         folder = self.folder / _WORKSPACES
         return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+    # ---- words left under a name by those who have no other way to one another
+
+    def post(self, name: str, content: bytes) -> None:
+        """Leave word under a name of letters, digits and dashes; what was left under it before is replaced."""
+        folder = self.folder / _POSTED
+        folder.mkdir(exist_ok=True)
+        write_durably(folder / name, content)
+
+    def posted(self, name: str) -> bytes | None:
+        """Return the word that was left under a name, ``None`` where there is none."""
+        try:
+            return (self.folder / _POSTED / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def unpost(self, name: str) -> None:
+        """Take away the word that was left under a name, if there is one."""
+        with suppress(FileNotFoundError):
+            (self.folder / _POSTED / name).unlink()
 
     # ---- inside
 

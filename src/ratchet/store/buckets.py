@@ -29,6 +29,7 @@ SILENCE_SECONDS = 60
 REQUEST_SECONDS = 900
 IN_USE_SECONDS = 3600.0
 _WORKSPACES = "workspaces"
+_POSTED = "posted"
 _ONE_IN = 16
 _REASON_LENGTH = 200
 _REFUSED = ("PermissionDeniedError", "UnauthenticatedError")
@@ -169,6 +170,22 @@ class BucketArtifacts(Artifacts):
     def workspaces(self) -> list[str]:
         """Return the workspaces that keep artifacts here, sorted."""
         return sorted(found["path"].rpartition("/")[2] for found in self._names(_WORKSPACES))
+
+    def post(self, name: str, content: bytes) -> None:
+        """Leave word under a name of letters, digits and dashes; what was left under it before is replaced."""
+        self._ask("put", f"{_POSTED}/{name}", content)
+
+    def posted(self, name: str) -> bytes | None:
+        """Return the word that was left under a name, ``None`` where there is none."""
+        try:
+            return bytes(self._ask("get", f"{_POSTED}/{name}").bytes())
+        except FileNotFoundError:
+            return None
+
+    def unpost(self, name: str) -> None:
+        """Take away the word that was left under a name, if there is one."""
+        with suppress(FileNotFoundError):
+            self._ask("delete", f"{_POSTED}/{name}")
 
     # ---- the bucket
 
