@@ -11,7 +11,7 @@ DEV_EXTRAS := $(addprefix --extra ,demo lightgbm onnx postgres s3)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow proof-formats docs lock clean
+.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow proof-formats proof-ray docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
@@ -61,6 +61,9 @@ proof-mlflow: .venv/.dev ## import from a real MLflow server, in an environment 
 
 proof-formats: .venv/bin/python ## test all model formats, CatBoost and PyTorch too, in an environment of its own (some minutes)
 	$(BIN)/python -m tests.peers.proof_formats $(if $(TORCH),--torch '$(TORCH)')
+
+proof-ray: .venv/bin/python ## test steps on a real Ray cluster of two nodes, in an environment of its own (some minutes)
+	$(BIN)/python -m tests.peers.proof_ray
 
 docs: .venv/.dev ## write the generated parts of docs/reference
 	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py; \

@@ -299,6 +299,16 @@ class IncidentSection(_Section, frozen=True):
     unready_seconds: _Positive = 30.0
 
 
+class RaySection(_Section, frozen=True):
+    """``[ray]``: the cluster that carries out steps which ask for it; where its token is, never the token itself."""
+
+    address: Annotated[str, msgspec.Meta(pattern="^https?://[^/@?]+/?$")] = ""
+    token: Annotated[str, msgspec.Meta(pattern="^(env|file):.+$")] = ""
+    artifacts: str = ""
+    python: str = "python"
+    away_seconds: _Positive = 600.0
+
+
 class BaselineSection(_Section, frozen=True):
     """``[baseline]``: how it was before, as declared; without it nothing is said to be saved."""
 
@@ -331,6 +341,7 @@ class Config(_Section, frozen=True):
     working_hours: WorkingHoursSection = WorkingHoursSection()
     incidents: IncidentSection = IncidentSection()
     baseline: BaselineSection = BaselineSection()
+    ray: RaySection = RaySection()
 
 
 def find(folder: Path) -> Path:
@@ -414,6 +425,7 @@ _KINDS: dict[str, Any] = {
     "working_hours": WorkingHoursSection,
     "incidents": IncidentSection,
     "baseline": BaselineSection,
+    "ray": RaySection,
 }
 _IMPORT_REMEDY = (
     f"Write [import.SYSTEM.NAME] with one of the systems {', '.join(get_args(ImportSystem))}; allowed there: "

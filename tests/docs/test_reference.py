@@ -66,6 +66,7 @@ SECTIONS: dict[str, type[msgspec.Struct]] = {
     "[working_hours]": config.WorkingHoursSection,
     "[incidents]": config.IncidentSection,
     "[baseline]": config.BaselineSection,
+    "[ray]": config.RaySection,
 }
 LABEL = "`label` has two keys"
 

@@ -330,3 +330,21 @@ def test_a_place_for_artifacts_is_taken(tmp_path: Path, setting: str) -> None:
     """Folders, their URLs and buckets are places."""
     (tmp_path / "ratchet.toml").write_text(f'[project]\nname = "x"\nartifacts = "{setting}"\n')
     assert config.load(tmp_path).project.artifacts == setting
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'address = "head:8265"',
+        'address = "http://somebody:secret@head:8265"',
+        'token = "0123456789abcdef"',
+        "away_seconds = 0",
+    ],
+)
+def test_a_cluster_that_means_nothing_is_refused(line: str) -> None:
+    """An address is one of the web without a password, and the token is named and never given."""
+    text = f'[project]\nname = "shop"\n\n[ray]\n{line}\n'
+    error = refused(text)
+    assert error.where == f"{FILE}:{line_with(text, line)}"
+    assert line.partition('"')[2][:-1] not in error.problem or "seconds" in line
+    assert "address, token" in error.remedy

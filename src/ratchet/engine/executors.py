@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ratchet import clock, faults
 from ratchet.engine import wire
@@ -62,6 +62,16 @@ class Task(Record, frozen=True):
 
 # Called for each step that a child asks for: (request, execute) -> answer. ``execute`` lets the child compute it.
 Recorder = Callable[[wire.Frame, Callable[[], wire.Frame]], wire.Frame]
+
+
+class Children(Protocol):
+    """Where children come from."""
+
+    def fork(self) -> socket.socket:
+        """Return the socket of a fresh child."""
+
+    def exit_reason(self, pid: int) -> str:
+        """Return in words how a child ended."""
 
 
 class Zygotes:
@@ -121,11 +131,7 @@ class Zygotes:
                 break
             clock.sleep(0.01)
         code = self._exits.pop(pid, None)
-        if code is None:
-            return "the zygote ended"
-        if code < 0:
-            return f"signal {-code}, {signal.Signals(-code).name}"
-        return f"exit code {code}"
+        return "the zygote ended" if code is None else in_words(code)
 
     def close(self) -> None:
         """End the zygote and all its children."""
@@ -207,14 +213,14 @@ class Session:
     """A conversation with a child about one task, carried on by another child where one dies.
 
     Args:
-        zygotes: Gives the children.
+        children: Gives the children.
         task: What is to be done.
         limits: What a child may use.
         is_cancelled: Asked now and then while the child works.
     """
 
-    def __init__(self, zygotes: Zygotes, task: Task, *, limits: Limits, is_cancelled: Callable[[], bool]) -> None:
-        self._zygotes = zygotes
+    def __init__(self, children: Children, task: Task, *, limits: Limits, is_cancelled: Callable[[], bool]) -> None:
+        self._children = children
         self._task = task
         self._limits = limits
         self._is_cancelled = is_cancelled
@@ -249,6 +255,26 @@ class Session:
                 self._answer(frame, record)
         finally:
             self._kill()
+
+    def converse_one_step(self) -> wire.Frame:
+        """Let the child do a task that is one step, and return its value or error, its cost and what it noted.
+
+        Raises:
+            StepFailed: The user's code raised before it came to the step; else that is the answer.
+            RatchetError: As for ``converse``.
+        """
+        answers: list[wire.Frame] = []
+
+        def record(_request: wire.Frame, execute: Callable[[], wire.Frame]) -> wire.Frame:
+            answers.append(execute())
+            return {name: answers[0][name] for name in ("value", "error") if name in answers[0]}
+
+        try:
+            self.converse(record)
+        except StepFailed:
+            if not answers:
+                raise
+        return answers[0]
 
     @property
     def steps(self) -> int:
@@ -294,7 +320,7 @@ class Session:
 
     def _begin(self) -> None:
         """Start a child and lead it to where the last one was."""
-        self._connection = self._zygotes.fork()
+        self._connection = self._children.fork()
         self._connection.settimeout(POLL_SECONDS)
         self._pid = self._wait()["pid"]
         self._send({"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log})
@@ -334,7 +360,7 @@ class Session:
             raise MemoryExceeded(step=self._doing, used_mb=used, limit_mb=self._limits.memory_mb)
 
     def _after_death(self) -> None:
-        reason = self._zygotes.exit_reason(self._pid) if self._pid else "it did not start"
+        reason = self._children.exit_reason(self._pid) if self._pid else "it did not start"
         self._kill()
         self._deaths += 1
         if self._deaths >= self._limits.attempts:
@@ -348,6 +374,11 @@ class Session:
         if self._pid:
             kill_quietly(self._pid)
             self._pid = 0
+
+
+def in_words(code: int) -> str:
+    """Return in words how a process ended."""
+    return f"signal {-code}, {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 def asked_for(request: wire.Frame) -> wire.Frame:

@@ -133,12 +133,19 @@ class _PlainReader(pickle.Unpickler):
         if module == "builtins" and isinstance(found := getattr(builtins, name, None), type):
             if issubclass(found, Exception):
                 return found
-        elif module == errors.__name__ and "." not in name:
-            found = getattr(errors, name, None)
-            if found is errors._rebuild or (isinstance(found, type) and issubclass(found, RatchetError)):
-                return found
+        elif module == errors.__name__ and name == errors._rebuild.__name__:
+            return errors._rebuild
+        elif found := next((one for one in _our_errors() if (one.__module__, one.__name__) == (module, name)), None):
+            return found
         message = f"it asks for {module}.{name}"
         raise pickle.UnpicklingError(message)
+
+
+def _our_errors(of: type[RatchetError] = RatchetError) -> Iterator[type[RatchetError]]:
+    """Give our errors, in whichever module they are defined."""
+    for kind in of.__subclasses__():
+        yield kind
+        yield from _our_errors(kind)
 
 
 def _values(connection: Connection) -> Iterator[tuple[str, str, bytes]]:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, text
 
 from ratchet import clock
 from ratchet.config import LimitSection
-from ratchet.engine import workers
+from ratchet.engine import ray_errands, workers
 from ratchet.engine.backlog import Backlog, backlog
 from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_machine
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
@@ -329,9 +329,10 @@ class DurableRuns:
             return workers.seen(connection)
 
     def stranded(self) -> list[Stranded]:
-        """Return the waiting jobs that no process which lives would take, with the reason."""
+        """Return the waiting jobs that no process which lives, or no cluster, carries out just now, with the reason."""
         with self._database.read() as connection:
-            return stranded(connection, self._status_table, workers.seen(connection))
+            found = stranded(connection, self._status_table, workers.seen(connection))
+            return [*found, *ray_errands.waiting(connection)]
 
     def _look(self, queue: str) -> None:
         """Look at once at a line in which somebody has put a job; at all of them where it is not known which."""

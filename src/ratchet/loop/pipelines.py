@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, get_args, overload
 
 import msgspec
 
@@ -144,6 +144,9 @@ def step(
         cache: Whether another run may take the result where code, arguments, seed and libraries are the same. By
             default one may, unless the step was seen to read something else, such as a file, the clock or the network.
             ``False`` for never; ``True`` says that what else it reads does not change.
+        resources: What it needs for itself, of ``cpu``, ``memory_gb`` and ``gpu``: a process that has them carries
+            it out.
+        executor: ``"ray"`` for a job of its own on the cluster of ``[ray]`` in ``ratchet.toml``.
 
     Raises:
         StepUnusable: It is no function, or one of which the result cannot be kept.
@@ -164,7 +167,7 @@ def step(
             function=inner,
             cache=cache,
             executor="worker" if resources is not None and executor == "local" else executor,
-            demand=_demand(inner, resources),
+            demand=_demand(inner, resources, executor),
         )
         if declared.executor != "local":
             _declared_steps[_path(inner)] = declared
@@ -198,13 +201,16 @@ def _require_function(function: Any) -> None:
         raise StepUnusable(step=name, problem="it is asynchronous", remedy="Write it with def, without async.")
 
 
-def _demand(function: Callable[..., Any], resources: dict[str, float] | None) -> Demand:
+def _demand(function: Callable[..., Any], resources: dict[str, float] | None, executor: Executor) -> Demand:
     try:
         demand = msgspec.convert(resources or {}, Demand)
     except msgspec.ValidationError as error:
         remedy = "Allowed are cpu, memory_gb and gpu (a whole number), such as resources={'cpu': 2, 'gpu': 1}."
         raise StepUnusable(step=function.__name__, problem=f"resources: {error}", remedy=remedy) from error
-    if "<locals>" in function.__qualname__ and resources is not None:
+    if executor not in get_args(Executor):
+        remedy = "Leave it out, or write executor='ray'."
+        raise StepUnusable(step=function.__name__, problem=f"there is no executor '{executor}'", remedy=remedy)
+    if "<locals>" in function.__qualname__ and (resources is not None or executor == "ray"):
         problem = "it is made inside another function, where another process would not find it"
         raise StepUnusable(step=function.__name__, problem=problem, remedy="Define it at the top of a module.")
     return demand

@@ -13,7 +13,7 @@ from ratchet.engine.capacity import Demand
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.engine.runs import STEP_JOB, JobContext
 from ratchet.errors import RatchetError, RunCancelled, StepFailed
-from ratchet.loop import projects
+from ratchet.loop import projects, ray_steps
 from ratchet.loop.resources import Resources
 from ratchet.records import Run
 
@@ -28,7 +28,10 @@ def ask(resources: Resources, context: JobContext, run: Run, request: dict[str, 
     Raises:
         RunCancelled: Somebody cancelled the run.
         ChildDied: The process that carried it out died too often; ``StepTimeout`` and ``MemoryExceeded`` alike.
+        RayUnusable: The cluster that it asks for did not carry it out.
     """
+    if request["elsewhere"]["executor"] == "ray":
+        return ray_steps.ask(resources, context, run, request)
     job = _job(run.id, request["index"])
     demand = msgspec.convert(request["elsewhere"]["demand"], Demand)
     spec = {"run_id": run.id, "snapshot": run.snapshot, "seed": run.seed, "request": request}
@@ -49,6 +52,7 @@ def ask(resources: Resources, context: JobContext, run: Run, request: dict[str, 
 
 def cancel(resources: Resources, run_id: str) -> None:
     """End the steps of a run wherever they are carried out."""
+    ray_steps.cancel(resources, run_id)
     mine = _job(run_id, "")
     for job in resources.runs.pending():
         if job.startswith(mine):
@@ -75,19 +79,7 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
         if demand.memory_gb:
             limits = msgspec.structs.replace(limits, memory_mb=demand.memory_gb * 1024)
         session = Session(resources.zygotes, task, limits=limits, is_cancelled=context.is_cancelled)
-        answers: list[dict[str, Any]] = []
-
-        def record(_request: dict[str, Any], execute: Any) -> dict[str, Any]:
-            answers.append(execute())
-            return {name: answers[0][name] for name in ("value", "error") if name in answers[0]}
-
-        try:
-            session.converse(record)
-        except StepFailed:
-            # What the user's code raised is an answer; where it never came to the step, there is none.
-            if not answers:
-                raise
-    return answers[0]
+        return session.converse_one_step()
 
 
 def _job(run_id: str, index: int | str) -> str:

@@ -1,4 +1,4 @@
-"""Errors that only the loop raises: artifacts that are not removed.
+"""Errors that only the loop raises: artifacts that are not removed, steps that a cluster does not carry out.
 
 Invariant: like all others, each says what was refused, why, and what to do; none leaves anything half removed.
 """
@@ -44,3 +44,13 @@ class CollectionUnderWay(RatchetError):
     template: ClassVar[str] = (
         "Another process ({by}) is removing artifacts just now. Nothing was done here; ask again in a few minutes."
     )
+
+
+@dataclass
+class RayUnusable(RatchetError):
+    """A step was to be carried out on a Ray cluster, and was not."""
+
+    step: str
+    problem: str
+    remedy: str
+    template: ClassVar[str] = "Step '{step}' was not carried out on Ray: {problem}. {remedy}"

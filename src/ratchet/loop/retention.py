@@ -24,7 +24,7 @@ from ratchet.errors import (
     ArtifactsUnreachable,
     JobUnreadable,
 )
-from ratchet.loop import registry, stores
+from ratchet.loop import ray_steps, registry, stores
 from ratchet.loop.holders import COLLECTING, Holders, read_holders, read_registered
 from ratchet.loop.refusals import CollectionUnderWay, StoreAhead, StoreNotOurs
 from ratchet.loop.resources import Resources
@@ -190,6 +190,7 @@ def tidy(resources: Resources) -> str:
         Why nothing could be removed, ``""`` where all is well.
     """
     try:
+        ray_steps.tidy(resources)
         resources.artifacts.tidy(older_than_seconds=_DAY_SECONDS)
         collect(resources)
     except CollectionUnderWay:

@@ -12,6 +12,7 @@ from sqlalchemy import insert, select
 from ratchet.engine import jobs
 from ratchet.engine.runs import DurableRuns
 from ratchet.errors import JobUnreadable, StepFailed
+from ratchet.loop.refusals import RayUnusable
 from ratchet.store import migrations
 from ratchet.store.database import Database, sqlite_url
 
@@ -124,9 +125,10 @@ def test_taken_jobs_wait_again(database: Database) -> None:
     [
         {"a": [1, 2.5, None, True, "é", (1, 2)]},
         StepFailed(step="train", error_type="ValueError", message="x"),
+        RayUnusable(step="train", problem="x", remedy="y"),
         ValueError("x"),
     ],
-    ids=["data", "our error", "an error"],
+    ids=["data", "our error", "one of the loop", "an error"],
 )
 def test_plain_data_and_errors_may_be_carried_over(database: Database, value: Any) -> None:
     """What the engine writes itself."""
