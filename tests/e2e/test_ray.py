@@ -141,11 +141,10 @@ def write(folder: Path, cluster: Cluster, *, token: str = "") -> Path:
     return folder / "shop"
 
 
-@pytest.fixture(scope="module")
-def workspace(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+@pytest.fixture
+def workspace(cluster: Cluster, tmp_path: Path) -> Iterator[Workspace]:
     """Give a running workspace that uses the cluster, and carries out two runs at once."""
-    folder = write(tmp_path_factory.mktemp("project"), cluster)
-    with projects.running(folder, serve=False) as workspace:
+    with projects.running(write(tmp_path, cluster), serve=False) as workspace:
         workspace.runs.close()
         workspace.runs.launch(workspace.runs.as_server(runs=2))
         yield workspace

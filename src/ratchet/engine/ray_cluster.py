@@ -6,6 +6,7 @@ Source: Ray documentation, Ray Jobs REST API (stable).
 """
 
 import http.client
+import math
 import ssl
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -219,7 +220,7 @@ class _Nodes(Record, frozen=True):
 def _capacity(resources: dict[str, float]) -> Demand:
     return Demand(
         cpu=resources.get("CPU", 0.0),
-        memory_gb=round(resources.get("memory", 0.0) / _GIGABYTE, 3),
+        memory_gb=math.floor(10 * resources.get("memory", 0.0) / _GIGABYTE) / 10,
         gpu=int(resources.get("GPU", 0.0)),
     )
 
