@@ -188,10 +188,17 @@ cluster.shutdown()
 
 
 @contextmanager
-def real_cluster(folder: Path, *, token: str = TOKEN) -> Iterator[Cluster]:
-    """Run a Ray cluster of two nodes on this machine, which wants a token."""
+def real_cluster(folder: Path, *, token: str = TOKEN, port: int = 0) -> Iterator[Cluster]:
+    """Run a Ray cluster of two nodes on this machine, which wants a token.
+
+    Args:
+        folder: For its files; its path is short, because sockets lie below it.
+        token: What it wants.
+        port: Of its job server; a free one by default.
+    """
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        free.bind(("127.0.0.1", port))
         port = free.getsockname()[1]
     environment = {
         **os.environ,

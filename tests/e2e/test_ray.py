@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,23 @@ def huge() -> int:
     return 1
 
 
+@rt.step(executor="ray", cache=False)
+def doubled(number: int) -> int:
+    import ray
+
+    @ray.remote
+    def double(number: int) -> int:
+        return 2 * number
+
+    ray.init()
+    return ray.get(double.remote(number))
+
+
+@rt.pipeline(model="doubling")
+def doubling() -> None:
+    assert doubled(21) == 42
+
+
 @rt.pipeline(model="churn")
 def churn(customers: rt.Dataset, strength: float = 0.5) -> str:
     one, other = there(customers, strength), here(customers, strength)
@@ -103,7 +121,7 @@ attempts = 2
 address = "{address}"
 token = "file:token"
 python = "{python}"
-away_seconds = 20
+away_seconds = 240
 
 [dataset.customers]
 source = "data/*.parquet"
@@ -215,7 +233,7 @@ def test_steps_are_spread_over_the_nodes(cluster: Cluster, workspace: Workspace,
     (tmp_path / "go").touch()
     workspace.settle()
     assert [registry.run(workspace.database, one).status for one in ids] == ["success", "success"]
-    assert len({node_of(cluster, f"ratchet-{one}-0-1") for one in ids}) == 2
+    assert len({node_of(cluster, f"ratchet-{one}-1-1") for one in ids}) == 2
 
 
 def test_a_killed_server_finds_the_job_again(cluster: Cluster, tmp_path: Path) -> None:
@@ -236,9 +254,37 @@ def test_a_killed_server_finds_the_job_again(cluster: Cluster, tmp_path: Path) -
         assert (done.status, done.error) == ("success", "")
         assert pids(tmp_path) == [step]
         jobs = RayCluster(cluster.address, token=cluster.token)
-        first, second = (jobs.find(f"ratchet-{done.id}-0-{number}") for number in (1, 2))
+        first, second = (jobs.find(f"ratchet-{done.id}-1-{number}") for number in (1, 2))
         assert first is not None
         assert (first.status, second) == ("SUCCEEDED", None)
+
+
+@real_only
+def test_a_step_may_use_its_cluster(workspace: Workspace) -> None:
+    """What the user's code asks of Ray is asked of the cluster that carries it out, with its token."""
+    done = run(workspace, "doubling")
+    assert (done.status, done.error) == ("success", "")
+
+
+@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; make proof-ray")
+def test_a_job_that_went_with_its_cluster_is_submitted_again(tmp_path: Path) -> None:
+    """A cluster that was started anew at the same address knows of no job; the run goes on there with another."""
+    with ExitStack() as stack:
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray"))) for _ in range(2)]
+        with real_cluster(folders[0]) as first:
+            workspace = stack.enter_context(projects.running(write(tmp_path, first), serve=False))
+            run_id = start(workspace, "waiting", folder=str(tmp_path))
+            until(lambda: pids(tmp_path), "the step")
+        (step,) = pids(tmp_path)
+        until(lambda: not is_alive(step), "the end of the step's process")
+        (tmp_path / "go").touch()
+        with real_cluster(folders[1], port=int(first.address.rpartition(":")[2])) as second:
+            workspace.settle()
+            assert registry.run(workspace.database, run_id).status == "success"
+            job = RayCluster(second.address, token=second.token).find(f"ratchet-{run_id}-1-2")
+            assert job is not None
+            assert job.status == "SUCCEEDED"
+        assert len(pids(tmp_path)) == 2
 
 
 @real_only

@@ -31,7 +31,7 @@ class ClusterRefuses(Exception):
     """The job server refuses what it was asked for.
 
     Args:
-        problem: What it said.
+        problem: What it does: a sentence without its subject.
         remedy: What can be done about it.
     """
 
@@ -101,7 +101,7 @@ class RayCluster:
         }
         try:
             if self._ask("POST", "/api/jobs/", asked) is None:
-                raise ClusterRefuses("it takes no jobs (HTTP 404)", _WRONG_ADDRESS)
+                raise ClusterRefuses("takes no jobs (HTTP 404)", _WRONG_ADDRESS)
         except ClusterAway:
             # Whether it has begun is not known; nor is "there is such a job" told apart from other failures.
             if self.find(job) is None:
@@ -169,7 +169,9 @@ class RayCluster:
                 content = reply.read(LIMIT_BYTES + 1)
         except ssl.SSLCertVerificationError as error:
             remedy = "Name an authority that this machine trusts with SSL_CERT_FILE."
-            raise ClusterRefuses(f"the certificate is not trusted ({error.verify_message})", remedy) from error
+            raise ClusterRefuses(
+                f"has a certificate that is not trusted here ({error.verify_message})", remedy
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise ClusterAway(str(error) or type(error).__name__) from error
         finally:
@@ -180,15 +182,15 @@ class RayCluster:
         if status == http.HTTPStatus.NOT_FOUND:
             return None
         if status in (http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN):
-            said = "does not know the token" if self._token else "asks for a token"
+            problem = "does not know the token" if self._token else "asks for a token"
             remedy = (
                 'Set token = "env:NAME" or "file:PATH" under [ray] in ratchet.toml; the token is that of the cluster.'
             )
-            raise ClusterRefuses(f"it {said} (HTTP {status})", remedy)
+            raise ClusterRefuses(f"{problem} (HTTP {status})", remedy)
         if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ClusterAway(f"HTTP {status}: {_last_line(content)}")
         if status != http.HTTPStatus.OK:
-            raise ClusterRefuses(f"it answered HTTP {status}: {_last_line(content)}", _WRONG_ADDRESS)
+            raise ClusterRefuses(f"answers HTTP {status}: {_last_line(content)}", _WRONG_ADDRESS)
         if len(content) > LIMIT_BYTES:
             raise LogTooLong
         return content
@@ -197,7 +199,7 @@ class RayCluster:
         try:
             return msgspec.json.decode(content, type=kind)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ClusterRefuses("what it answers is not a job server's", _WRONG_ADDRESS) from error
+            raise ClusterRefuses("answers what no job server does", _WRONG_ADDRESS) from error
 
 
 class _Node(Record, frozen=True):

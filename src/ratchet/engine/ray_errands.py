@@ -21,7 +21,7 @@ class Errand(Record, frozen=True):
 
     Attributes:
         run_id: The run that it is of.
-        index: Its number in the run.
+        index: Its number in the run, from 0.
         spec: The artifact that says what is to be done.
         attempt: The number of the job: one that the cluster has lost is followed by another.
         deaths: How many jobs ended without an answer because something died.
@@ -47,7 +47,7 @@ class Errand(Record, frozen=True):
     @property
     def stem(self) -> str:
         """Return what the ids of all its jobs begin with."""
-        return f"ratchet-{self.run_id}-{self.index}"
+        return f"ratchet-{self.run_id}-{self.index + 1}"
 
     @property
     def jobs(self) -> list[str]:

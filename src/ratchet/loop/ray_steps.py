@@ -21,7 +21,7 @@ from ratchet.engine.executors import log_file
 from ratchet.engine.ray_cluster import ClusterAway, ClusterRefuses, LogTooLong, RayCluster, RayJob
 from ratchet.engine.ray_errands import Errand
 from ratchet.engine.runs import JobContext
-from ratchet.errors import RunCancelled
+from ratchet.errors import ArtifactsUnreachable, RunCancelled
 from ratchet.loop import registry
 from ratchet.loop.refusals import RayUnusable
 from ratchet.loop.resources import Resources
@@ -170,18 +170,27 @@ class _Waiting:
         self._put(attempt=self._errand.attempt + 1, deaths=deaths, is_submitted=False)
 
     def _posted(self, *, patience_seconds: float = 0.0) -> ray_job.Answer | None:
-        """Return the answer of the latest job that gave one."""
-        deadline = clock.monotonic() + patience_seconds
+        """Return the answer of the latest job that gave one; a store that is away is waited for like the cluster."""
+        began = clock.monotonic()
         while True:
-            for job in self._errand.jobs:
-                content = self._resources.artifacts.posted(job)
-                if content is not None:
-                    found = msgspec.json.decode(content, type=ray_job.Answer)
-                    assert found.job == job, "an answer lies under its job's name"
+            try:
+                found = self._latest()
+            except (OSError, ArtifactsUnreachable):
+                if clock.monotonic() - began > self._section.away_seconds:
+                    raise
+            else:
+                if found is not None or clock.monotonic() - began >= patience_seconds:
                     return found
-            if clock.monotonic() >= deadline:
-                return None
             self._sleep()
+
+    def _latest(self) -> ray_job.Answer | None:
+        for job in self._errand.jobs:
+            content = self._resources.artifacts.posted(job)
+            if content is not None:
+                found = msgspec.json.decode(content, type=ray_job.Answer)
+                assert found.job == job, "an answer lies under its job's name"
+                return found
+        return None
 
     # ---- asking the cluster
 
@@ -198,9 +207,9 @@ class _Waiting:
                 self._be_patient(str(error))
             except ClusterRefuses as error:
                 if not self._errand.is_submitted:
-                    raise self._unusable(f"{error.problem} at {self._cluster.address}", error.remedy) from error
+                    raise self._unusable(f"{self._server} {error.problem}", error.remedy) from error
                 # A job that is under way is not given up because a token has changed.
-                self._be_patient(f"{error.problem}. {error.remedy}")
+                self._be_patient(f"it {error.problem}. {error.remedy}")
             else:
                 self._away_since = None
                 return found
@@ -213,11 +222,11 @@ class _Waiting:
         if not self._errand.is_submitted:
             limit = min(limit, _FIRST_ANSWER_SECONDS)
         if now - self._away_since > limit:
-            problem = f"its job server {self._cluster.address} has not answered for {limit:g} s ({reason})"
+            problem = f"{self._server} has not answered for {limit:g} s ({reason})"
             remedy = "Does the cluster run, and can it be reached from here? [ray] address in ratchet.toml names it."
             raise self._unusable(problem, remedy)
         if now - self._away_since > _PATIENCE_SECONDS:
-            self._say(f"the job server of Ray at {self._cluster.address} does not answer ({reason})")
+            self._say(f"{self._server} does not answer ({reason})")
 
     def _why_pending(self) -> str:
         with suppress(ClusterAway, ClusterRefuses, LogTooLong):
@@ -294,6 +303,10 @@ class _Waiting:
             auth_mode="token" if self._section.token else "disabled",
         )
         return self._resources.artifacts.write(msgspec.json.encode(spec))
+
+    @property
+    def _server(self) -> str:
+        return f"the job server {self._cluster.address}"
 
     @property
     def _section(self) -> RaySection:

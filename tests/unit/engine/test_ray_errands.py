@@ -28,7 +28,7 @@ def test_a_row_is_replaced_found_and_forgotten(database: Database) -> None:
     with database.read() as connection:
         found = ray_errands.find(connection, "R1", 0)
         assert found is not None
-        assert (found.job, found.jobs) == ("ratchet-R1-0-2", ["ratchet-R1-0-2", "ratchet-R1-0-1"])
+        assert (found.job, found.jobs) == ("ratchet-R1-1-2", ["ratchet-R1-1-2", "ratchet-R1-1-1"])
         assert ray_errands.find(connection, "R1", 1) is None
         assert ray_errands.every(connection, "R1") == [found]
         assert ray_errands.every(connection) == [found, other]

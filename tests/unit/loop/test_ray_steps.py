@@ -210,7 +210,7 @@ def test_the_answer_is_value_and_cost(server: JobServer, tmp_path: Path) -> None
         assert answer["cost"]["peak_memory_mb"] > 1
         (job,) = server.jobs.values()
         assert job.asked["metadata"] == {"ratchet_run": "R1", "ratchet_step": "traced"}
-        assert list(server.jobs) == [one.errand().job] == ["ratchet-R1-0-1"]
+        assert list(server.jobs) == [one.errand().job] == ["ratchet-R1-1-1"]
 
 
 def test_a_bucket_does_as_well(server: JobServer, tmp_path: Path, bucket: Bucket) -> None:
@@ -219,10 +219,10 @@ def test_a_bucket_does_as_well(server: JobServer, tmp_path: Path, bucket: Bucket
         (tmp_path / "go").touch()
         answer = one.answer.result(PATIENCE_SECONDS)
         assert msgspec.json.decode(one.resources.artifacts.read(answer["value"]["sha256"])) == 1
-        assert bucket.keys().count("shared/posted/ratchet-R1-0-1") == 1
+        assert bucket.keys().count("shared/posted/ratchet-R1-1-1") == 1
         one.put_run("success")
         ray_steps.tidy(one.resources)
-        assert bucket.keys().count("shared/posted/ratchet-R1-0-1") == 0
+        assert bucket.keys().count("shared/posted/ratchet-R1-1-1") == 0
 
 
 def test_who_comes_after_finds_the_job(server: JobServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_who_comes_after_starts_another_where_the_job_was_lost(server: JobServer
     (tmp_path / "go").touch()
     with asking(server, tmp_path) as second:
         second.answer.result(PATIENCE_SECONDS)
-        assert list(server.jobs) == ["ratchet-R1-0-2"]
+        assert list(server.jobs) == ["ratchet-R1-1-2"]
 
 
 def test_cancelling_stops_the_job(server: JobServer, tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_a_job_that_the_cluster_lost_is_followed_by_another(server: JobServer, t
         until(lambda: pids(tmp_path) and one.errand().is_submitted, "the step")
         server.lose()
         until(lambda: len(pids(tmp_path)) == 2, "the step once more")
-        assert list(server.jobs) == ["ratchet-R1-0-2"]
+        assert list(server.jobs) == ["ratchet-R1-1-2"]
         (tmp_path / "go").touch()
         assert "value" in one.answer.result(PATIENCE_SECONDS)
         assert one.errand().deaths == 1
@@ -296,7 +296,7 @@ def test_an_answer_counts_more_than_what_the_cluster_knows(server: JobServer, tm
         until(lambda: pids(tmp_path) and one.errand().is_submitted, "the step")
         server.is_up = False
         (tmp_path / "go").touch()
-        until(lambda: one.resources.artifacts.posted("ratchet-R1-0-1"), "the answer")
+        until(lambda: one.resources.artifacts.posted("ratchet-R1-1-1"), "the answer")
         server.lose()
         server.is_up = True
         assert "value" in one.answer.result(PATIENCE_SECONDS)
@@ -317,9 +317,9 @@ def test_a_job_that_waited_for_too_long_is_submitted_again(server: JobServer, tm
     """What the cluster gives up because nothing was free is no death: it is asked for as often as that takes."""
     with asking(server, tmp_path) as one:
         for times in (1, 2):
-            until(lambda times=times: f"ratchet-R1-0-{times}" in server.jobs and one.errand().is_submitted, "the job")
+            until(lambda times=times: f"ratchet-R1-1-{times}" in server.jobs and one.errand().is_submitted, "the job")
             fields = {"status": "FAILED", "error_type": "JOB_SUPERVISOR_ACTOR_START_TIMEOUT", "driver_exit_code": None}
-            server.jobs[f"ratchet-R1-0-{times}"].fields = fields
+            server.jobs[f"ratchet-R1-1-{times}"].fields = fields
             until(lambda times=times: one.errand().attempt == times + 1, "the next attempt")
         (tmp_path / "go").touch()
         assert "value" in one.answer.result(PATIENCE_SECONDS)
@@ -358,6 +358,21 @@ def test_a_job_that_cannot_begin_says_why(
         assert len(server.jobs) == 1
 
 
+def test_a_store_that_is_away_is_waited_for(server: JobServer, tmp_path: Path) -> None:
+    """Nobody gives up a step because its answer cannot be looked for now."""
+    in_the_way = tmp_path / "store" / ".posted"
+    in_the_way.parent.mkdir()
+    in_the_way.touch()
+    text = SETTINGS.replace("away_seconds = 0.5", "away_seconds = 60")
+    with asking(server, tmp_path, settings=text) as one:
+        one.errand()
+        clock.sleep(0.2)
+        assert (server.jobs, one.answer.done()) == ({}, False)
+        in_the_way.unlink()
+        (tmp_path / "go").touch()
+        assert "value" in one.answer.result(PATIENCE_SECONDS)
+
+
 @pytest.mark.parametrize(("cpu", "said"), [(64.0, "no node of the Ray cluster"), (1.0, "are busy")])
 def test_what_keeps_it_waiting_is_said(server: JobServer, tmp_path: Path, cpu: float, said: str) -> None:
     """A step that fits on no node is told from one for which none is free."""
@@ -380,7 +395,7 @@ def test_what_is_over_is_forgotten(server: JobServer, tmp_path: Path) -> None:
         for status, count in (("running", 1), ("success", 0)):
             one.put_run(status)
             ray_steps.tidy(one.resources)
-            assert bool(one.resources.artifacts.posted("ratchet-R1-0-1")) == bool(count)
+            assert bool(one.resources.artifacts.posted("ratchet-R1-1-1")) == bool(count)
             assert len(one._kept()) == count
 
 
