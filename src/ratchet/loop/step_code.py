@@ -12,6 +12,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import linecache
 import os
 import site
 import sys
@@ -242,13 +243,11 @@ class _Reach:
 
     def effects(self, folder: Path) -> Iterator[bytes]:
         """Return digests of what modules do at their import besides giving names to things, such as an option set."""
-        for name, module in sorted(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if file and file.startswith(str(folder) + os.sep):
-                for text, names in _statements(Path(file)):
-                    found = [vars(module)[one] for one in names if one in vars(module)]
-                    called = [one for one in found if isinstance(one, types.FunctionType | types.MethodType | type)]
-                    yield _hash(name, text, *self._all(called, name))
+        for name, module, file in _modules_below(str(folder) + os.sep):
+            for text, names in _statements(Path(file)):
+                found = [vars(module)[one] for one in names if one in vars(module)]
+                called = [one for one in found if isinstance(one, types.FunctionType | types.MethodType | type)]
+                yield _hash(name, text, *self._all(called, name))
 
     # ---- what has no digest
 
@@ -275,10 +274,29 @@ def _text_of(thing: types.CodeType | type) -> str:
     if isinstance(thing, types.CodeType) and thing.co_filename.startswith("<"):
         return f"{thing.co_code.hex()} {[one for one in thing.co_consts if type(one) in _PLAIN]!r} {thing.co_names!r}"
     try:
-        return inspect.getsource(thing)
+        return _source_of(thing) if isinstance(thing, types.CodeType) else inspect.getsource(thing)
     except (OSError, TypeError) as error:
         name = thing.co_name if isinstance(thing, types.CodeType) else thing.__qualname__
         raise OutOfReach(f"the source of {name} cannot be read") from error
+
+
+# By the number of a piece of code, which is kept beside its text so that no other one can get that number.
+_sources: dict[int, tuple[types.CodeType, str]] = {}
+
+
+def _source_of(code: types.CodeType) -> str:
+    """Return what ``inspect.getsource`` would, without its walk over all modules, which takes longer than many a step.
+
+    Raises:
+        OSError: The file is not there, or has become shorter.
+    """
+    if id(code) not in _sources:
+        linecache.checkcache(code.co_filename)
+        lines = linecache.getlines(code.co_filename)[code.co_firstlineno - 1 :]
+        if not lines:
+            raise OSError(f"{code.co_filename} has no line {code.co_firstlineno}")
+        _sources[id(code)] = code, "".join(inspect.getblock(lines))
+    return _sources[id(code)][1]
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -353,6 +371,26 @@ def _library_folders() -> tuple[str, ...]:
 def is_library(file: str) -> bool:
     """Tell whether a file belongs to Python, to what is installed, or to us: its version stands for it."""
     return file.startswith(("<frozen", *_library_folders())) or os.path.realpath(file).startswith(_library_folders())
+
+
+# The modules below a folder, and how many there were of all, and which was the last, when they were looked for.
+_below: dict[str, tuple[int, str, list[tuple[str, types.ModuleType, str]]]] = {}
+
+
+def _modules_below(folder: str) -> list[tuple[str, types.ModuleType, str]]:
+    """Return the modules whose files lie below a folder, by name, with these files.
+
+    A process knows thousands of modules, and to look at all of them takes longer than many a step: that is done again
+    where one has come or gone since, or where one of these is another.
+    """
+    modules = list(sys.modules)
+    count, last, found = _below.get(folder, (0, "", []))
+    if (count, last) != (len(modules), modules[-1]) or any(sys.modules.get(name) is not one for name, one, _ in found):
+        files = [(name, sys.modules.get(name)) for name in modules]
+        named = [(name, module, getattr(module, "__file__", None)) for name, module in files]
+        found = sorted((one for one in named if one[2] and one[2].startswith(folder)), key=lambda one: one[0])
+        _below[folder] = (len(modules), modules[-1], found)
+    return found
 
 
 def _file_of(name: str) -> Path | None:

@@ -8,9 +8,10 @@ import hashlib
 import logging
 import os
 import platform
+import sys
 import traceback
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,13 @@ def _check_parameters(declaration: PipelineDeclaration, parameters: dict[str, An
 
 def _lock() -> bytes:
     """Return the versions of what a run's result depends on, as text."""
+    # To read them takes longer than many a run; an installation changes its folder.
+    folders = {folder: Path(folder or ".") for folder in sys.path}
+    return _lock_of(tuple((name, one.stat().st_mtime_ns) for name, one in folders.items() if one.exists()))
+
+
+@lru_cache(maxsize=1)
+def _lock_of(_folders: tuple[tuple[str, int], ...]) -> bytes:
     lines = [f"python=={platform.python_version()}"]
     for name in _LOCKED:
         try:
@@ -495,28 +503,29 @@ def _append_costs(
     resources: Resources, transaction: Connection, run: Run, finished: Event, costs: list[dict[str, Any]]
 ) -> None:
     owner = _declaration(transaction, run.pipeline)["owner"]
-    with origin.use(origin.following(finished)):
-        for cost in costs:
-            for resource, unit in _COSTS:
-                resources.ledger.append(
-                    transaction,
-                    Event(
-                        type="cost.recorded",
-                        subject=run.id,
-                        id=derive_id(run.id, "cost", cost["index"], resource),
-                        pipeline=run.pipeline,
-                        team=owner,
-                        data={
-                            "run_id": run.id,
-                            "step": cost["step"],
-                            "resource": resource,
-                            "qty": cost[resource],
-                            "unit": unit,
-                            "owner": owner,
-                            **({"cached": True, "from_run": cost["from_run"]} if cost.get("cached") else {}),
-                        },
-                    ),
-                )
+    events = [
+        Event(
+            type="cost.recorded",
+            subject=run.id,
+            id=derive_id(run.id, "cost", cost["index"], resource),
+            pipeline=run.pipeline,
+            team=owner,
+            data={
+                "run_id": run.id,
+                "step": cost["step"],
+                "resource": resource,
+                "qty": cost[resource],
+                "unit": unit,
+                "owner": owner,
+                **({"cached": True, "from_run": cost["from_run"]} if cost.get("cached") else {}),
+            },
+        )
+        for cost in costs
+        for resource, unit in _COSTS
+    ]
+    if events:
+        with origin.use(origin.following(finished)):
+            resources.ledger.append(transaction, *events)
 
 
 def _append(
