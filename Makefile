@@ -45,9 +45,9 @@ fmt: .venv/.dev ## put the code into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/.dev ## measure speed, peers in the same run
-	@if [ -f bench/__main__.py ]; then $(BIN)/python -m bench; \
-	else echo "There are no benchmarks yet: bench/__main__.py is missing."; exit 1; fi
+bench: .venv/.dev ## measure speed, peers in the same run (BENCH='runs appends' for some of it; about 20 minutes)
+	@.ci/prepare postgresql redis-server
+	$(BIN)/python -m bench $(BENCH)
 
 soak: .venv/.dev ## run for hours under kill -9, lost disks and jumping clocks; goes on where it was
 	@.ci/prepare postgresql

@@ -5,6 +5,7 @@ Invariant: an environment is whole or not used: what could not be installed is t
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -47,12 +48,13 @@ def python_of(name: str) -> Path:
     """
     folder = CACHE / name
     python, done = folder / "bin" / "python", folder / "installed"
-    wanted = " ".join(_wanted(name))
-    if not done.exists() or done.read_text() != wanted:
+    wanted = _wanted(name)
+    # Ours is made anew each time: its sources have changed.
+    if name not in PEERS or not done.exists() or done.read_text() != " ".join(wanted):
         done.unlink(missing_ok=True)
         _run("uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder))
-        _run("uv", "pip", "install", "--quiet", "--python", str(python), *_wanted(name))
-        done.write_text(wanted)
+        _run("uv", "pip", "install", "--quiet", "--python", str(python), *wanted)
+        done.write_text(" ".join(wanted))
     return python
 
 
@@ -79,7 +81,17 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def _wanted(name: str) -> tuple[str, ...]:
-    return PEERS[name] if name in PEERS else (str(ROOT),)
+    return PEERS[name] if name in PEERS else (str(_copy()),)
+
+
+def _copy() -> Path:
+    """Return a folder with what our package is built from, so that the build leaves nothing among the sources."""
+    folder = CACHE / "source"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
 
 
 def _run(*command: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from bench.rig.environments import PEERS, ROOT, Missing, versions_of
 
 _OURS = ("dbos", "sqlalchemy", "psycopg", "pandas", "scikit-learn")
-_OF_PEERS = ("prefect", "prefect-redis", "fastapi", "dagster", "zenml", "metaflow")
+_BESIDE = {"prefect": ("prefect", "prefect-redis", "fastapi")}
 
 
 def describe() -> dict[str, Any]:
@@ -26,7 +26,7 @@ def describe() -> dict[str, Any]:
         "processor": _first("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": os.cpu_count(),
         "memory_gb": round(int((_first("/proc/meminfo", "MemTotal") or "0 kB").split()[0]) / 1e6, 1),
-        "kernel": platform.release(),
+        "kernel": ".".join(platform.release().split(".")[:2]),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
         "postgresql": _version_of_postgres(),
@@ -35,14 +35,14 @@ def describe() -> dict[str, Any]:
 
 
 def peers() -> dict[str, str]:
-    """Return the versions of the peers that are installed."""
+    """Return the versions of the peers that are installed, and of what has to be told beside them."""
     found: dict[str, str] = {}
     for name in PEERS:
         try:
             versions = versions_of(name)
         except Missing:
             continue
-        found |= {one: versions[one] for one in _OF_PEERS if one in versions}
+        found |= {one: versions[one] for one in _BESIDE.get(name, (name,)) if one in versions}
     return found
 
 
