@@ -3,13 +3,16 @@
 import functools
 import importlib
 import inspect
+import os
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ratchet.loop import step_code
 from ratchet.loop.step_code import OutOfReach, digest_of_code, installed_libraries, is_library
 
 FILES = {
@@ -288,6 +291,59 @@ def test_objects_count_by_what_they_consist_of(digest: Digest) -> None:
     for old, new in (("arange(3)", "arange(4)"), ("Random(1)", "Random(2)"), ("Scale(3)", "Scale(4)")):
         assert digest(more={"steps.py": code.replace(old, new)}) != plain
     assert digest(more={"steps.py": code.replace("\n\nARRAY", "\n\nOTHER = 3\nARRAY")}) != plain
+
+
+def test_the_text_of_code_is_the_one_that_python_gives(tmp_path: Path) -> None:
+    """Decorated functions, lambdas inside of a call and the last function of a file: what is read is the same."""
+    text = """import functools
+
+
+@functools.lru_cache(
+    maxsize=1,
+)
+def one(a, b=(1, 2)):
+    # A remark.
+    return [
+        c for c in b
+    ]
+
+
+two = map(
+    lambda row: row + 1,
+    [1],
+)
+def three(): return 3"""
+    file = tmp_path / "texts.py"
+    file.write_text(text)
+    codes = [one for one in compile(text, str(file), "exec").co_consts if isinstance(one, types.CodeType)]
+    assert [code.co_name for code in codes] == ["one", "<lambda>", "three"]
+    assert [step_code._source_of(code) for code in codes] == [inspect.getsource(code) for code in codes]
+
+
+def test_modules_that_come_change_or_go_are_seen(tmp_path: Path) -> None:
+    """Which modules the project has is asked anew when one was imported, became another, or was taken away."""
+
+    def names() -> list[str]:
+        found = step_code._modules_below(f"{tmp_path}{os.sep}")
+        assert all(sys.modules[name] is module for name, module, _ in found)
+        return [name for name, _, _ in found]
+
+    def module(name: str) -> types.ModuleType:
+        made = types.ModuleType(name)
+        made.__file__ = str(tmp_path / f"{name}.py")
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        assert names() == []
+        patch.setitem(sys.modules, "b_of_project", module("b_of_project"))
+        patch.setitem(sys.modules, "elsewhere", types.ModuleType("elsewhere"))
+        assert names() == ["b_of_project"]
+        patch.setitem(sys.modules, "a_of_project", module("a_of_project"))
+        assert names() == ["a_of_project", "b_of_project"]
+        patch.setitem(sys.modules, "b_of_project", module("b_of_project"))
+        assert names() == ["a_of_project", "b_of_project"]
+        patch.delitem(sys.modules, "b_of_project")
+        assert names() == ["a_of_project"]
 
 
 def test_a_function_without_source_has_no_digest() -> None:
