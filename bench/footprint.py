@@ -50,11 +50,11 @@ def _commands(folder: Path) -> dict[str, list[str]]:
         except Missing as error:
             sys.stdout.write(f"  SKIPPED {program}: {error}\n")
             continue
-        found[f"{program} --help"] = [script, "--help"]
+        found[f"`{program} --help`"] = [script, "--help"]
         if name == "core":
             project = str(folder / "project")
             cost([script, "init", project], folder)
-            found["ratchet status, in a new project"] = [script, "status", "--workspace", project]
+            found["`ratchet status`, in a new project"] = [script, "status", "--workspace", project]
     return found
 
 
@@ -67,7 +67,7 @@ def _help(folder: Path) -> list[dict[str, Any]]:
             spent = cost(command, folder)
             if round_:
                 costs.setdefault(name, []).append(spent)
-    return [{"what": f"`{name}`", **middle(some)} for name, some in costs.items()]
+    return [{"what": name, **middle(some)} for name, some in costs.items()]
 
 
 def _sizes(skipped: dict[str, str]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.rig import servers
@@ -96,7 +97,13 @@ CONTESTANTS = (
 )
 
 
-def measure(folder: Path, found: dict[str, list[Cost]], missing: dict[str, str], sweep: int) -> None:
+def measure(
+    folder: Path,
+    found: dict[str, list[Cost]],
+    missing: dict[str, str],
+    parts: dict[str, list[dict[str, float]]],
+    sweep: int,
+) -> None:
     """Let all contestants run once over."""
     for number, one in enumerate(CONTESTANTS):
         if one.name in missing:
@@ -106,6 +113,7 @@ def measure(folder: Path, found: dict[str, list[Cost]], missing: dict[str, str],
                 first = program.work(1 if one.times == 1 else WARM_UPS)
                 rounds = 1 if first.wall_seconds > SLOW_SECONDS else ROUNDS
                 found.setdefault(one.name, []).extend(program.work(one.times) for _ in range(rounds))
+                parts.setdefault(one.name, []).extend(program.figures[-rounds * one.times :])
         except (Missing, Failed) as error:
             missing[one.name] = str(error)
             found.pop(one.name, None)
@@ -113,13 +121,19 @@ def measure(folder: Path, found: dict[str, list[Cost]], missing: dict[str, str],
         sys.stdout.flush()
 
 
+def _told(figures: list[dict[str, float]]) -> str:
+    """Return the medians of what a program told of its runs, in words."""
+    return ", ".join(f"{median(one[name] for one in figures):.1f} ms {name}" for name in figures[0])
+
+
 def run() -> dict[str, Any]:
     """Measure and print."""
     found: dict[str, list[Cost]] = {}
     missing: dict[str, str] = {}
+    parts: dict[str, list[dict[str, float]]] = {}
     with servers.scratch() as folder:
         for sweep in range(SWEEPS):
-            measure(folder, found, missing, sweep)
+            measure(folder, found, missing, parts, sweep)
     rows = []
     for one in CONTESTANTS:
         if one.name in found:
@@ -135,6 +149,7 @@ def run() -> dict[str, Any]:
         rows=rows,
         goals=[Goal("at most", f"{row['what']}, ms", row["wall_ms"], LIMIT_MS) for row in rows[:2]],
         skipped=missing,
+        notes=[f"{name}, where the time goes: {_told(some)}." for name, some in parts.items() if some and some[0]],
     )
     return section.publish()
 

@@ -49,7 +49,7 @@ def main(url: str, way: str) -> None:
         workspace.start(serve=False)
         workspace.sync()
 
-        def work() -> None:
+        def work() -> dict[str, float]:
             turn = 0 if way == "cached" else next(turns)
             parameters = {"pipeline": "tiny", "turn": turn}
             command = workspace.command("start_run", parameters, subject="tiny", pipeline="tiny")
@@ -58,6 +58,13 @@ def main(url: str, way: str) -> None:
                 time.sleep(LOOK_SECONDS)
             assert finished.data["outcome"] == "success", finished.data
             assert bool(finished.data.get("cached")) == (way == "cached" and next(turns) > 0)
+            run = {event.type: event.at for event in workspace.ledger.read(after=command.seq, limit=10)}
+            stations = [command.at, run["run.queued"], run["run.started"], finished.at]
+            names = ("to the run's place in the queue", "to its start", "in its steps")
+            return {
+                name: 1000 * (after - before).total_seconds()
+                for name, before, after in zip(names, stations, stations[1:], strict=False)
+            }
 
         answer(work)
 

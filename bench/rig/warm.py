@@ -3,6 +3,7 @@
 Invariant: what is timed lies between the word and the answer; starting, loading and warming up are not in it.
 """
 
+import json
 import os
 import signal
 import socket
@@ -27,6 +28,9 @@ class Failed(Exception):
 class Warm:
     """A program that waits for its work.
 
+    Attributes:
+        figures: What it told of each piece of work.
+
     Args:
         process: Runs it.
         channel: To it.
@@ -42,6 +46,7 @@ class Warm:
         self._log = log
         self._beside = tuple(beside)
         self._answers = channel.makefile("r")
+        self.figures: list[dict[str, float]] = []
 
     def wait_until_ready(self) -> None:
         """Return when it has loaded what it needs."""
@@ -55,16 +60,18 @@ class Warm:
 
     def _once(self) -> None:
         self._channel.sendall(b"work\n")
-        self._expect("done")
+        self.figures.append(json.loads(self._expect("done")))
 
-    def _expect(self, word: str) -> None:
+    def _expect(self, word: str) -> str:
+        """Return what follows the word that has to come."""
         try:
-            said = self._answers.readline().strip()
+            said, _, more = self._answers.readline().strip().partition(" ")
         except TimeoutError:
-            said = "no answer in time"
+            said, more = "no answer in time", ""
         if said != word:
             message = f"{said or 'it ended'}: {self._log.read_text(errors='replace')[-_SAID:]}"
             raise Failed(message)
+        return more
 
 
 @contextmanager

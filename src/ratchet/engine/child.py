@@ -33,6 +33,7 @@ class Child:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._index = 0
+        self._is_untaken = False
 
     def step(
         self, request: dict[str, Any], compute: Callable[[], Any], note: Callable[[], dict[str, Any]] | None = None
@@ -69,8 +70,15 @@ class Child:
             raise StepFailed(**answer["error"])
         return answer["value"]
 
+    def settle(self) -> None:
+        """Return once the parent has recorded what was computed last."""
+        if self._is_untaken:
+            wire.receive(self._connection)
+            self._is_untaken = False
+
     def _ask(self, frame: wire.Frame) -> wire.Frame:
         wire.send(self._connection, frame)
+        self.settle()
         return wire.receive(self._connection)
 
     def _compute(self, name: str, compute: Callable[[], Any], note: Callable[[], dict[str, Any]] | None) -> wire.Frame:
@@ -86,7 +94,8 @@ class Child:
         if note is not None and "value" in outcome:
             done["note"] = note()
         wire.send(self._connection, done)
-        wire.receive(self._connection)
+        # The body goes on while the parent records this. No further step runs, and nothing ends, before that is done.
+        self._is_untaken = True
         return outcome
 
 
@@ -148,10 +157,11 @@ def main(connection: socket.socket) -> None:
     task = wire.receive(connection)
     _redirect_output(task["log"])
     name = task["name"]
+    child = Child(connection)
     try:
         module, _, function = task["entry"].partition(":")
         entry = getattr(importlib.import_module(module), function)
-        ending: wire.Frame = {"op": "finished", "value": entry(Child(connection), task["spec"])}
+        ending: wire.Frame = {"op": "finished", "value": entry(child, task["spec"])}
     except wire.PeerGone:
         os._exit(1)
     except BaseException as error:  # noqa: BLE001, the border to user code, which may even call sys.exit
@@ -159,6 +169,7 @@ def main(connection: socket.socket) -> None:
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
+    child.settle()
     wire.send(connection, ending)
 
 

@@ -101,6 +101,35 @@ def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, sessio
         session("dies", times=99).converse(Recorder())
 
 
+def test_the_body_goes_on_while_a_step_is_recorded(session: Callable[..., Session], tmp_path: Path) -> None:
+    """What stands between two steps is done meanwhile; the next step is not computed before the first is recorded."""
+    recorder, seen = Recorder(), []
+
+    def record(request: wire.Frame, execute: Execute) -> wire.Frame:
+        answer = recorder(request, execute)
+        if request["name"] == "first":
+            until(lambda: trace(tmp_path)[-1] == "between", "the body to go on")
+            seen.extend(trace(tmp_path))
+        return answer
+
+    assert session("dies_between_steps", times=0).converse(record) == 1
+    assert (seen, trace(tmp_path)) == (["first", "between"], ["first", "between", "second"])
+
+
+def test_a_body_ends_after_its_last_step_was_recorded(session: Callable[..., Session], tmp_path: Path) -> None:
+    """The child that has nothing more to ask waits until its last step is recorded, so no other one takes over."""
+    recorder = Recorder()
+
+    def record(request: wire.Frame, execute: Execute) -> wire.Frame:
+        answer = recorder(request, execute)
+        clock.sleep(0.05)
+        return answer
+
+    assert session("dies_between_steps", times=0).converse(record) == 1
+    assert recorder.asked == ["step 1 'first'", "step 2 'second'"]
+    assert trace(tmp_path) == ["first", "between", "second"]
+
+
 def test_recorded_steps_do_not_run_again(session: Callable[..., Session], tmp_path: Path) -> None:
     """A run that is taken over gets the recorded answers and computes only what is new."""
     recorder = Recorder()
