@@ -12,6 +12,7 @@ import dis
 import functools
 import hashlib
 import inspect
+import itertools
 import linecache
 import os
 import site
@@ -373,24 +374,17 @@ def is_library(file: str) -> bool:
     return file.startswith(("<frozen", *_library_folders())) or os.path.realpath(file).startswith(_library_folders())
 
 
-# The modules below a folder, and how many there were of all, and which was the last, when they were looked for.
-_below: dict[str, tuple[int, str, list[tuple[str, types.ModuleType, str]]]] = {}
-
-
 def _modules_below(folder: str) -> list[tuple[str, types.ModuleType, str]]:
-    """Return the modules whose files lie below a folder, by name, with these files.
-
-    A process knows thousands of modules, and to look at all of them takes longer than many a step: that is done again
-    where one has come or gone since, or where one of these is another.
-    """
-    modules = list(sys.modules)
-    count, last, found = _below.get(folder, (0, "", []))
-    if (count, last) != (len(modules), modules[-1]) or any(sys.modules.get(name) is not one for name, one, _ in found):
-        files = [(name, sys.modules.get(name)) for name in modules]
-        named = [(name, module, getattr(module, "__file__", None)) for name, module in files]
-        found = sorted((one for one in named if one[2] and one[2].startswith(folder)), key=lambda one: one[0])
-        _below[folder] = (len(modules), modules[-1], found)
-    return found
+    """Return the modules whose files lie below a folder, by name, with these files."""
+    # A project is imported after this module was. A process knows thousands that came before: to look at each of them
+    # takes longer than many a step.
+    names = itertools.takewhile(lambda name: name != __name__, reversed(list(sys.modules)))
+    modules = [(name, sys.modules.get(name)) for name in names]
+    found = [(name, module, getattr(module, "__file__", None)) for name, module in modules if module is not None]
+    return sorted(
+        ((name, module, file) for name, module, file in found if file and file.startswith(folder)),
+        key=lambda one: one[0],
+    )
 
 
 def _file_of(name: str) -> Path | None:
