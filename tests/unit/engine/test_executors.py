@@ -243,7 +243,8 @@ def test_prints_are_in_the_log_when_the_step_is_done(session: Callable[..., Sess
         return answer
 
     session("prints").converse(record)
-    assert seen == ["from the body\nfrom the step\n"]
+    # What the body prints afterwards may be there as well: it goes on while the step is recorded.
+    assert [text.startswith("from the body\nfrom the step\n") for text in seen] == [True]
     assert log.read_text() == "from the body\nfrom the step\nto stderr\n"
 
 
