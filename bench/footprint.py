@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.rig import servers
-from bench.rig.environments import PEERS, Missing, environment, python_of, size_mb, versions_of
+from bench.rig.environments import PEERS, Missing, environment, python_of, size_mb, sizes_mb, versions_of
 from bench.rig.process_trees import Cost, middle
 from bench.rig.results import Goal, Section, compared
 
@@ -19,6 +19,7 @@ LIMIT_HELP_MS = 100.0
 LIMIT_MB = 250.0
 LIMIT_DISTRIBUTIONS = 45.0
 OURS = "ratchet"
+LARGEST = 5
 ENVIRONMENTS = {"core": OURS, **{name: name for name in PEERS}}
 
 
@@ -81,6 +82,10 @@ def _sizes(skipped: dict[str, str]) -> list[dict[str, Any]]:
     return rows
 
 
+def _largest(name: str) -> str:
+    return ", ".join(f"{package} {mb:.0f} MB" for package, mb in list(sizes_mb(name).items())[:LARGEST])
+
+
 def run() -> dict[str, Any]:
     """Measure and print."""
     skipped: dict[str, str] = {}
@@ -105,6 +110,7 @@ def run() -> dict[str, Any]:
         rows=[*helped, *sizes],
         goals=goals,
         skipped=skipped,
+        notes=[f"The largest of ours: {_largest('core')}. Peers leave libraries for data and models to their users."],
     )
     return section.publish()
 

@@ -67,9 +67,18 @@ def versions_of(name: str) -> dict[str, str]:
 
 def size_mb(name: str) -> float:
     """Return what an environment's packages take on the disk, in megabytes, without what Python compiles of them."""
+    return sum(sizes_mb(name).values())
+
+
+def sizes_mb(name: str) -> dict[str, float]:
+    """Return the megabytes of an environment's packages by name, the largest first; extensions count to theirs."""
     (packages,) = (CACHE / name / "lib").glob("python*/site-packages")
-    files = [path for path in packages.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    return sum(path.stat().st_size for path in files) / 1e6
+    found: dict[str, float] = {}
+    for path in packages.rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            package = path.relative_to(packages).parts[0].partition(".")[0].strip("_")
+            found[package] = found.get(package, 0.0) + path.stat().st_size / 1e6
+    return dict(sorted(found.items(), key=lambda one: -one[1]))
 
 
 def environment(**more: str) -> dict[str, str]:
