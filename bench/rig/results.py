@@ -33,7 +33,7 @@ _INTRODUCTION = """# Benchmarks
 Made by `make bench` from `bench/results/latest.json`; nothing on this page is written by hand. All contestants of a
 table were measured on one machine in one run, in turn, each in an environment of its own, in its defaults but for
 telemetry, which is off. Figures are medians. A machine with two cores that others use as well is noisy, so ratios say
-more than milliseconds, and the processor's time more than the clock's.
+more than milliseconds, and the processor's time more than the clock's. A ratio is that to our first line.
 """
 
 
