@@ -1,4 +1,4 @@
-"""Measures what was promised: ``python -m bench [name ...]`` runs all measurements but the large ones, or those that are named.
+"""Measures what was promised: ``python -m bench [name ...]`` runs all measurements but the largest, or those named.
 
 Invariant: each measurement is a module with ``run() -> dict`` that prints its own table; nothing here knows a number.
 What one gives that has a title is kept, and shown on docs/benchmarks.md.
