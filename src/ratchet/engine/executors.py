@@ -228,6 +228,7 @@ class Session:
         self._connection: socket.socket | None = None
         self._pid = 0
         self._deaths = 0
+        self._is_computed = False
         self._doing = task.name
 
     def converse(self, record: Recorder) -> Any:
@@ -294,17 +295,20 @@ class Session:
                 self._expect(self._next(), request)
                 continue
             assert done["op"] == "done", "a child that was told to run answers when it is done"
+            self._is_computed = True
             faults.point("step.before_record")
             return {key: value for key, value in done.items() if key != "op"}
 
     def _answer(self, request: wire.Frame, record: Recorder) -> None:
         running = len(self._history)
+        self._is_computed = False
         answer = record(request, lambda: self.execute(request))
         self._history.append((request, answer))
         assert len(self._history) == running + 1, "one question at a time"
         self._doing = self._task.name
         try:
-            self._send({"do": "take", **answer})
+            # Who computed it has it, and its next question may be on its way: two large frames would block each other.
+            self._send({"do": "take"} if self._is_computed else {"do": "take", **answer})
         except wire.PeerGone:
             self._after_death()
 

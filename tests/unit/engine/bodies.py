@@ -27,6 +27,12 @@ def steps(child: Child, spec: Spec) -> Any:
     return [first, second, child.call("sample", {"rows": 2})]
 
 
+def large(child: Child, _spec: Spec) -> Any:
+    """Give a step's large value to the next step."""
+    value = child.step({"name": "first"}, lambda: "x" * 600_000)
+    return child.step({"name": "second", "arguments": value}, lambda: len(value))
+
+
 def dies(child: Child, spec: Spec) -> Any:
     """Do one step, then a second one that kills its process in the first ``times`` attempts."""
     child.step({"name": "first"}, lambda: note(spec, "first"))

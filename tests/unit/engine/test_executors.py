@@ -130,6 +130,11 @@ def test_a_body_ends_after_its_last_step_was_recorded(session: Callable[..., Ses
     assert trace(tmp_path) == ["first", "between", "second"]
 
 
+def test_large_values_do_not_meet(session: Callable[..., Session]) -> None:
+    """The next question is on its way while a step is recorded: more than a socket holds does not block the reply."""
+    assert session("large").converse(Recorder()) == 600_000
+
+
 def test_recorded_steps_do_not_run_again(session: Callable[..., Session], tmp_path: Path) -> None:
     """A run that is taken over gets the recorded answers and computes only what is new."""
     recorder = Recorder()
