@@ -176,7 +176,8 @@ _NODES_PROGRAM = """
 import sys
 from ray.cluster_utils import Cluster
 first, *others = {nodes}
-shared = dict(object_store_memory=80 << 20)
+# A fixed port of the first node's agent would let no other cluster of this machine begin.
+shared = dict(object_store_memory=80 << 20, dashboard_agent_listen_port=None)
 head = dict(num_cpus=first, include_dashboard=True, dashboard_host="127.0.0.1", dashboard_port={port})
 cluster = Cluster(initialize_head=True, head_node_args=dict(**shared, **head))
 for number in others:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -264,27 +263,6 @@ def test_a_step_may_use_its_cluster(workspace: Workspace) -> None:
     """What the user's code asks of Ray is asked of the cluster that carries it out, with its token."""
     done = run(workspace, "doubling")
     assert (done.status, done.error) == ("success", "")
-
-
-@pytest.mark.skipif(not HAS_RAY, reason="Ray is not installed; make proof-ray")
-def test_a_job_that_went_with_its_cluster_is_submitted_again(tmp_path: Path) -> None:
-    """A cluster that was started anew at the same address knows of no job; the run goes on there with another."""
-    with ExitStack() as stack:
-        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ray"))) for _ in range(2)]
-        with real_cluster(folders[0]) as first:
-            workspace = stack.enter_context(projects.running(write(tmp_path, first), serve=False))
-            run_id = start(workspace, "waiting", folder=str(tmp_path))
-            until(lambda: pids(tmp_path), "the step")
-        (step,) = pids(tmp_path)
-        until(lambda: not is_alive(step), "the end of the step's process")
-        (tmp_path / "go").touch()
-        with real_cluster(folders[1], port=int(first.address.rpartition(":")[2])) as second:
-            workspace.settle()
-            assert registry.run(workspace.database, run_id).status == "success"
-            job = RayCluster(second.address, token=second.token).find(f"ratchet-{run_id}-1-2")
-            assert job is not None
-            assert job.status == "SUCCEEDED"
-        assert len(pids(tmp_path)) == 2
 
 
 @real_only

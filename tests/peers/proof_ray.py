@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("tests/e2e/test_ray.py",)
+TESTS = ("tests/e2e/test_ray.py", "tests/e2e/test_ray_anew.py")
 BESIDE = ("pytest", "pytest-timeout")
 
 
