@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 TESTS = ("tests/e2e/test_ray.py", "tests/e2e/test_ray_anew.py")
-BESIDE = ("pytest", "pytest-timeout")
+BESIDE = ("pytest", "pytest-timeout", "hypothesis")
 
 
 def environment(folder: Path) -> Path:
