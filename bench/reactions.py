@@ -22,7 +22,7 @@ BURST_LOOK_SECONDS = 0.1
 # How often each burst is sent: a contestant whose first one takes longer than this is asked once.
 ROUNDS = 5
 SLOW_SECONDS = 10.0
-LIMIT_SECONDS = {1: 30.0, 100: 60.0, 1000: 120.0}
+LIMIT_SECONDS = {1: 30.0, 100: 60.0, 1000: 90.0}
 GOALS_MS = {1: 50.0, 100: 2000.0, 1000: 15000.0}
 
 
