@@ -36,7 +36,7 @@ def measure(side: Side) -> dict[str, Any]:
     row = _idle(side, known)
     for size in (100, 1000):
         row |= _bursts(side, size)
-    return {**row, "lock_errors": side.lock_errors()}
+    return {**row, "lock_errors": side.lock_errors(), "refused": side.refused}
 
 
 def _idle(side: Side, known: int) -> dict[str, Any]:
@@ -93,7 +93,11 @@ def run() -> dict[str, Any]:
     skipped: dict[str, str] = {}
     with servers.scratch() as folder:
         found = [_one(one, folder / str(number), skipped) for number, one in enumerate((*OURS, *PEERS))]
-    rows = [row for row in found if row]
+    return published([row for row in found if row], skipped)
+
+
+def published(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, Any]:
+    """Print what was found, held against the goals, and return it."""
     compared(rows, "idle_p50_ms", of=OURS[0].name)
     goals = []
     for row in rows:

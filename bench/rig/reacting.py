@@ -9,8 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from uuid import uuid4
 
 from bench.rig import servers
@@ -40,6 +42,9 @@ def tiny() -> list[int]:
     return []
 '''
 KIND = "bench.happened"
+SEND_SECONDS = 30.0
+AGAIN_SECONDS = 0.5
+COUNT_SECONDS = 20.0
 
 
 class Side(ABC):
@@ -48,11 +53,15 @@ class Side(ABC):
     Args:
         server: The platform's.
         beside: Numbers of the processes that work for it.
+
+    Attributes:
+        refused: How often events were sent again because it said that it was not available.
     """
 
     def __init__(self, server: Server, beside: tuple[int, ...]) -> None:
         self.server = server
         self._beside = beside
+        self.refused = 0
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -118,13 +127,12 @@ class Prefect(Side):
 
     def prepare(self) -> None:
         """Make the deployment and the automation."""
-        flow = self.server.ask("POST", "/api/flows/", {"name": "tiny"})["id"]
-        deployment = self.server.ask("POST", "/api/deployments/", {"name": "tiny", "flow_id": flow})["id"]
+        flow = self._ask("/api/flows/", {"name": "tiny"})["id"]
+        deployment = self._ask("/api/deployments/", {"name": "tiny", "flow_id": flow})["id"]
         trigger = {"type": "event", "posture": "Reactive", "expect": [KIND], "threshold": 1, "within": 0}
         action = {"type": "run-deployment", "source": "selected", "deployment_id": deployment, "parameters": {}}
-        self.server.ask(
-            "POST", "/api/automations/", {"name": "answer", "enabled": True, "trigger": trigger, "actions": [action]}
-        )
+        automation = {"name": "answer", "enabled": True, "trigger": trigger, "actions": [action]}
+        self._ask("/api/automations/", automation)
 
     def send(self, count: int) -> None:
         """Send so many events in one request, and return when it was answered."""
@@ -139,12 +147,24 @@ class Prefect(Side):
             }
             for number in range(count)
         ]
-        self.server.ask("POST", "/api/events", events)
+        self._ask("/api/events", events)
+
+    def _ask(self, path: str, body: Any) -> Any:
+        deadline = time.monotonic() + SEND_SECONDS
+        while True:
+            try:
+                return self.server.ask("POST", path, body)
+            except HTTPError as error:
+                # So it says that its database is busy; its own client tries again, too.
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                    raise
+                self.refused += 1
+                time.sleep(AGAIN_SECONDS)
 
     def acted(self) -> int:
         """Return how many runs were created up to now; the last known number where the server is too busy to say."""
         try:
-            self._known = int(self.server.ask("POST", "/api/flow_runs/count", {}))
+            self._known = int(self.server.ask("POST", "/api/flow_runs/count", {}, patience_seconds=COUNT_SECONDS))
         except (TimeoutError, OSError):
             self._known = getattr(self, "_known", 0)
         return self._known

@@ -24,7 +24,7 @@ from bench.rig.warm import stop
 from tests.servers import PostgresMissing, PostgresServer
 
 START_SECONDS = 180.0
-ASK_SECONDS = 60.0
+ASK_SECONDS = 180.0
 _LOOK_SECONDS = 0.1
 # As Debian sets it up: what was confirmed is on the disk. The tests' own server writes nothing down in time.
 _DURABLE = ("listen_addresses=", "max_connections=200", "fsync=on", "synchronous_commit=on")
@@ -118,7 +118,15 @@ class Server:
             stop(self._process)
             self._process = None
 
-    def ask(self, method: str, path: str, body: Any = None, *, kind: str = "application/json") -> Any:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        kind: str = "application/json",
+        patience_seconds: float = ASK_SECONDS,
+    ) -> Any:
         """Send a request and return what the answer holds; ``None`` for an empty one.
 
         Raises:
@@ -128,7 +136,7 @@ class Server:
         request = urllib.request.Request(  # noqa: S310, our own server
             self.address + path, content, {"Content-Type": kind, **self.headers}, method=method
         )
-        with urllib.request.urlopen(request, timeout=ASK_SECONDS) as reply:  # noqa: S310, our own server
+        with urllib.request.urlopen(request, timeout=patience_seconds) as reply:  # noqa: S310, our own server
             text = reply.read()
         return json.loads(text) if text else None
 
