@@ -118,7 +118,9 @@ def published(rows: list[dict[str, Any]], skipped: dict[str, str]) -> dict[str, 
         skipped=skipped,
         notes=[
             f"A burst that takes longer than {SLOW_SECONDS:.0f} s is sent once, others {ROUNDS} times; after "
-            f"{LIMIT_SECONDS[100]:.0f} s (1,000 events: {LIMIT_SECONDS[1000]:.0f} s) it is no longer waited for."
+            f"{LIMIT_SECONDS[100]:.0f} s (1,000 events: {LIMIT_SECONDS[1000]:.0f} s) it is no longer waited for.",
+            "Our limit of a hundred firings an hour, which a rule has by default, is raised; Prefect has none.",
+            "`refused`: how often events had to be sent again, since the server said that it was not available.",
         ],
     )
     return section.publish()

@@ -305,6 +305,17 @@ class LedgerContract(DatabaseContract):
         assert ids(pipeline="nobody") == ""
         assert (ids(source="ratchet"), ids(source="elsewhere")) == ("e1e2e3e4", "")
 
+    def test_one_event_is_read_by_its_place_from_the_end(self, ledger: Ledger) -> None:
+        """The newest is the first; others do not count, and behind the last there is none."""
+        ledger.record(*(emitted(number, subject="a" if number % 2 else "b") for number in range(1, 7)))
+
+        def place(number: int, subject: str = "a", source: str = "ratchet") -> str:
+            found = ledger.nth_newest(number, types=["custom.emitted"], subject=subject, source=source)
+            return found.id if found else ""
+
+        assert [place(number) for number in (1, 2, 3, 4)] == ["e5", "e3", "e1", ""]
+        assert (place(1, subject="b"), place(1, source="elsewhere")) == ("e6", "")
+
     @pytest.mark.parametrize("newest_first", [False, True])
     @pytest.mark.parametrize("limit", [None, 0, 1, 3, 4, 7, 100])
     def test_pages_are_seamless(

@@ -6,7 +6,7 @@ event; actions of a list run in order, each caused by the last event of the one 
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -130,8 +130,17 @@ class Dispatcher:
     def _limit(self, rule: Rule, depth: int) -> Held | None:
         """Say why a rule may not fire now; inside the write in which it would, so that no two may at once."""
         section = self._resources.config.limits
-        firings = self._firings(rule, limits.firings_needed(rule.at_most, section))
+        is_near = any(self._has_fired(rule, times, span) for times, span in limits.spans(rule.at_most, section))
+        firings = self._firings(rule, limits.firings_needed(rule.at_most, section)) if is_near else []
         return limits.held_back(rule.at_most, section, depth=depth, firings=firings, now=clock.now())
+
+    def _has_fired(self, rule: Rule, times: int, span: timedelta) -> bool:
+        """Tell whether a rule has fired so often within a span, whoever had it fire: one event tells, not all."""
+        if times < 1:
+            return True
+        ledger = self._resources.ledger
+        found = ledger.nth_newest(times, types=["rule.fired"], subject=rule.name, source=NATIVE_SOURCE)
+        return found is not None and found.at > clock.now() - span
 
     def _firings(self, rule: Rule, needed: int) -> list[datetime]:
         """Return when a rule last fired by itself; what a person made up for counts towards no limit."""

@@ -79,6 +79,12 @@ def firings_needed(at_most: str, limits: LimitSection) -> int:
     return max(limits.rule_fires_per_hour, own.times if own else 0)
 
 
+def spans(at_most: str, limits: LimitSection) -> list[tuple[int, timedelta]]:
+    """Return within which spans a rule may fire how often."""
+    own = parse_at_most(at_most)
+    return [(limits.rule_fires_per_hour, _HOUR), *([(own.times, own.per)] if own else [])]
+
+
 def held_back(
     at_most: str, limits: LimitSection, *, depth: int, firings: Sequence[datetime], now: datetime
 ) -> Held | None:

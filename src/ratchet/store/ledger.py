@@ -168,6 +168,21 @@ class Ledger:
                 after = rows[-1].seq
             left = None if left is None else left - len(rows)
 
+    def nth_newest(self, number: int, *, types: Sequence[str], subject: str, source: str) -> Event | None:
+        """Return the event at a place from the end, 1 for the newest, without reading those behind it.
+
+        Args:
+            number: The place, at least 1.
+            types: Only these short names.
+            subject: Only this subject.
+            source: Only what this source says.
+        """
+        place = _filtered(select(ledger.c.seq), types=types, subject=subject, source=source)
+        place = place.order_by(ledger.c.seq.desc()).offset(number - 1).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(_query().where(ledger.c.seq == place.scalar_subquery())).first()
+        return None if row is None else _decode(row.seq, row.envelope, row.body)
+
     def get(self, event_id: str, *, source: str = NATIVE_SOURCE) -> Event | None:
         """Return an event by its key, or ``None``."""
         with self._database.read() as connection:
@@ -217,6 +232,10 @@ def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "", 
     query = select(ledger.c.seq, ledger.c.envelope, payload.c.body).join(
         payload, payload.c.seq == ledger.c.seq, isouter=True
     )
+    return _filtered(query, types=types, pipeline=pipeline, subject=subject, source=source)
+
+
+def _filtered(query: Any, *, types: Sequence[str], pipeline: str = "", subject: str = "", source: str = "") -> Any:
     if types:
         query = query.where(ledger.c.type.in_(types))
     if pipeline:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ratchet.automation.limits import Held, begin_or_count, bursts, firings_needed, held_back, parse_at_most
+from ratchet.automation.limits import Held, begin_or_count, bursts, firings_needed, held_back, parse_at_most, spans
 from ratchet.config import LimitSection
 from tests.loops import Stage
 
@@ -42,6 +42,8 @@ def test_a_span_goes_back_from_now() -> None:
     assert held("1/minute", ago=(timedelta(seconds=60),)) == ""
     assert firings_needed("500/week", LIMITS) == 500
     assert firings_needed("1/week", LIMITS) == 3
+    assert spans("", LIMITS) == [(3, timedelta(hours=1))]
+    assert spans("500/week", LIMITS) == [(3, timedelta(hours=1)), (500, timedelta(weeks=1))]
 
 
 @pytest.mark.parametrize("text", ["1", "0/day", "1/year", "day", "-1/day", "1/days", "1.5/day", "once a day"])
