@@ -302,8 +302,8 @@ class IncidentSection(_Section, frozen=True):
 class RaySection(_Section, frozen=True):
     """``[ray]``: the cluster that carries out steps which ask for it; where its token is, never the token itself."""
 
-    address: Annotated[str, msgspec.Meta(pattern="^https?://[^/@?]+/?$")] = ""
-    token: Annotated[str, msgspec.Meta(pattern="^(env|file):.+$")] = ""
+    address: Annotated[str, msgspec.Meta(pattern="^(https?://[^/@?]+/?)?$")] = ""
+    token: Annotated[str, msgspec.Meta(pattern="^((env|file):.+)?$")] = ""
     artifacts: str = ""
     python: str = "python"
     away_seconds: _Positive = 600.0

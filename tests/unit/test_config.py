@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ratchet import config
@@ -348,3 +349,9 @@ def test_a_cluster_that_means_nothing_is_refused(line: str) -> None:
     assert error.where == f"{FILE}:{line_with(text, line)}"
     assert line.partition('"')[2][:-1] not in error.problem or "seconds" in line
     assert "address, token" in error.remedy
+
+
+def test_what_is_put_in_force_can_be_read_again() -> None:
+    """A worker reads from the database what the server has read from the file, defaults included."""
+    settings = config.parse('[project]\nname = "shop"\n', path=Path("ratchet.toml"))
+    assert msgspec.convert(msgspec.to_builtins(settings), config.Config) == settings
