@@ -20,6 +20,8 @@ MEDDLING = (
     *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "RATCHET_CLOCK", "RATCHET_FAULT", "RATCHET_TOKEN"),
     *("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
 )
+# Tests whose processes take twice as long where coverage counts their lines.
+UNMEASURED = ("e2e", "simulation", "soak")
 # No proxy stands between the tests and the servers that they start.
 OURS = "127.0.0.1,localhost"
 
@@ -37,6 +39,15 @@ def _importable_from_processes() -> Iterator[None]:
             patch.delenv(name, raising=False)
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, ",".join(filter(None, [os.environ.get(name), OURS])))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmeasured_processes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let processes of the longest tests go on without being measured: what they run, others have measured."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.relative_to(ROOT).parts[1] in UNMEASURED:
+            patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
         yield
 
 
