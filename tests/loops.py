@@ -167,7 +167,10 @@ class Stage:
         self, folder: Path, zygotes: Zygotes, *, settings: str = projects.SETTINGS, reacts: bool = False
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "ratchet.toml").write_text(settings)
+        path = folder / "ratchet.toml"
+        # Another process may read the file at this moment, and a file that is written is empty for a while.
+        if not path.exists() or path.read_text() != settings:
+            path.write_text(settings)
         self.runs = FakeRuns()
         self.database = Database(sqlite_url(folder / ".ratchet" / "ratchet.db"))
         (folder / ".ratchet").mkdir(exist_ok=True)

@@ -243,10 +243,14 @@ def test_sigterm_during_the_start_leaves_nothing_running(shop: Path) -> None:
     """Who stops a workspace that is not up yet finds no endpoint behind, whichever came first."""
     process = subprocess.Popen([*RATCHET, "up", "--port", "0"], cwd=shop, stdout=subprocess.DEVNULL)
     serving = shop / ".ratchet" / "serving"
-    until(lambda: claim.holder(serving) or process.poll() is not None, "the endpoint")
-    process.terminate()
-    assert process.wait(PATIENCE_SECONDS) in {0, 130}
-    assert claim.holder(serving) is None
+    try:
+        until(lambda: claim.holder(serving) or process.poll() is not None, "the endpoint")
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) in {0, 130}
+        assert claim.holder(serving) is None
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
     from ratchet.cli.console import note, progress
     from ratchet.web.server import listen
 
-    with session.workspace() as workspace, _interrupted_by_sigterm():
+    with session.workspace() as workspace, _interrupted_by_sigterm() as asked:
         with progress("starting") as shown:
             _log_to(workspace.resources.logs / LOG_FILE)
             workspace.start(runs=runs)
@@ -66,7 +66,7 @@ def up_command(session: Session, *, host: str, port: int, names: tuple[str, ...]
             shown.show("waiting for the endpoint")
             endpoint = workspace.endpoint_address()
         keys.warn_of(workspace.checkpoints.key)
-        _serve(session, workspace, listener, files=files, endpoint=endpoint, names=(*names, host))
+        _serve(session, workspace, listener, files=files, endpoint=endpoint, names=(*names, host), asked=asked)
         note("Stopping; what is under way goes on at the next start.")
 
 
@@ -78,6 +78,7 @@ def _serve(
     files: "ProjectFiles",
     endpoint: str,
     names: tuple[str, ...],
+    asked: threading.Event,
 ) -> None:
     from ratchet.web.app import create_app
     from ratchet.web.auth import LOOPBACK, login_link
@@ -93,6 +94,8 @@ def _serve(
     stop = threading.Event()
     beat = threading.Thread(target=_beat, args=(workspace, files, stop), name="heartbeat")
     with _stopped_by_signals(server):
+        if asked.is_set():
+            return
         beat.start()
         try:
             run(server, listener)
@@ -102,15 +105,21 @@ def _serve(
 
 
 @contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the start as Ctrl-C does, before the server listens to it: what was started is stopped."""
+def _interrupted_by_sigterm() -> Iterator[threading.Event]:
+    """Let SIGTERM end the start as Ctrl-C does, before the server listens to it: what was started is stopped.
+
+    Gives what is set once the signal came: it may come while Python carries out a callback, such as that of a module's
+    lock, and what is raised there is lost.
+    """
+    asked = threading.Event()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
+        asked.set()
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGTERM, before)
 

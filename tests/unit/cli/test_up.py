@@ -1,6 +1,9 @@
 """Around the server: what it notices."""
 
+import os
+import signal
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +111,26 @@ def test_a_mistake_in_a_file_is_said_once(
     beat(workspace, tmp_path, monkeypatch)
     assert (workspace.read, workspace.synced) == (1, 0)
     assert "it is x." in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_comes_in_a_callback_counts() -> None:
+    """Python goes on after a callback whatever is raised there; the start looks whether it was asked to end."""
+
+    class Thing:
+        pass
+
+    def stop(_reference: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000):
+            pass
+
+    with up._interrupted_by_sigterm() as asked:
+        thing = Thing()
+        reference = weakref.ref(thing, stop)
+        del thing
+        assert reference() is None
+        assert asked.is_set()
 
 
 def test_rings_are_told_once(
