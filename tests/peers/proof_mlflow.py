@@ -21,6 +21,7 @@ from typing import Any
 from ratchet import clock
 from ratchet.cli.init import write_project
 from ratchet.workspace import Workspace
+from tests.peers import environments
 
 VERSION = "3.17.2"
 HERE = Path(__file__).parent
@@ -39,18 +40,6 @@ pipeline = "churn"
 stages = ["deploy"]
 """
 PAGE = 2
-
-
-def environment(folder: Path) -> Path:
-    """Make the environment of the peer, once, and return its Python."""
-    python, done = folder / "bin" / "python", folder / "installed"
-    if not done.exists():
-        # One that was broken off half-way is made anew.
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"mlflow=={VERSION}"]
-        subprocess.run(install, check=True)
-        done.touch()
-    return python
 
 
 @contextmanager
@@ -168,7 +157,7 @@ def main() -> None:
     parser.add_argument("--record", type=Path, default=None, help="write the server's answers to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        prove(environment(options.environment), Path(folder), options.record)
+        prove(environments.made(options.environment, [f"mlflow=={VERSION}"]), Path(folder), options.record)
 
 
 if __name__ == "__main__":

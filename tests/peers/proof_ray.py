@@ -9,21 +9,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.peers import environments
+from tests.peers.environments import ROOT
+
 TESTS = ("tests/e2e/test_ray.py", "tests/e2e/test_ray_anew.py")
 BESIDE = ("pytest", "pytest-timeout", "hypothesis")
-
-
-def environment(folder: Path) -> Path:
-    """Make the environment in a folder, once, and return its Python."""
-    python, done = folder / "bin" / "python", folder / "installed"
-    if not done.exists():
-        # One that was broken off half-way is made anew.
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, *BESIDE, "-e", f"{ROOT}[ray]"], check=True)
-        done.touch()
-    return python
 
 
 def main() -> int:
@@ -35,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Test steps on a real Ray cluster.")
     parser.add_argument("--environment", type=Path, default=Path(tempfile.gettempdir()) / "ratchet-ray")
     options = parser.parse_args()
-    python = environment(options.environment)
+    python = environments.made(options.environment, [*BESIDE, "-e", f"{ROOT}[ray]"])
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 
