@@ -24,6 +24,20 @@ TOKEN = "let-me-in-0123456789abcdef0123456789abcdef"
 ROOT = Path(__file__).parent.parent
 # The nodes of either cluster, in processors.
 NODES = (1, 1)
+# Of a project whose steps may go there: where the artifacts are, the address, and the interpreter of the jobs.
+SETTINGS = """[project]
+name = "shop"
+artifacts = "{store}"
+
+[limits]
+attempts = 2
+
+[ray]
+address = "{address}"
+token = "env:RATCHET_TEST_TOKEN"
+python = "{python}"
+away_seconds = 0.5
+"""
 
 
 @dataclass

@@ -17,7 +17,7 @@ from ratchet.engine.ray_cluster import RayCluster
 from ratchet.loop import registry
 from ratchet.records import Run
 from ratchet.workspace import Workspace
-from tests import projects
+from tests import projects, ray_clusters
 from tests.ray_clusters import Cluster, JobServer, real_cluster
 from tests.waiting import PATIENCE_SECONDS, is_alive, until
 
@@ -109,25 +109,16 @@ def breaking(times: int = 1) -> None:
 def greedy() -> int:
     return huge()
 '''
-SETTINGS = """[project]
-name = "shop"
-artifacts = "{store}"
-
-[limits]
-attempts = 2
-
-[ray]
-address = "{address}"
-token = "file:token"
-python = "{python}"
-away_seconds = 240
-
+SETTINGS = (
+    ray_clusters.SETTINGS.replace("env:RATCHET_TEST_TOKEN", "file:token").replace("= 0.5", "= 240")
+    + """
 [dataset.customers]
 source = "data/*.parquet"
 time = "seen_at"
 key = "customer"
 label = {{ column = "left", arrives = "known_at" }}
 """
+)
 # What our side does alone is tested beside it: tests/unit/loop/test_ray_steps.py.
 real_only = pytest.mark.parametrize("cluster", ["real"], indirect=True)
 HAS_RAY = importlib.util.find_spec("ray") is not None

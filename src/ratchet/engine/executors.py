@@ -67,7 +67,7 @@ Recorder = Callable[[wire.Frame, Callable[[], wire.Frame]], wire.Frame]
 class Children(Protocol):
     """Where children come from."""
 
-    def fork(self) -> socket.socket:
+    def new_child(self) -> socket.socket:
         """Return the socket of a fresh child."""
 
     def exit_reason(self, pid: int) -> str:
@@ -101,7 +101,7 @@ class Zygotes:
         with self._lock:
             self._request_start()
 
-    def fork(self) -> socket.socket:
+    def new_child(self) -> socket.socket:
         """Return the socket of a fresh child."""
         with self._lock:
             for _ in range(2):
@@ -324,7 +324,7 @@ class Session:
 
     def _begin(self) -> None:
         """Start a child and lead it to where the last one was."""
-        self._connection = self._children.fork()
+        self._connection = self._children.new_child()
         self._connection.settimeout(POLL_SECONDS)
         self._pid = self._wait()["pid"]
         self._send({"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log})

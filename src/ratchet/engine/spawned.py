@@ -20,7 +20,7 @@ class Spawned:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
-    def fork(self) -> socket.socket:
+    def new_child(self) -> socket.socket:
         """Return the socket of a fresh child; the one before has ended."""
         self._reap()
         ours, theirs = socket.socketpair()

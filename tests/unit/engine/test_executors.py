@@ -92,7 +92,7 @@ def test_steps_run_in_the_child(session: Callable[..., Session], tmp_path: Path)
 
 def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, session: Callable[..., Session]) -> None:
     """How a child ended is told, and mostly not asked for: more of that than a socket holds is in nobody's way."""
-    for connection in [zygotes.fork() for _ in range(400)]:
+    for connection in [zygotes.new_child() for _ in range(400)]:
         connection.close()
     assert zygotes.pid is not None
     until(lambda: not children_of(zygotes.pid or 0), "the end of all children")
@@ -308,13 +308,13 @@ def test_close_ends_all() -> None:
     """Closing ends the zygote; forking afterwards starts another one."""
     zygotes = Zygotes()
     assert zygotes.pid is None
-    zygotes.fork().close()
+    zygotes.new_child().close()
     pid = zygotes.pid
     assert pid is not None
     zygotes.close()
     assert zygotes.pid is None
     until(lambda: not is_alive(pid), "the end of the zygote")
-    zygotes.fork().close()
+    zygotes.new_child().close()
     assert zygotes.pid not in (None, pid)
     zygotes.close()
 
@@ -330,7 +330,7 @@ from pathlib import Path
 from ratchet.engine.executors import Zygotes
 zygotes = Zygotes()
 zygotes.start()
-zygotes.fork().close()
+zygotes.new_child().close()
 children = " ".join(path.read_text() for path in Path("/proc/self/task").glob("*/children")).split()
 print(len(children))
 os._exit(0)

@@ -25,7 +25,7 @@ from ratchet.records import Run
 from ratchet.store import migrations
 from ratchet.store.database import Database, sqlite_url
 from tests.buckets import Bucket
-from tests.ray_clusters import NODES, JobServer
+from tests.ray_clusters import NODES, SETTINGS, JobServer
 from tests.waiting import PATIENCE_SECONDS, is_alive, until
 
 CODE = '''"""A pipeline whose one step leaves traces."""
@@ -49,19 +49,6 @@ def traced(folder: str) -> int:
 
 
 '''
-SETTINGS = """[project]
-name = "shop"
-artifacts = "{store}"
-
-[limits]
-attempts = 2
-
-[ray]
-address = "{address}"
-token = "env:RATCHET_TEST_TOKEN"
-python = "{python}"
-away_seconds = 0.5
-"""
 
 
 @pytest.fixture
