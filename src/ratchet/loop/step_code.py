@@ -376,8 +376,8 @@ def is_library(file: str) -> bool:
 
 def _modules_below(folder: str) -> list[tuple[str, types.ModuleType, str]]:
     """Return the modules whose files lie below a folder, by name, with these files."""
-    # A child can import the project only once the snapshot is unpacked for it, and knows this module by then. To look at
-    # each of the thousands of modules that came before takes longer than many a step.
+    # A child can import the project only once the snapshot was unpacked for it, and it knows this module by then. To
+    # look at each of the thousands of modules that came before takes longer than many a step.
     names = itertools.takewhile(lambda name: name != __name__, reversed(list(sys.modules)))
     modules = [(name, sys.modules.get(name)) for name in names]
     found = [(name, module, getattr(module, "__file__", None)) for name, module in modules if module is not None]
