@@ -6,6 +6,7 @@ Started as ``python -m ratchet.engine.zygote DESCRIPTOR PARENT MODULE...``.
 """
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -30,6 +31,9 @@ def main(arguments: list[str]) -> None:
         # A missing extra shows where it is used, with a better message than here.
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    # A child's collector would write into every object that is here, and have its page copied for that.
+    gc.collect()
+    gc.freeze()
     control.send(b'{"ready": true}')
     untold: deque[bytes] = deque()
     while True:

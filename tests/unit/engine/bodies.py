@@ -1,5 +1,6 @@
 """Bodies that children carry out in the tests of the executors; each leaves traces in the folder of its spec."""
 
+import gc
 import os
 import signal
 import sys
@@ -25,6 +26,12 @@ def steps(child: Child, spec: Spec) -> Any:
     first = child.step({"name": "first"}, lambda: note(spec, "first"))
     second = child.step({"name": "second"}, lambda: note(spec, "second"))
     return [first, second, child.call("sample", {"rows": 2})]
+
+
+def collects(_child: Child, _spec: Spec) -> Any:
+    """Collect what is no longer used, and return whether the collector passed over what was loaded before the fork."""
+    gc.collect()
+    return [gc.get_freeze_count() > 0, any(one is os.__dict__ for one in gc.get_objects())]
 
 
 def large(child: Child, _spec: Spec) -> Any:

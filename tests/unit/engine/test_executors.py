@@ -90,6 +90,13 @@ def test_steps_run_in_the_child(session: Callable[..., Session], tmp_path: Path)
     assert (conversation.steps, trace(tmp_path)) == (3, ["first", "second"])
 
 
+def test_what_was_loaded_is_not_collected_again(session: Callable[..., Session]) -> None:
+    """A collector that walks over it would write into each object, and its memory would no longer be shared."""
+    is_frozen, is_seen = session("collects").converse(Recorder())
+    assert is_frozen
+    assert not is_seen
+
+
 def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, session: Callable[..., Session]) -> None:
     """How a child ended is told, and mostly not asked for: more of that than a socket holds is in nobody's way."""
     for connection in [zygotes.new_child() for _ in range(400)]:
