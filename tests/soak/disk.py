@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +99,19 @@ def play(folder: Path, way: str, story: str, first: int, step: int) -> None:
     disk = FailingDisk(folder / "plan", way=way)
     moments = STORIES[story]
     # Whoever waits for a lock in vain does not wait for long.
-    settings = [one.replace("busy_timeout=30000", "busy_timeout=500") for one in database.SQLITE_SETTINGS]
-    database.SQLITE_SETTINGS = tuple(settings)
+    database.SQLITE_SETTINGS["busy_timeout"] = "500"
     database.UNCERTAIN_SECONDS = 0.1
-    template = scenario.prepare(folder / "template")
-    calm = _forked(folder, template, lambda stage: _calm(stage, moments, disk))
+    template = folder / "template"
+    # In a process of its own: threads of DuckDB would not come along into those that are forked later.
+    _forked(folder / "result", lambda: {"template": str(scenario.prepare(template))})
+    calm = _with_a_copy(folder, template, lambda stage: _calm(stage, moments, disk))
     for number in range(first, calm["writes"] + 1, step):
 
         def disturbed(stage: scenario.Stage, number: int = number) -> dict[str, Any]:
             done = disturb(stage, moments, disk, number, calm["state"])
             return {"number": number, "error": done.error, "faults": done.faults}
 
-        result = _forked(folder, template, disturbed)
+        result = _with_a_copy(folder, template, disturbed)
         sys.stdout.write(json.dumps({"number": number, **result}) + "\n")
         sys.stdout.flush()
 
@@ -121,17 +123,26 @@ def _calm(stage: scenario.Stage, moments: tuple[scenario.Moment, ...], disk: Fai
     return {"writes": disk.count(), "state": scenario.state(stage)}
 
 
-def _forked(folder: Path, template: Path, work: Any) -> dict[str, Any]:
+def _with_a_copy(folder: Path, template: Path, work: Callable[[scenario.Stage], dict[str, Any]]) -> dict[str, Any]:
     """Do something with a copy of the project in a process of its own, and return what it gives."""
-    copy, result = folder / "work" / "project", folder / "result"
+    copy = folder / "work" / "project"
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(template, copy)
+
+    def inside() -> dict[str, Any]:
+        clock.simulate(copy / STATE_FOLDER / "clock", start=clock.now())
+        return work(scenario.open_stage(copy))
+
+    return _forked(folder / "result", inside)
+
+
+def _forked(result: Path, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do something in a process of its own and return what it gives, by way of a file."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            clock.simulate(copy / STATE_FOLDER / "clock", start=clock.now())
-            result.write_text(json.dumps(work(scenario.open_stage(copy))))
+            result.write_text(json.dumps(work()))
             code = 0
         except Exception as error:  # noqa: BLE001, a fault like any other: it is told
             result.write_text(json.dumps({"error": "", "faults": [f"{type(error).__name__}: {error}"]}))

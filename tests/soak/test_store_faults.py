@@ -79,8 +79,7 @@ class Player:
 @pytest.fixture
 def player(template: Path, tmp_path: Path, faulty: FailingCalls, monkeypatch: pytest.MonkeyPatch) -> Player:
     """A player of the short story; who waits for a lock in vain does not wait for long."""
-    settings = [one.replace("busy_timeout=30000", "busy_timeout=500") for one in database.SQLITE_SETTINGS]
-    monkeypatch.setattr(database, "SQLITE_SETTINGS", tuple(settings))
+    monkeypatch.setitem(database.SQLITE_SETTINGS, "busy_timeout", "500")
     monkeypatch.setattr(database, "UNCERTAIN_SECONDS", 0.1)
     return Player(template, tmp_path, faulty, scenario.LIGHT)
 
