@@ -115,6 +115,13 @@ class FakeRuns:
         """Return the ids of jobs that are not done."""
         return [job_id for job_id, job in self.jobs.items() if not job.is_done]
 
+    def outcome(self, job_id: str) -> tuple[str, Any]:
+        """Return a job's status and its result."""
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "UNKNOWN", None
+        return ("SUCCESS", job.result) if job.is_done else ("ENQUEUED", None)
+
     def prune(self, *, older_than_seconds: float) -> int:
         """Forget nothing."""
         return 0

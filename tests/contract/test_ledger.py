@@ -426,6 +426,13 @@ class TestLedgerOnSQLite(OnSQLite, LedgerContract):
                 assert connection.connection.driver_connection is not None
                 assert connection.connection.driver_connection.isolation_level == "IMMEDIATE"
 
+    def test_the_progress_of_jobs_waits_for_no_disk(self, database: Database) -> None:
+        """What is done again where it is missing has all settings but one: an append waits for what came before it."""
+        with database.jobs_engine.connect() as connection:
+            names = ("journal_mode", "synchronous", "busy_timeout", "foreign_keys", "recursive_triggers")
+            found = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+        assert found == ["wal", 1, 30000, 1, 1]
+
     def test_replacing_is_refused_too(self, ledger: Ledger, database: Database) -> None:
         """SQLite's way to overwrite a row by inserting it again is refused like an UPDATE."""
         ledger.record(emitted(1))

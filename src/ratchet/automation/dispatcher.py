@@ -67,25 +67,60 @@ class Dispatcher:
     def __init__(self, resources: Resources, *, measured: Numbers = lambda _pipeline, _names: {}) -> None:
         self._resources = resources
         self._measured = measured
+        self._known = RuleSet(digest="", rules=())
 
     # ---- the job "dispatch"
 
     def dispatch(self, context: JobContext, spec: dict[str, Any]) -> int:
-        """Decide which rules fire for an event, and enqueue their actions; returns how many do."""
-        return int(context.step("decide", lambda: self._decide(spec)))
+        """Decide which rules fire for an event and see to their actions; returns how many fire.
 
-    def _decide(self, spec: dict[str, Any]) -> int:
+        Where one rule alone listens, its actions are carried out here: a job of its own for them would cost as much
+        again as all the rest. Where several do, each has its own job, so that none waits for another's actions.
+        """
         event = self._resources.ledger.get(spec["id"], source=spec["source"])
         assert event is not None, "a dispatch is enqueued with its event"
-        with self._resources.database.read() as connection:
-            chosen = rules.by_digest(connection, spec["rules"])
-        return sum(self._consider(rule, event, chosen) for rule in chosen.listening_to(event))
+        chosen = self._rules(spec["rules"])
+        decided = context.step("decide", lambda: self._decide(event, chosen))
+        if isinstance(decided, int):
+            return decided
+        for name in decided["here"]:
+            rule = next(one for one in chosen.rules if one.name == name)
+            job = act_job(rule, event)
+            chain = _Chain(self, context, rule, event, job=job, fired=derive_id(job, "rule.fired", rule.name))
+            self._carry_out_rule(context, chain)
+        return int(decided["fired"])
 
-    def _consider(self, rule: Rule, event: Event, chosen: RuleSet) -> bool:
-        job = act_job(rule, event)
-        if self._resources.ledger.get(derive_id(job, "rule.fired", rule.name)) is not None:
+    def _rules(self, digest: str) -> RuleSet:
+        """Return the rules of a digest, of which there is one at a time but for a moment after a change."""
+        if self._known.digest != digest:
+            with self._resources.database.read() as connection:
+                self._known = rules.by_digest(connection, digest)
+        return self._known
+
+    def _decide(self, event: Event, chosen: RuleSet) -> dict[str, Any]:
+        listening = chosen.listening_to(event)
+        is_alone = len(listening) == 1 and bool(listening[0].calls)
+        fired, here = 0, []
+        for rule in listening:
             # Decided by an attempt that broke off; whatever the limits and numbers are by now, it has fired.
-            return True
+            has_fired = self._resources.ledger.get(derive_id(act_job(rule, event), "rule.fired", rule.name)) is not None
+            if has_fired or self._consider(rule, event, chosen, is_alone=is_alone):
+                fired += 1
+                if is_alone and not (has_fired and self._has_job(rule, event)):
+                    here.append(rule.name)
+        return {"fired": fired, "here": here}
+
+    def _has_job(self, rule: Rule, event: Event) -> bool:
+        """Tell whether somebody has enqueued a rule's actions: a person for an event that is past, an older version."""
+        return self._resources.runs.outcome(act_job(rule, event))[0] != "UNKNOWN"
+
+    def _consider(self, rule: Rule, event: Event, chosen: RuleSet, *, is_alone: bool) -> bool:
+        """Have a rule fire, or be held back, and tell whether it fires.
+
+        Args:
+            is_alone: Whether who asks carries its actions out; else they are enqueued with its firing.
+        """
+        job = act_job(rule, event)
         if event.type == "rule.suppressed" and event.subject == rule.name:
             # That it is held back cannot be what it acts on: it would be held back again, without end.
             return False
@@ -108,8 +143,9 @@ class Dispatcher:
                 return False
             if rule.calls:
                 self._resources.ledger.append(transaction, rule_event("rule.fired", rule, event))
-            spec = act_spec(rule, event, rules_digest=chosen.digest)
-            self._resources.runs.enqueue(transaction, "act", job, spec)
+            if not is_alone:
+                spec = act_spec(rule, event, rules_digest=chosen.digest)
+                self._resources.runs.enqueue(transaction, "act", job, spec)
         return True
 
     def _suppress(self, transaction: Connection, rule: Rule, event: Event, held: Held) -> None:
@@ -168,10 +204,9 @@ class Dispatcher:
         assert event is not None, "actions are enqueued with their event"
         if "calls" in spec:
             return self._carry_out_command(context, spec, event)
-        with self._resources.database.read() as connection:
-            chosen = {rule.name: rule for rule in rules.by_digest(connection, spec["rules"]).rules}
+        rule = next(one for one in self._rules(spec["rules"]).rules if one.name == spec["rule"])
         command = self._resources.ledger.get(spec["command"]) if "command" in spec else None
-        chain = _Chain(self, context, chosen[spec["rule"]], event, job=spec["job"], command=command)
+        chain = _Chain(self, context, rule, event, job=spec["job"], command=command)
         return self._carry_out_rule(context, chain)
 
     def _carry_out_command(self, context: JobContext, spec: dict[str, Any], command: Event) -> dict[str, Any]:
@@ -277,8 +312,9 @@ class _Chain:
         context: Of the job.
         rule: Whose actions.
         event: What it reacts to.
-        job: The job's id.
+        job: The job's id, or what it would be if the actions had a job of their own: their effects are known by it.
         command: Who asked for it, where a person did so for an event that is past.
+        fired: Id of the event that says that the rule fired, where it has.
     """
 
     def __init__(
@@ -290,6 +326,7 @@ class _Chain:
         *,
         job: str,
         command: Event | None = None,
+        fired: str = "",
     ) -> None:
         self._dispatcher = dispatcher
         self._context = context
@@ -297,8 +334,8 @@ class _Chain:
         self.event = event
         self.job = job
         self.command = command
-        self._fired = ""
-        self._last = ""
+        self._fired = fired
+        self._last = fired
         self._position = 0
         self._asked = 0
         self.outcome: dict[str, Any] = {"event": "", "error": ""}

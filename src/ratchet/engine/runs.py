@@ -190,7 +190,7 @@ class DurableRuns:
         DBOS.destroy(destroy_registry=True)
         config = DBOSConfig(
             name=APPLICATION,
-            system_database_engine=self._database.engine,
+            system_database_engine=self._database.jobs_engine,
             application_version=INTERPRETER,
             executor_id=self.worker.id,
             log_level="ERROR",

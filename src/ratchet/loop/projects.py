@@ -81,6 +81,15 @@ def pipeline(resources: Resources, name: str) -> PipelineDeclaration:
         UnknownName: It has no such pipeline.
     """
     _, project = current(resources)
+    return pipeline_of(project, name)
+
+
+def pipeline_of(project: Project, name: str) -> PipelineDeclaration:
+    """Return what a project says about one of its pipelines.
+
+    Raises:
+        UnknownName: It has no such pipeline.
+    """
     for one in project.pipelines:
         if one.name == name:
             return one

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
 
 from ratchet.errors import UnknownName
 from ratchet.records import DatasetVersion, ModelVersion, Record, Release, Run
@@ -204,7 +204,11 @@ def put_state(transaction: Connection, name: str, value: Any) -> None:
     _put(transaction, schema.state, {"name": name}, {"value": msgspec.json.encode(value).decode()})
 
 
+# Made once: to compose a query takes as long as to answer it.
+_STATE = select(schema.state.c.value).where(schema.state.c.name == bindparam("name"))
+
+
 def state(connection: Connection, name: str, default: Any = None) -> Any:
     """Return the value kept under a name, or the default."""
-    found = connection.execute(select(schema.state.c.value).where(schema.state.c.name == name)).scalar()
+    found = connection.execute(_STATE, {"name": name}).scalar()
     return default if found is None else msgspec.json.decode(found)

@@ -71,8 +71,8 @@ def start_run(
         NoData: A dataset has no version.
         BudgetSpent: A budget that it would be charged to is used up, and says that nothing more is started.
     """
-    snapshot, _ = projects.current(resources)
-    declaration = projects.pipeline(resources, pipeline)
+    snapshot, project = projects.current(resources)
+    declaration = projects.pipeline_of(project, pipeline)
     chosen = _check_parameters(declaration, parameters or {})
     versions = {name: datasets.latest(resources, dataset) for name, dataset in declaration.datasets.items()}
     run = _new_run(

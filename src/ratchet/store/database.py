@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,13 @@ from ratchet.errors import DatabaseAway, DatabaseInvalid, NestedWrite, WriteUnce
 POOL_SIZE = 24
 _KNOWS_SUBSECONDS = (3, 42)
 WRITE_LOCK = 0x5261746368657401
-SQLITE_SETTINGS = (
-    "busy_timeout=30000",
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "foreign_keys=ON",
-    "recursive_triggers=ON",
-)
+SQLITE_SETTINGS = {
+    "busy_timeout": "30000",
+    "journal_mode": "WAL",
+    "synchronous": "FULL",
+    "foreign_keys": "ON",
+    "recursive_triggers": "ON",
+}
 # A process that stands still inside a transaction keeps all others from writing: after this the server breaks it off.
 _POSTGRES_OPTIONS = "-c idle_in_transaction_session_timeout=10000"
 # A server that is gone without a word is noticed within a minute; what the URL says goes before all of it.
@@ -92,6 +93,12 @@ class Database:
         url: SQLAlchemy's form, such as ``sqlite:////srv/churn/.ratchet/ratchet.db`` or
             ``postgresql://user@host/name``; ``${NAME}`` stands for a variable of the environment.
 
+    Attributes:
+        engine: Its commits are on the disk when they return.
+        jobs_engine: For what is recorded of jobs on the way, which is done again where it is missing. On SQLite its
+            commits wait for no disk. They come before whatever is committed later, also after a loss of power: both
+            write one log, and who waits for the disk waits for all that stands in it.
+
     Raises:
         DatabaseInvalid: The URL means nothing, names a variable that is not set, or its driver is not installed.
     """
@@ -100,6 +107,8 @@ class Database:
         self.url = normal_url(url)
         self.engine = _make_engine(self.url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # A server's group of commits is cheap, and its sudden end, which we survive, would undo what did not wait.
+        self.jobs_engine = _sqlite_engine(self.engine.url, synchronous="NORMAL") if self.is_sqlite else self.engine
         self._before_first_write: list[Callable[[], object]] = []
 
     @contextmanager
@@ -237,6 +246,7 @@ class Database:
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        self.jobs_engine.dispose()
 
 
 def refuse_inside_write(what: str) -> None:
@@ -340,9 +350,7 @@ def _make_engine(url: str) -> Engine:
     filled = filled_url(url)
     try:
         if filled.get_backend_name() == "sqlite":
-            engine = create_engine(filled, pool_size=POOL_SIZE, max_overflow=0)
-            event.listen(engine, "connect", _set_up_sqlite)
-            return engine
+            return _sqlite_engine(filled)
         engine = create_engine(
             filled,
             pool_size=POOL_SIZE,
@@ -371,11 +379,17 @@ def _reason(error: Exception) -> str:
     return said or type(error).__name__
 
 
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
+def _sqlite_engine(url: URL, **settings: str) -> Engine:
+    engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=0)
+    event.listen(engine, "connect", partial(_set_up_sqlite, {**SQLITE_SETTINGS, **settings}))
+    return engine
+
+
+def _set_up_sqlite(settings: dict[str, str], connection: Any, _record: Any) -> None:
     # Handing an engine to DBOS drops what it would have set itself, so all of it is set here.
     connection.isolation_level = "IMMEDIATE"
     if sqlite3.sqlite_version_info < _KNOWS_SUBSECONDS:
         # From Python 3.12 on DBOS asks for unixepoch('subsec'), of which an older SQLite makes NULL.
         connection.create_function("unixepoch", -1, lambda *_: clock.real_seconds())
-    for setting in SQLITE_SETTINGS:
-        connection.execute(f"PRAGMA {setting}")
+    for name, value in settings.items():
+        connection.execute(f"PRAGMA {name}={value}")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec.structs import force_setattr
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from ratchet import clock, origin
 from ratchet.catalogue import event_type, wire_name
@@ -177,10 +177,9 @@ class Ledger:
             subject: Only this subject.
             source: Only what this source says.
         """
-        place = _filtered(select(ledger.c.seq), types=types, subject=subject, source=source)
-        place = place.order_by(ledger.c.seq.desc()).offset(number - 1).limit(1)
+        wanted = {"types": types, "subject": subject, "source": source, "passed": number - 1}
         with self._database.read() as connection:
-            row = connection.execute(_query().where(ledger.c.seq == place.scalar_subquery())).first()
+            row = connection.execute(_NTH_NEWEST, wanted).first()
         return None if row is None else _decode(row.seq, row.envelope, row.body)
 
     def get(self, event_id: str, *, source: str = NATIVE_SOURCE) -> Event | None:
@@ -232,10 +231,6 @@ def _query(*, types: Sequence[str] = (), pipeline: str = "", subject: str = "", 
     query = select(ledger.c.seq, ledger.c.envelope, payload.c.body).join(
         payload, payload.c.seq == ledger.c.seq, isouter=True
     )
-    return _filtered(query, types=types, pipeline=pipeline, subject=subject, source=source)
-
-
-def _filtered(query: Any, *, types: Sequence[str], pipeline: str = "", subject: str = "", source: str = "") -> Any:
     if types:
         query = query.where(ledger.c.type.in_(types))
     if pipeline:
@@ -245,6 +240,17 @@ def _filtered(query: Any, *, types: Sequence[str], pipeline: str = "", subject: 
     if source:
         query = query.where(ledger.c.source == source)
     return query
+
+
+def _nth_newest() -> Any:
+    chosen = (ledger.c.type.in_(bindparam("types", expanding=True)), ledger.c.subject == bindparam("subject"))
+    place = select(ledger.c.seq).where(*chosen, ledger.c.source == bindparam("source")).order_by(ledger.c.seq.desc())
+    place = place.offset(bindparam("passed")).limit(1)
+    return _query().where(ledger.c.seq == place.scalar_subquery())
+
+
+# Made once: to compose a query takes as long as to answer it.
+_NTH_NEWEST = _nth_newest()
 
 
 def _complete(event: Event) -> Event:
@@ -301,9 +307,8 @@ def _actor_fields(event: Event, source: origin.Origin | None) -> dict[str, Any]:
 
 
 def _find(connection: Connection, source: str, event_id: str) -> Event | None:
-    query = _query().where(ledger.c.source == source, ledger.c.id == event_id)
-    row = connection.execute(query).first()
-    return None if row is None else _decode(row.seq, row.envelope, row.body)
+    row = next(iter(_rows_of(connection, source, [event_id])), None)
+    return None if row is None else _decode(*row)
 
 
 def _find_many(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
