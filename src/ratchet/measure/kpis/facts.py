@@ -103,11 +103,19 @@ class Facts:
     def catch_up(self) -> int:
         """Take in what was added to the history alone; return how much that was."""
         before = self._taken
-        # As a list at once: the history may grow in another thread while events are taken in.
-        for event in list(islice(self.history._events.values(), before, None)):
+        for event in self._untaken():
             self._take(event)
         self._settle()
         return self._taken - before
+
+    def _untaken(self) -> list[Event]:
+        """Return what the history has and these facts have not, found from its end: a ledger is long."""
+        known = self.history._events
+        while True:
+            size = len(known)
+            added = list(islice(reversed(known.values()), size - self._taken))
+            if len(known) == size:  # else it grew in another thread in between
+                return added[::-1]
 
     def _take(self, event: Event) -> None:
         self._taken += 1

@@ -105,7 +105,7 @@ def paths(question: Question) -> Answer:
             "expired_count": len(ended),
         },
         {},
-        deployment_ids(question).union(event.id for event in question.view.of("path.approved")),
+        deployment_ids(question).joined([event.id for event in question.view.of("path.approved")]),
     )
 
 

@@ -44,6 +44,36 @@ class Scope(Record, frozen=True):
 EVERYTHING = Scope()
 
 
+class Ids(frozenset[str]):
+    """Ids of events, each once, in no order.
+
+    Args:
+        listed: The ids in the order in which they were made, next to one another in memory: to look for the first and
+            the last of a hundred thousand takes a third of the time there.
+
+    Attributes:
+        first: The first by name, ``""`` where there are none.
+        last: The last by name.
+    """
+
+    first: str
+    last: str
+
+    def __new__(cls, listed: Sequence[str]) -> "Ids":
+        """Look through the ids once."""
+        made = super().__new__(cls, listed)
+        made.first, made.last = (min(listed), max(listed)) if listed else ("", "")
+        return made
+
+    def joined(self, others: Sequence[str]) -> "Ids":
+        """Return these ids and others."""
+        more = Ids(others)
+        made = super().__new__(Ids, self | more)
+        made.first = min(self.first or more.first, more.first or self.first)
+        made.last = max(self.last, more.last)
+        return made
+
+
 class Answer(Record, frozen=True, dict=True):
     """What a KPI came to.
 
@@ -57,7 +87,7 @@ class Answer(Record, frozen=True, dict=True):
     status: Status
     values: dict[str, Value]
     by: dict[str, Any]
-    ids: frozenset[str]
+    ids: Ids
 
     @cached_property
     def events(self) -> tuple[str, ...]:
@@ -65,16 +95,10 @@ class Answer(Record, frozen=True, dict=True):
         return tuple(sorted(self.ids))
 
     @classmethod
-    def of(
-        cls, values: dict[str, Value], by: dict[str, Any], events: Iterable[Event | str] | frozenset[str]
-    ) -> "Answer":
-        """Return an answer that rests on some events, or on a frozen set of ids; on none, there is no evidence."""
-        ids = events if isinstance(events, frozenset) else frozenset(_id(event) for event in events)
+    def of(cls, values: dict[str, Value], by: dict[str, Any], events: Iterable[Event | str] | Ids) -> "Answer":
+        """Return an answer that rests on some events, or on ids; on none, there is no evidence."""
+        ids = events if isinstance(events, Ids) else Ids([one if isinstance(one, str) else one.id for one in events])
         return cls(status="ok" if ids else "no evidence", values=values, by=by, ids=ids)
-
-
-def _id(event: Event | str) -> str:
-    return event if isinstance(event, str) else event.id
 
 
 class Question:

@@ -16,6 +16,7 @@ from ratchet.measure.kpis.questions import (
     EVERYTHING,
     Answer,
     Direction,
+    Ids,
     Kpi,
     Line,
     Question,
@@ -147,7 +148,7 @@ def read(kpi: Kpi, question: Question) -> Reading:
     return _reading(kpi, question, answer, events=answer.events)
 
 
-def read_in_short(kpi: Kpi, question: Question) -> tuple[Reading, frozenset[str]]:
+def read_in_short(kpi: Kpi, question: Question) -> tuple[Reading, Ids]:
     """Return what a KPI says without the events behind it, and beside it their ids, in no order."""
     answer = kpi.answer(question)
     return _reading(kpi, question, answer, events=()), answer.ids

@@ -10,7 +10,7 @@ import numpy as np
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.inputs import SHIFTED
 from ratchet.measure.kpis.logs import NEVER, Codes, Floats, Mask, Places, Seen, Whole, first_of_each
-from ratchet.measure.kpis.questions import Question
+from ratchet.measure.kpis.questions import Ids, Question
 from ratchet.measure.kpis.traces import Trace, trace_of
 from ratchet.records import Event
 
@@ -141,11 +141,11 @@ def deployed(question: Question) -> Places:
     return places[covered(question, shifts.rows, *SHIFTED)[places]]
 
 
-def deployment_ids(question: Question) -> frozenset[str]:
+def deployment_ids(question: Question) -> Ids:
     """Return the ids of the production deployments that the scope covers."""
 
-    def read(view: View) -> frozenset[str]:
-        return frozenset(shifts_of(view).rows.ids(deployed(question)))
+    def read(view: View) -> Ids:
+        return Ids(shifts_of(view).rows.ids(deployed(question)))
 
     return (
         question.view.once("ids of deployments", read) if question.scope.kind == "organisation" else read(question.view)

@@ -14,7 +14,7 @@ from ratchet.measure.kpis.bulk import Rows
 from ratchet.measure.kpis.columns import Codes, Mask, dated, months, of_node, sums_by
 from ratchet.measure.kpis.facts import View
 from ratchet.measure.kpis.inputs import model_of
-from ratchet.measure.kpis.questions import Answer, Kpi, Question
+from ratchet.measure.kpis.questions import Answer, Ids, Kpi, Question
 
 _COUNTED: Mapping[str, str] = {
     "calls_count": "count",
@@ -51,7 +51,7 @@ def api_calls(question: Question) -> Answer:
         status="ok" if is_said else "no evidence",
         values={name: value if is_said else None for name, value in values.items()},
         by=by,
-        ids=frozenset(map(usage.id, np.flatnonzero(calls).tolist())),
+        ids=Ids([*map(usage.id, np.flatnonzero(calls).tolist())]),
     )
 
 

@@ -23,7 +23,7 @@ from ratchet.measure.kpis.automation import known_transitions, level_bucket
 from ratchet.measure.kpis.catalogue import KPIS
 from ratchet.measure.kpis.facts import OfTypes
 from ratchet.measure.kpis.failures import covered, errors_by_month
-from ratchet.measure.kpis.questions import Question, Scope
+from ratchet.measure.kpis.questions import Ids, Question, Scope
 from ratchet.measure.kpis.readings import NOBODY, TEN, Reading, in_order, read, read_in_short, value_text
 from ratchet.measure.kpis.shifts import deployed, deployment_ids
 from ratchet.measure.levels import LevelReport, measure_level
@@ -159,7 +159,7 @@ class _Collecting:
         self._means = means
         self._said = closed
         self._readings: dict[str, Reading] = {}
-        self._behind: dict[str, frozenset[str]] = {}
+        self._behind: dict[str, Ids] = {}
         self._distributions: list[Distribution] = []
         self._closed: list[str] = []
 
@@ -174,9 +174,7 @@ class _Collecting:
         question = self.question
         for name in in_order():
             self._readings[name], self._behind[name] = read_in_short(KPIS[name], question)
-        # Several rest on the same deployments, which are looked through once.
-        same = {id(ids): basis_of(ids) for ids in {id(ids): ids for ids in self._behind.values()}.values()}
-        bases = {name: same[id(ids)] for name, ids in self._behind.items()}
+        bases = {name: basis_of(ids) for name, ids in self._behind.items()}
         series = {name: self._series(name) for name in {named.kpi for named in TEN}}
         ten = []
         for named in TEN:

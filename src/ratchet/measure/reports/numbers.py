@@ -3,12 +3,12 @@
 Invariant: a number that nothing stands behind has no value and says so; each names a definition of the same report.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
 
-from ratchet.measure.kpis.questions import Status, Value
+from ratchet.measure.kpis.questions import Ids, Status, Value
 from ratchet.measure.kpis.readings import (
     MISSING,
     Named,
@@ -103,7 +103,9 @@ class Number(Record, frozen=True):
 
 def basis_of(events: Iterable[Event | str]) -> Basis:
     """Return how many events there are, each once, and the first and last of their ids."""
-    ids: Collection[str] = events if isinstance(events, frozenset) and "" not in events else _ids(events)
+    if isinstance(events, Ids) and "" not in events:
+        return Basis(count=len(events), first=events.first, last=events.last)
+    ids = _ids(events)
     return Basis(count=len(ids), first=min(ids), last=max(ids)) if ids else Basis()
 
 

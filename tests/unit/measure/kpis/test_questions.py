@@ -3,10 +3,13 @@
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from ratchet.config import TeamSection
 from ratchet.measure.kpis.facts import Facts
-from ratchet.measure.kpis.questions import EVERYTHING, Answer, Kpi, Question, Scope, month_end, months_between
+from ratchet.measure.kpis.questions import EVERYTHING, Answer, Ids, Kpi, Question, Scope, month_end, months_between
 from ratchet.measure.kpis.settings import Settings
+from ratchet.measure.reports.numbers import Basis, basis_of
 from tests.ledgers import ENDPOINT, PIPELINE, LedgerBuilder
 
 SETTINGS = Settings(
@@ -106,8 +109,19 @@ def test_an_answer_without_events_is_no_evidence() -> None:
     event = LedgerBuilder().command()
     assert Answer.of({"count": 0}, {}, []).status == "no evidence"
     assert Answer.of({"count": 1}, {}, [event, event.id]) == Answer(
-        status="ok", values={"count": 1}, by={}, ids=frozenset({event.id})
+        status="ok", values={"count": 1}, by={}, ids=Ids([event.id])
     )
+
+
+@pytest.mark.parametrize("listed", [[], ["b"], ["c", "a", "b", "a"]], ids=["none", "one", "some"])
+@pytest.mark.parametrize("others", [[], ["b"], ["0", "z"]], ids=["none", "one", "some"])
+def test_ids_know_their_ends(listed: list[str], others: list[str]) -> None:
+    """Each id once, the first and the last by name, alone and with others."""
+    for made, of in ((Ids(listed), listed), (Ids(listed).joined(others), [*listed, *others])):
+        assert made == frozenset(of)
+        assert (made.first, made.last) == ((min(of), max(of)) if of else ("", ""))
+        assert basis_of(made) == basis_of(iter(of))
+    assert basis_of(Ids(["", "a"])) == Basis(count=1, first="a", last="a")
 
 
 def test_the_digest_names_the_definition() -> None:
