@@ -11,6 +11,7 @@ MODULES = (
     "duckdb",
     "narwhals._pandas_like.namespace",
     "multiprocessing.dummy",
+    "encodings.cp437",  # in which the names of a snapshot's files stand
     "ratchet.loop.pipelines",
     "ratchet.loop.fitness",
     "ratchet.loop.backtests",

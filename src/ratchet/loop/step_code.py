@@ -75,19 +75,20 @@ def digest_of_code(function: Callable[..., Any], *, folder: Path | None = None, 
 
 
 def installed_libraries() -> list[str]:
-    """Return what is installed, such as ``numpy-2.4.6.dist-info``, sorted; a process looks once at each place."""
-    return list(_installed(tuple(sys.path)))
+    """Return what is installed, such as ``numpy-2.4.6.dist-info``, sorted; each place is looked through once."""
+    found: set[str] = set()
+    for folder in sys.path:
+        # A part of the path may be missing, or be a file.
+        with contextlib.suppress(OSError):
+            found.update(_installed(folder or ".", Path(folder or ".").stat().st_mtime_ns))
+    return sorted(found)
 
 
 @functools.cache
-def _installed(path: tuple[str, ...]) -> tuple[str, ...]:
-    found: set[str] = set()
-    for folder in path:
-        # A part of the path may be missing, or be a file.
-        with contextlib.suppress(OSError):
-            names = [entry.name for entry in Path(folder or ".").iterdir()]
-            found.update(name for name in names if name.endswith((".dist-info", ".egg-info")))
-    return tuple(sorted(found))
+def _installed(folder: str, _changed_ns: int) -> tuple[str, ...]:
+    """Look through one place; an installation changes it, and a child is forked from a process that lives for long."""
+    names = [entry.name for entry in Path(folder).iterdir()]
+    return tuple(name for name in names if name.endswith((".dist-info", ".egg-info")))
 
 
 class _Reach:
@@ -378,13 +379,22 @@ def _modules_below(folder: str) -> list[tuple[str, types.ModuleType, str]]:
     """Return the modules whose files lie below a folder, by name, with these files."""
     # A child can import the project only once the snapshot was unpacked for it, and it knows this module by then. To
     # look at each of the thousands of modules that came before takes longer than many a step.
-    names = itertools.takewhile(lambda name: name != __name__, reversed(list(sys.modules)))
+    names = _names_since(__name__)
     modules = [(name, sys.modules.get(name)) for name in names]
     found = [(name, module, getattr(module, "__file__", None)) for name, module in modules if module is not None]
     return sorted(
         ((name, module, file) for name, module, file in found if file and file.startswith(folder)),
         key=lambda one: one[0],
     )
+
+
+def _names_since(known: str) -> list[str]:
+    """Return the names of the modules that came after a known one, the latest first."""
+    try:
+        # Not by a list of all: in a forked process each name that is touched has its page copied.
+        return list(itertools.takewhile(lambda name: name != known, reversed(sys.modules)))
+    except RuntimeError:  # another thread imported something meanwhile
+        return list(itertools.takewhile(lambda name: name != known, reversed(list(sys.modules))))
 
 
 def _file_of(name: str) -> Path | None:

@@ -361,3 +361,20 @@ def test_libraries_are_told_from_the_project() -> None:
     assert is_library(inspect.getfile(digest_of_code))
     assert not is_library(__file__)
     assert any(name.startswith("numpy-") for name in installed_libraries())
+
+
+def test_what_was_installed_meanwhile_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place is looked through again where it has changed; one that is missing is passed over."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path), str(tmp_path / "missing")])
+    assert installed_libraries() == []
+    (tmp_path / "churn-1.0.dist-info").mkdir()
+    os.utime(tmp_path, ns=(1, 1))  # the file system's clock may not have gone on
+    assert installed_libraries() == ["churn-1.0.dist-info"]
+
+
+def test_only_modules_that_came_later_are_looked_at() -> None:
+    """The latest first; those before the known one are not touched."""
+    names = step_code._names_since("tests")
+    assert "os" not in names
+    assert names == list(reversed(list(sys.modules)))[: len(names)]
+    assert list(reversed(list(sys.modules)))[len(names)] == "tests"
