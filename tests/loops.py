@@ -257,8 +257,9 @@ class Stage:
             for one in projects.FEATURES
         )
         artifacts = self.resources.artifacts
-        with self.command(f"version/{name}/{clock.new_id()}"), self.database.write() as transaction:
-            number = registry.next_model_number(transaction, name)
+        with self.database.read() as connection:
+            number = registry.next_model_number(connection, name)
+        with self.command(f"version/{name}/{number}"), self.database.write() as transaction:
             run_id = derive_id("run", name, number)
             version = ModelVersion(
                 model=name,

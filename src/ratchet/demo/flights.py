@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 
 from ratchet.store.artifacts import sync_path
+from ratchet.store.disk_errors import disk_errors
 
 NEW_YORK = ZoneInfo("America/New_York")
 """The zone in which days and months of the demo are counted."""
@@ -337,7 +338,8 @@ def _write_parquet(connection: duckdb.DuckDBPyConnection, query: str, *, target:
     """Put a query's rows into a file that appears whole or not at all, even if the power fails."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as scratch:
         partial = Path(scratch) / target.name
-        connection.execute(f"COPY ({query}) TO {_quoted(partial)} (FORMAT parquet, COMPRESSION zstd)")
+        with disk_errors(target):
+            connection.execute(f"COPY ({query}) TO {_quoted(partial)} (FORMAT parquet, COMPRESSION zstd)")
         sync_path(partial)
         partial.replace(target)
     sync_path(target.parent)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ratchet import clock
 from ratchet.store.artifacts import sync_path
+from ratchet.store.disk_errors import disk_errors
 
 if TYPE_CHECKING:
     import duckdb
@@ -48,7 +49,7 @@ def write_parquet(target: Path, table: Any) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.parent / f".{target.name}.{os.getpid()}-{clock.new_id()}"
     try:
-        with connect() as connection:
+        with connect() as connection, disk_errors(target):
             connection.from_df(table).write_parquet(str(temporary), compression="zstd")
         sync_path(temporary)
         temporary.replace(target)

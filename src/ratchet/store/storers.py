@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ratchet.errors import NoStorer
+from ratchet.store.disk_errors import disk_errors
 from ratchet.store.formats import boosting, catboost, estimators, networks, objects, onnx
 from ratchet.store.formats.refusals import LibraryMissing
 
@@ -86,7 +87,8 @@ def _dump_frame(frame: "pd.DataFrame") -> bytes:
     with tempfile.TemporaryDirectory(prefix="ratchet-") as folder, duckdb.connect() as connection:
         path = Path(folder) / "frame.parquet"
         connection.execute("SET threads = 1")
-        connection.from_df(frame).write_parquet(str(path), compression="zstd")
+        with disk_errors(path):
+            connection.from_df(frame).write_parquet(str(path), compression="zstd")
         return path.read_bytes()
 
 
