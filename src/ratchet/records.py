@@ -226,6 +226,22 @@ class DatasetVersion(Record, frozen=True):
         return f"{self.dataset}@v{self.number}"
 
 
+class RunLog(Record, frozen=True):
+    """What a run or a step printed, as the store of artifacts has it.
+
+    Attributes:
+        sha256: Of what is kept, ``""`` where nothing could be.
+        size_bytes: Of all that was printed.
+        cut_bytes: How much of its beginning is not kept.
+        place: Where all of it was written: ``HOST:PATH``.
+    """
+
+    sha256: str
+    size_bytes: int
+    cut_bytes: int
+    place: str
+
+
 class Run(Record, frozen=True):
     """One execution of a pipeline, with all that is needed to do it again.
 
@@ -237,10 +253,11 @@ class Run(Record, frozen=True):
         metrics: What the gate measured.
         gate: ``pass``, ``fail`` or ``""`` where it came to none.
         costs: Per step: processor seconds, wall seconds, peak memory; whether its result was taken from another run, or
-            why no other run may take it.
+            why no other run may take it; whether it was broken off.
         no_cache: Whether each step is computed, whatever results are kept.
         repeats: The run that it does again, ``""`` for none.
         differences: What of that came out otherwise, in a run that only does it again; else ``None``.
+        log: What it printed, once it has ended; ``None`` where that is nothing.
     """
 
     id: str
@@ -266,6 +283,7 @@ class Run(Record, frozen=True):
     no_cache: bool = False
     repeats: str = ""
     differences: tuple[str, ...] | None = None
+    log: RunLog | None = None
 
 
 class ModelVersion(Record, frozen=True):

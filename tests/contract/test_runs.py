@@ -16,7 +16,8 @@ from ratchet import clock
 from ratchet.engine import workers
 from ratchet.engine.queues import Limit
 from ratchet.engine.runs import DurableRuns, JobContext
-from ratchet.errors import NestedWrite, NondeterministicPipeline, StepFailed
+from ratchet.errors import NestedWrite, NondeterministicPipeline, RunCancelled, StepFailed
+from ratchet.loop import registry
 from ratchet.store import migrations
 from ratchet.store.database import Database
 from tests.contract.databases import OnPostgreSQL, OnSQLite
@@ -152,6 +153,31 @@ class RunContract:
         assert told.wait(PATIENCE_SECONDS), "the job was not told"
         assert host.wait("running")[0] == host.wait("waiting")[0] == "CANCELLED"
         assert host.runs.pending() == []
+
+    def test_who_is_cancelled_can_write_down_what_it_has_done(self, host: Host) -> None:
+        """The step under way ends as cancelled, and so does the next one; a write is taken, and the job stays ended."""
+        begun, written = threading.Event(), threading.Event()
+
+        def work(context: JobContext, _spec: dict[str, Any]) -> None:
+            def step() -> None:
+                begun.set()
+                until(context.is_cancelled, "the cancellation")
+
+            for name in ("under way", "next"):
+                with pytest.raises(RunCancelled, match=r"Run A was cancelled\."):
+                    context.step(name, step)
+            with host.database.write() as transaction:
+                registry.put_state(transaction, "costs", 7)
+            written.set()
+
+        host.launch(work, name="run")
+        host.enqueue("run:A", name="run")
+        assert begun.wait(PATIENCE_SECONDS), "the job has not begun"
+        host.runs.cancel("run:A")
+        assert written.wait(PATIENCE_SECONDS), "nothing was written"
+        with host.database.read() as connection:
+            assert registry.state(connection, "costs") == 7
+        assert host.wait("run:A")[0] == "CANCELLED"
 
     def test_what_this_process_enqueues_starts_at_once(self, host: Host) -> None:
         """A job does not wait for the next look at the queue, which is an hour away here."""

@@ -286,6 +286,20 @@ def test_a_run_outlives_the_process_that_carried_it_out(shop: Path) -> None:
     assert len([event for event in events(shop, "run.finished") if event.subject == run["id"]]) == 1
 
 
+def assert_costs(shop: Path) -> None:
+    """See that a run that was cancelled in its training is charged with all that it had used until then."""
+    run = as_json(shop, "runs", "--limit", "1")[0]
+    assert [(cost["step"], bool(cost.get("broken_off"))) for cost in run["costs"]] == [
+        ("split", False),
+        ("train", True),
+    ]
+    told = [event for event in events(shop, "cost.recorded") if event.subject == run["id"]]
+    assert len(told) == 6
+    training = {event.data["resource"]: event.data["qty"] for event in told if event.data["step"] == "train"}
+    assert training["wall_seconds"] > 0
+    assert training["peak_memory_mb"] > 10
+
+
 @pytest.mark.slow
 def test_a_run_is_cancelled_from_elsewhere(shop: Path) -> None:
     """Its child ends, and whoever waits for it is told in one line."""
@@ -300,6 +314,7 @@ def test_a_run_is_cancelled_from_elsewhere(shop: Path) -> None:
     assert running.returncode == 1
     assert "was cancelled." in said
     assert "Traceback" not in said
+    assert_costs(shop)
 
 
 @pytest.mark.slow
@@ -315,3 +330,4 @@ def test_ctrl_c_cancels_a_run_that_is_carried_out_here(shop: Path) -> None:
     assert running.returncode == 1
     assert "was cancelled." in said
     assert as_json(shop, "runs", "--limit", "1")[0]["status"] == "cancelled"
+    assert_costs(shop)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from ratchet.loop import registry
 from ratchet.store.database import Database
 from ratchet.workspace import Workspace
 from tests import projects
+from tests.e2e.test_cli import as_json
 from tests.waiting import is_alive, next_line, until
 
 CODE = '''"""A pipeline whose middle step waits until a test lets it go on."""
@@ -40,6 +42,7 @@ def first(folder: str) -> int:
 @rt.step(cache=False)
 def middle(folder: str, number: int) -> int:
     """Wait for the test."""
+    print("in the middle", flush=True)
     (Path(folder) / f"middle.{os.getpid()}").touch()
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
@@ -49,6 +52,7 @@ def middle(folder: str, number: int) -> int:
 @rt.step(cache=False, resources={"cpu": 1, "gpu": 1})
 def on_gpu(folder: str) -> dict:
     """Say where this is carried out."""
+    print("computing far away", flush=True)
     (Path(folder) / f"middle.{os.getpid()}").touch()
     while not (Path(folder) / "go").exists():
         time.sleep(0.01)
@@ -126,6 +130,10 @@ class Site:
         """Return the state of a run."""
         return registry.run(self.workspace.database, run_id).status
 
+    def log(self, run_id: str) -> Any:
+        """Return what is known of a run's log on the server's machine, where no worker writes."""
+        return as_json(self.workspace.project, "runs", "log", run_id)
+
     def finished(self, run_id: str) -> list[str]:
         """Return how a run ended, once for each time that the ledger says so."""
         found = self.workspace.ledger.read(types=["run.finished"], subject=run_id)
@@ -173,6 +181,21 @@ def test_a_run_goes_on_where_a_worker_lives(site: Site) -> None:
         # Its job ends after the run's last event, and there has to be a worker until then.
         site.workspace.settle()
     assert (site.finished(run_id), len(site.children("first"))) == (["success"], 1)
+
+
+def test_the_log_of_a_run_is_read_where_it_was_not_carried_out(site: Site) -> None:
+    """While it is under way the worker is named; then the server has what was printed, and the worker may be gone."""
+    with site.worker("one") as one:
+        run_id = site.start_run()
+        until(lambda: site.children("middle"), "the middle step")
+        under_way = site.log(run_id)
+        assert (under_way["text"], under_way["worker"]["pid"]) == ("", one.pid)
+        assert "comes into the store of artifacts when it ends" in under_way["note"]
+        site.let_go()
+        until(lambda: site.finished(run_id), "the end of the run")
+    over = site.log(run_id)
+    assert (over["text"], over["worker"], over["is_lost"]) == ("in the middle\n", None, False)
+    assert over["place"].endswith(f"/one/logs/runs/{run_id}.log")
 
 
 def test_a_paused_worker_that_wakes_up_does_no_harm(site: Site) -> None:
@@ -234,6 +257,7 @@ def test_a_step_goes_to_the_worker_that_has_what_it_needs(site: Site) -> None:
             until(lambda: site.finished(run_id), "the end of the run")
     assert (site.finished(run_id), (site.folder / "devices").read_text()) == (["success"], "0")
     assert len(site.children("first")) == 1
+    assert site.log(run_id)["text"] == "computing far away\n"
 
 
 def test_a_job_of_another_version_is_reported(site: Site) -> None:
@@ -257,6 +281,13 @@ def test_cancelling_reaches_the_child_on_another_machine(site: Site) -> None:
         projects.give(site.workspace, "cancel_run", run_id, run=run_id)
         until(lambda: not is_alive(child), "the end of the child")
         assert (site.status(run_id), site.finished(run_id)) == ("cancelled", ["cancelled"])
+        until(lambda: registry.run(site.workspace.database, run_id).costs, "what it has cost")
+        costs = registry.run(site.workspace.database, run_id).costs
+        assert [(cost["step"], bool(cost.get("broken_off"))) for cost in costs] == [("first", False), ("middle", True)]
+        assert costs[1]["wall_seconds"] > 0
+        told = list(site.workspace.ledger.read(types=["cost.recorded"], subject=run_id))
+        assert len(told) == 6
+        assert site.log(run_id)["text"] == "in the middle\n"
 
 
 def test_a_worker_in_the_projects_folder_needs_no_address(site: Site) -> None:

@@ -26,6 +26,7 @@ _ABOUT = {
     "manifest": "lists of those parts",
     "code": "the project's files as runs used them",
     "libraries": "their versions as runs used them",
+    "log": "the ends of what runs printed",
     "candidate": "what runs returned",
     "step result": "results that other runs may take",
     "under way": "what jobs have made and will go on with",

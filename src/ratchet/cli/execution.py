@@ -20,6 +20,7 @@ _PATIENCE_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 _SETTLE_SECONDS = 600.0
 _OTHERS_SECONDS = 30.0
+_ENDING_SECONDS = 10.0
 _UNDER_WAY = ("ENQUEUED", "PENDING", "DELAYED", "UNKNOWN")
 
 
@@ -106,10 +107,18 @@ def follow_run(workspace: "Workspace", run_id: str, *, progress: Progress) -> Ru
             _take_over(workspace, serve=False)
             lacking = _lacking(workspace, run_id, told=lacking)
         clock.sleep(_LOOK_SECONDS)
+    _let_end(workspace, run_id)
     run = registry.run(workspace.database, run_id)
     if run.status in ("queued", "running"):
         raise Refused(f"Run {run.id} ended without a result: {result}")
     return run
+
+
+def _let_end(workspace: "Workspace", run_id: str) -> None:
+    """Let a run that was cancelled and is carried out here record what it has cost."""
+    limit = clock.monotonic() + _ENDING_SECONDS
+    while run_id in workspace.resources.under_way and clock.monotonic() < limit:
+        clock.sleep(_LOOK_SECONDS)
 
 
 def _lacking(workspace: "Workspace", run_id: str, *, told: str) -> str:
@@ -158,4 +167,5 @@ def abandon(workspace: "Workspace", run_id: str) -> Refused:
         return Refused(f"No longer waiting. The run goes on; {goes_on}")
     command = workspace.command("cancel_run", {"run": run_id}, subject=run_id)
     workspace.outcome(command, timeout_seconds=30)
+    _let_end(workspace, run_id)
     return Refused(str(RunCancelled(run_id=run_id[:8])))

@@ -10,6 +10,7 @@ import msgspec
 
 from ratchet.cli.groups import ShowByDefault
 from ratchet.cli.repeats import repeat_command, told_differences
+from ratchet.cli.run_log import log_command, where, who
 from ratchet.cli.session import FAILED, Refused, Session, examples, with_session
 from ratchet.records import NATIVE_SOURCE
 
@@ -147,20 +148,14 @@ def print_result(workspace: "Workspace", run: "Run") -> None:
 
     took = _took(run)
     if run.status == "cancelled":
-        raise Refused(f"{run.error}\nIts log: {_log(workspace, run)}")
+        raise Refused(f"{run.error}\nIts log: {where(workspace, run)}")
     if run.status != "success":
-        raise Refused(f"Run {short(run.id)} {run.status}: {run.error}\nIts log: {_log(workspace, run)}")
+        raise Refused(f"Run {short(run.id)} {run.status}: {run.error}\nIts log: {where(workspace, run)}")
     made = f"registered {run.model_version}" if run.model_version else "made no candidate"
     say(f"Run {short(run.id)} of {run.pipeline} finished in {took} and {made}.\n")
     taken = [("cached", _taken(run))] if _taken(run) else []
     say(facts([*_inputs(workspace, run), *_verdict(workspace, run), *taken, ("cost", _cost(run))]))
     say(f"\n{_next_step(workspace, run)}")
-
-
-def _log(workspace: "Workspace", run: "Run") -> str:
-    from ratchet.engine.executors import log_file
-
-    return str(log_file(workspace.resources.logs / "runs", run.id))
 
 
 def _took(run: "Run") -> str:
@@ -291,12 +286,13 @@ def _next_step(workspace: "Workspace", run: "Run") -> str:
         "ratchet runs --pipeline returns",
         "ratchet runs 7KQ2M4XA",
         "ratchet runs --compare returns@v1 returns@v2",
+        "ratchet runs log 7KQ2M4XA",
         "ratchet runs cancel 7KQ2M4XA",
         "ratchet runs repeat returns@v1",
     ),
 )
 def runs_command() -> None:
-    """List runs, show one, compare some; stop one, or do one again.
+    """List runs, show one or its log, compare some; stop one, or do one again.
 
     Without a command: ratchet runs show.
     """
@@ -427,13 +423,15 @@ def _show(session: Session, workspace: "Workspace", run: "Run") -> None:
         ("code", f"{console.short(run.snapshot)}, libraries {console.short(run.lock)}, seed {run.seed}"),
         ("machine", ", ".join(f"{name} {value}" for name, value in run.hardware.items())),
     ]
+    if worker := who(workspace, run):
+        pairs.append(("worker", worker))
     if run.model_version:
         pairs.append(("version", run.model_version))
     if run.repeats:
         pairs.append(("repeats", f"{console.short(run.repeats)}{told_differences(run)}"))
     if run.error:
         pairs.append(("error", Text(run.error, style="red")))
-    console.say(console.facts([*pairs, *_verdict(workspace, run), ("log", _log(workspace, run))]))
+    console.say(console.facts([*pairs, *_verdict(workspace, run), ("log", where(workspace, run))]))
     _print_costs(run)
     console.say(f"\nWhy it ran, and what it led to: ratchet events {run.queued_event}")
 
@@ -450,7 +448,8 @@ def _print_costs(run: "Run") -> None:
             made.add_row(str(cost["step"]), _EMPTY, _EMPTY, _EMPTY, f"taken from run {console.short(cost['from_run'])}")
             continue
         spent = (console.duration(cost["cpu_seconds"]), console.duration(cost["wall_seconds"]))
-        made.add_row(str(cost["step"]), *spent, f"{cost['peak_memory_mb']:.0f} MB", "")
+        how = "broken off" if cost.get("broken_off") else ""
+        made.add_row(str(cost["step"]), *spent, f"{cost['peak_memory_mb']:.0f} MB", how)
     console.say(made)
     for cost in run.costs:
         if cost.get("not_kept"):
@@ -489,6 +488,7 @@ def cancel_command(session: Session, *, name: str) -> None:
 
 
 runs_command.add_command(repeat_command)
+runs_command.add_command(log_command)
 
 
 # ---- side by side

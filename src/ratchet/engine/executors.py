@@ -21,7 +21,15 @@ from typing import Any, Protocol
 from ratchet import clock, faults
 from ratchet.engine import wire
 from ratchet.engine.child import status_mb
-from ratchet.errors import ChildDied, MemoryExceeded, NondeterministicPipeline, RunCancelled, StepFailed, StepTimeout
+from ratchet.errors import (
+    ChildDied,
+    MemoryExceeded,
+    NondeterministicPipeline,
+    RatchetError,
+    RunCancelled,
+    StepFailed,
+    StepTimeout,
+)
 from ratchet.records import Record
 
 POLL_SECONDS = 0.05
@@ -217,6 +225,9 @@ class Session:
         task: What is to be done.
         limits: What a child may use.
         is_cancelled: Asked now and then while the child works.
+
+    Attributes:
+        broken_off: The step under way when the child was ended, and what it had used; ``None`` for none.
     """
 
     def __init__(self, children: Children, task: Task, *, limits: Limits, is_cancelled: Callable[[], bool]) -> None:
@@ -230,6 +241,8 @@ class Session:
         self._deaths = 0
         self._is_computed = False
         self._doing = task.name
+        self._meter: _Meter | None = None
+        self.broken_off: wire.Frame | None = None
 
     def converse(self, record: Recorder) -> Any:
         """Let the child do its task, answer what it asks for, and return its result.
@@ -288,6 +301,7 @@ class Session:
         self._deaths = 0
         while True:
             try:
+                self._meter = _Meter(self._pid, request)
                 self._send({"do": "run"})
                 done = self._wait()
             except wire.PeerGone:
@@ -295,6 +309,7 @@ class Session:
                 self._expect(self._next(), request)
                 continue
             assert done["op"] == "done", "a child that was told to run answers when it is done"
+            self._meter = None
             self._is_computed = True
             faults.point("step.before_record")
             return {key: value for key, value in done.items() if key != "op"}
@@ -355,13 +370,21 @@ class Session:
                 self._check(deadline)
 
     def _check(self, deadline: float) -> None:
+        reason = self._reason_to_end(deadline)
+        if reason is not None:
+            # Nobody can ask the child any more how much its step has used.
+            self.broken_off = self._meter.read() if self._meter is not None else None
+            raise reason
+
+    def _reason_to_end(self, deadline: float) -> RatchetError | None:
         if self._is_cancelled():
-            raise RunCancelled(run_id=self._task.name)
+            return RunCancelled(run_id=self._task.name)
         if clock.monotonic() > deadline:
-            raise StepTimeout(step=self._doing, limit_seconds=self._limits.timeout_seconds)
+            return StepTimeout(step=self._doing, limit_seconds=self._limits.timeout_seconds)
         used = status_mb(self._pid, "VmRSS") if self._pid else 0.0
         if used > self._limits.memory_mb:
-            raise MemoryExceeded(step=self._doing, used_mb=used, limit_mb=self._limits.memory_mb)
+            return MemoryExceeded(step=self._doing, used_mb=used, limit_mb=self._limits.memory_mb)
+        return None
 
     def _after_death(self) -> None:
         reason = self._children.exit_reason(self._pid) if self._pid else "it did not start"
@@ -378,6 +401,39 @@ class Session:
         if self._pid:
             kill_quietly(self._pid)
             self._pid = 0
+
+
+class _Meter:
+    """Counts from outside what a child uses for a step, for the case that it cannot tell: it is ended first.
+
+    Args:
+        pid: The child.
+        request: The step.
+    """
+
+    def __init__(self, pid: int, request: wire.Frame) -> None:
+        self._pid = pid
+        self._step = {"step": request["name"], "index": request["index"]}
+        self._cpu = _cpu_seconds(pid)
+        self._wall = clock.monotonic()
+
+    def read(self) -> wire.Frame:
+        """Return the step and what it has used: processor and wall seconds, and the peak of memory in megabytes."""
+        return {
+            **self._step,
+            "cpu_seconds": round(max(0.0, _cpu_seconds(self._pid) - self._cpu), 4),
+            "wall_seconds": round(clock.monotonic() - self._wall, 4),
+            "peak_memory_mb": round(status_mb(self._pid, "VmHWM"), 1),
+        }
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process and of those that it has waited for, 0 where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def in_words(code: int) -> str:

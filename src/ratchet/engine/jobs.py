@@ -81,6 +81,15 @@ def unfinished(connection: Connection) -> list[Job]:
     ]
 
 
+def taker(connection: Connection, job_id: str) -> str:
+    """Return the id of the process that carries a job out now, ``""`` where none does."""
+    if not (known := tables(connection)):
+        return ""
+    status = known[0].c
+    query = select(status.executor_id).where(status.workflow_uuid == job_id, status.status == "PENDING")
+    return str(connection.execute(query).scalar() or "")
+
+
 def digests(connection: Connection) -> set[str]:
     """Return what unfinished jobs name that looks like an artifact: results of steps that will not run again."""
     found: set[str] = set()

@@ -25,7 +25,7 @@ from ratchet.engine.repeating import Repeated
 from ratchet.engine.resumption import Resumption
 from ratchet.engine.stranded import Stranded, stranded
 from ratchet.engine.workers import Heart, Seen, Worker
-from ratchet.errors import DatabaseAway, NondeterministicPipeline, ServerElsewhere
+from ratchet.errors import DatabaseAway, NondeterministicPipeline, RunCancelled, ServerElsewhere
 from ratchet.store import notifications
 from ratchet.store.database import BrokenOff, Database, refuse_inside_write
 from ratchet.store.notifications import Listener
@@ -469,10 +469,15 @@ class _DurableContext:
 
         Raises:
             NondeterministicPipeline: Another step was recorded at this place.
+            RunCancelled: Somebody cancelled the job.
         """
         refuse_inside_write("A step")
         from dbos import DBOS
-        from dbos._error import DBOSUnexpectedStepError
+        from dbos._error import (
+            DBOSUnexpectedStepError,
+            DBOSWorkflowCancelledError,
+            DBOSWorkflowConflictIDError,
+        )
 
         try:
             # What the engine writes about a step may find the server away as well; that breaks the job off.
@@ -480,6 +485,11 @@ class _DurableContext:
                 return DBOS.run_step({"name": name}, function)
         except DBOSUnexpectedStepError as error:
             raise NondeterministicPipeline(pipeline=self.job_id, expected=str(error), found=name) from error
+        except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError) as error:
+            # Whoever cancels a job takes it away from its process, which finds that out when it records something.
+            if not self._was_cancelled():
+                raise
+            raise RunCancelled(run_id=self.job_id.partition(":")[2]) from error
 
     def recorded_steps(self) -> list[str]:
         """Return the names of the steps that attempts of this job have recorded, in order."""
@@ -501,17 +511,24 @@ class _DurableContext:
             return False  # nobody knows; what a child computes meanwhile is not lost by that
         return row is None or row.status == "CANCELLED" or row.owner_xid != self._token
 
+    def _was_cancelled(self) -> bool:
+        query = f"SELECT status FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
+        with self._database.read() as connection:
+            return connection.execute(text(query), {"job": self.job_id}).scalar() == "CANCELLED"
+
     def refuse_superseded(self, transaction: Connection) -> None:
         """Keep an attempt that was taken for dead from writing; called first in each of its write transactions.
 
+        One that was cancelled may still write down what it has cost: nobody else can, and nobody will go on with it.
         The row stays locked until the end, so that the job cannot be handed on between this look and the commit.
         """
         if self._database.is_sqlite:
             return  # nobody else can have taken it: one process at a time, by its lock
         from dbos._error import DBOSWorkflowConflictIDError
 
-        query = f"SELECT owner_xid FROM {self._status_table} WHERE workflow_uuid = :job FOR NO KEY UPDATE"  # noqa: S608, a constant
-        if transaction.execute(text(query), {"job": self.job_id}).scalar() != self._token:
+        query = f"SELECT status, owner_xid FROM {self._status_table} WHERE workflow_uuid = :job FOR NO KEY UPDATE"  # noqa: S608, a constant
+        row = transaction.execute(text(query), {"job": self.job_id}).one_or_none()
+        if row is None or (row.owner_xid != self._token and row.status != "CANCELLED"):
             # What DBOS raises itself where an attempt records a step that is another's by now; it ends such attempts.
             raise DBOSWorkflowConflictIDError(self.job_id)
 

@@ -137,6 +137,11 @@ def seen(connection: Connection) -> list[Seen]:
     return sorted(found, key=lambda one: (not one.is_alive, one.worker.id))
 
 
+def is_here(worker: Worker) -> bool:
+    """Tell whether a worker runs on this machine, and sees its processes as we do."""
+    return worker.machine == _machine()
+
+
 def bury(connection: Connection, dead: Seen) -> None:
     """Forget a worker whose jobs were given back, unless it has given a sign of life meanwhile."""
     still = delete(_table).where(_table.c.id == dead.worker.id)

@@ -128,6 +128,7 @@ def read_holders(connection: Connection, artifacts: Artifacts, policy: Retention
         by, keeps = f"run {run.id[:8]}", run.id in found.kept_runs or run.id in makers
         holders.add("code", by, [run.snapshot], keeps=keeps)
         holders.add("libraries", by, [run.lock], keeps=keeps)
+        holders.add("log", by, [run.log.sha256 if run.log else ""], keeps=keeps)
         named = _DIGEST.findall(msgspec.json.encode(run.candidate or {}).decode())
         holders.add("candidate", by, named, keeps=run.id in found.kept_runs)
     for dataset in found.datasets:

@@ -10,12 +10,12 @@ import msgspec
 
 from ratchet import clock
 from ratchet.engine.capacity import Demand
-from ratchet.engine.executors import Session, Task, log_file
+from ratchet.engine.executors import Session, Task
 from ratchet.engine.runs import STEP_JOB, JobContext
 from ratchet.errors import RatchetError, RunCancelled, StepFailed
-from ratchet.loop import projects, ray_steps
+from ratchet.loop import projects, ray_steps, run_logs
 from ratchet.loop.resources import Resources
-from ratchet.records import Run
+from ratchet.records import Run, RunLog
 
 _FIRST_LOOK_SECONDS = 0.01
 _LONGEST_LOOK_SECONDS = 0.5
@@ -41,13 +41,27 @@ def ask(resources: Resources, context: JobContext, run: Run, request: dict[str, 
     while True:
         status, result = resources.runs.outcome(job)
         if status == "SUCCESS":
-            return dict(result)
+            return _answer(resources, run, request, dict(result))
         if context.is_cancelled() or status == "CANCELLED":
             raise RunCancelled(run_id=run.id)
         if status not in _UNDER_WAY:
             raise _error_of(result, step=request["name"])
         clock.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_LOOK_SECONDS)
+
+
+def _answer(resources: Resources, run: Run, request: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Take what the step printed into the log of its run, and return the rest.
+
+    Raises:
+        RatchetError: The step could not be carried out.
+    """
+    printed, failure = result.pop("log", None), result.pop("failure", None)
+    if printed is not None:
+        run_logs.take_over(resources, run.id, msgspec.convert(printed, RunLog), step=request["name"])
+    if failure is not None:
+        raise failure
+    return result
 
 
 def cancel(resources: Resources, run_id: str) -> None:
@@ -60,8 +74,13 @@ def cancel(resources: Resources, run_id: str) -> None:
 
 
 def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -> dict[str, Any]:
-    """Carry out one step for a run that is elsewhere; the job ``step``."""
+    """Carry out one step for a run that is elsewhere; the job ``step``.
+
+    Returns:
+        What came of it; under ``failure`` why nothing did, and under ``log`` what it printed, where that is anything.
+    """
     request = spec["request"]
+    run_id, index = spec["run_id"], request["index"]
     demand = msgspec.convert(request["elsewhere"]["demand"], Demand)
     with resources.runs.budget.hold(demand) as gpus:
         task = Task(
@@ -73,13 +92,20 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
                 "request": request,
                 "gpus": gpus,
             },
-            log=log_file(resources.logs / "runs", spec["run_id"]),
+            log=str(run_logs.path_of_step(resources, run_id, index)),
         )
         limits = resources.limits
         if demand.memory_gb:
             limits = msgspec.structs.replace(limits, memory_mb=demand.memory_gb * 1024)
         session = Session(resources.zygotes, task, limits=limits, is_cancelled=context.is_cancelled)
-        return session.converse_one_step()
+        try:
+            answer = session.converse_one_step()
+        except RunCancelled:
+            raise
+        except RatchetError as error:
+            answer = {"failure": error}
+    printed = run_logs.keep_step(resources, run_id, index)
+    return answer if printed is None else {**answer, "log": msgspec.to_builtins(printed)}
 
 
 def _job(run_id: str, index: int | str) -> str:

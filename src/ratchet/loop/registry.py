@@ -62,6 +62,12 @@ def run(database: Database, run_id: str) -> Run:
     return found[0]
 
 
+def run_in(connection: Connection, run_id: str) -> Run:
+    """Return a run that is known to be there, as it stands in a transaction."""
+    query = select(schema.run.c.record).where(schema.run.c.id == run_id)
+    return msgspec.json.decode(connection.execute(query).scalar_one(), type=Run)
+
+
 def runs(database: Database, *, pipeline: str = "", limit: int = 50) -> list[Run]:
     """Return runs, the latest first."""
     query = select(schema.run.c.record)

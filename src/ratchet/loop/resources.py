@@ -3,8 +3,9 @@
 Invariant: made once by the workspace and handed down; only the settings are ever replaced, when the file has changed.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ratchet.config import Config
@@ -28,6 +29,7 @@ class Resources:
         project: The folder with ``ratchet.toml`` and the user's Python files.
         folder: The folder with the state, ``.ratchet`` in the project.
         admit_run: Asked before a run of a pipeline is queued, with who wants it; raises what stands in its way.
+        under_way: The runs that this process carries out now, by id.
     """
 
     project: Path
@@ -39,6 +41,16 @@ class Resources:
     artifacts: Artifacts
     zygotes: Zygotes
     admit_run: Callable[[str, Actor], None] = _admit_all
+    under_way: set[str] = field(default_factory=set)
+
+    @contextmanager
+    def carrying_out(self, run_id: str) -> Iterator[None]:
+        """Let others of this process know that it works on a run, until all is recorded of it."""
+        self.under_way.add(run_id)
+        try:
+            yield
+        finally:
+            self.under_way.discard(run_id)
 
     @property
     def limits(self) -> Limits:

@@ -95,6 +95,11 @@ class StepLog:
             self.costs.append(line)
         return told
 
+    def break_off(self, spent: dict[str, Any] | None) -> None:
+        """Remember what a step had cost that was ended before it gave anything; ``None`` for no step."""
+        if spent is not None:
+            self.costs.append({**_NOTHING, **spent, "broken_off": True})
+
     def _result(self, request: dict[str, Any], answer: Answer) -> StepResult:
         return StepResult(
             key=answer["key"],

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from ratchet import clock, origin
 from ratchet.config import Config
-from ratchet.engine.executors import Session, Task, asked_for, log_file
+from ratchet.engine.executors import Session, Task, asked_for
 from ratchet.engine.queues import RUNS, Limit
 from ratchet.engine.runs import JobContext
 from ratchet.errors import (
@@ -34,18 +34,17 @@ from ratchet.errors import (
     RunCancelled,
     RunOver,
 )
-from ratchet.loop import datasets, fitness, placement, projects, registry, repeats
+from ratchet.loop import datasets, fitness, placement, projects, registry, repeats, run_costs, run_logs
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.loop.step_cache import StepLog
-from ratchet.records import Event, ModelVersion, Run, derive_id, digest_of
+from ratchet.records import Event, ModelVersion, Run, RunLog, derive_id, digest_of
 
 _log = logging.getLogger(__name__)
 _OTHER_FRAMEWORKS = ("xgboost", "lightgbm", "catboost", "torch", "tensorflow", "keras", "jax", "statsmodels")
 _FRAMEWORKS = ("scikit-learn", *_OTHER_FRAMEWORKS)
 _FORMATS = ("onnx", "onnxruntime", "safetensors", "xgboost-cpu")
 _LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS, *_FORMATS)
-_COSTS = (("cpu_seconds", "s"), ("wall_seconds", "s"), ("peak_memory_mb", "MB"))
 
 
 # ---- asking for a run
@@ -249,17 +248,18 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
     Returns:
         How it ended: ``pass`` or ``fail`` at the gate, ``success`` without candidate, ``failed`` or ``cancelled``.
     """
-    run_id = spec["run_id"]
+    with resources.carrying_out(spec["run_id"]):
+        return _carry_out(resources, context, spec["run_id"])
+
+
+def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
     steps = StepLog(resources, registry.run(resources.database, run_id))
     try:
         context.step("start", lambda: _start(resources, run_id))
         run = registry.run(resources.database, run_id)
         return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, steps)
     except RunCancelled:
-        # What was done until then is good for another run.
-        with resources.database.write() as transaction:
-            steps.keep(transaction)
-        return "cancelled"
+        return _end_cancelled(resources, run_id, steps)
     except RatchetError as error:
         message, trace = str(error), getattr(error, "traceback", "")
     except Exception as error:  # noqa: BLE001, the border of the worker
@@ -290,6 +290,18 @@ def _to_the_gate(resources: Resources, context: JobContext, run: Run, candidate:
     return str(context.step("gate", lambda: _judge(resources, run.id, scores)))
 
 
+def _end_cancelled(resources: Resources, run_id: str, steps: StepLog) -> str:
+    """Record of a run that was broken off what only the process knows that carried it out: costs, log and results."""
+    run = registry.run(resources.database, run_id)
+    log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
+    with resources.database.write() as transaction:
+        if run.status == "cancelled":
+            _finish(resources, transaction, run, outcome="cancelled", steps=steps, log=log)
+        else:
+            steps.keep(transaction)
+    return "cancelled"
+
+
 def _start(resources: Resources, run_id: str) -> None:
     run = registry.run(resources.database, run_id)
     if run.status != "queued":
@@ -301,6 +313,7 @@ def _start(resources: Resources, run_id: str) -> None:
 
 def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> Any:
     recorded_before = _body_steps(context)
+    run_logs.begin(resources, run.id, steps_before=recorded_before)
     task = Task(
         name=run.pipeline,
         entry="ratchet.loop.pipelines:body",
@@ -312,7 +325,7 @@ def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLo
             "seed": run.seed,
             "cache": resources.config.cache.steps,
         },
-        log=log_file(resources.logs / "runs", run.id),
+        log=str(run_logs.path_of(resources, run.id)),
     )
     session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=context.is_cancelled)
 
@@ -326,7 +339,11 @@ def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLo
             raise NondeterministicPipeline(pipeline=run.pipeline, expected=str(kept["request"]), found=str(asked))
         return steps.take(request, kept["answer"])
 
-    result = session.converse(record)
+    try:
+        result = session.converse(record)
+    except RatchetError:
+        steps.break_off(session.broken_off)
+        raise
     # DBOS sees a step that differs, but not a body that ends early.
     if session.steps < recorded_before:
         raise NondeterministicPipeline(
@@ -351,8 +368,9 @@ def _score(resources: Resources, run: Run, candidate: dict[str, Any]) -> dict[st
 def _succeed(resources: Resources, run_id: str, steps: StepLog, *, differences: tuple[str, ...] | None = None) -> str:
     """Finish a run that has no candidate, such as one that only looks at data, or only does again what was done."""
     run = registry.run(resources.database, run_id)
+    log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="success", steps=steps, differences=differences)
+        _finish(resources, transaction, run, outcome="success", steps=steps, log=log, differences=differences)
     return "success"
 
 
@@ -361,10 +379,11 @@ def _register(
 ) -> bool:
     """Finish a run and register its candidate, in one transaction; not where somebody has cancelled it meanwhile."""
     run = registry.run(resources.database, run_id)
+    log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
     with resources.database.write() as transaction:
         if registry.model_version_of_run(transaction, run_id) is not None:
             return True
-        finished = _finish(resources, transaction, run, outcome="success", steps=steps, candidate=candidate)
+        finished = _finish(resources, transaction, run, outcome="success", steps=steps, log=log, candidate=candidate)
         if finished.data["outcome"] != "success":
             return False
         declaration = _declaration(transaction, run.pipeline)
@@ -445,11 +464,11 @@ def _judge(resources: Resources, run_id: str, scores: dict[str, Any]) -> str:
 
 def _fail(resources: Resources, run_id: str, message: str, trace: str, steps: StepLog) -> str:
     run = registry.run(resources.database, run_id)
-    with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="failed", error=message, steps=steps)
     if trace:
-        with Path(log_file(resources.logs / "runs", run.id)).open("a", encoding="utf-8") as log:
-            log.write(trace)
+        run_logs.append(resources, run_id, trace)
+    log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
+    with resources.database.write() as transaction:
+        _finish(resources, transaction, run, outcome="failed", error=message, steps=steps, log=log)
     return "failed"
 
 
@@ -461,6 +480,7 @@ def _finish(
     outcome: str,
     error: str = "",
     steps: StepLog | None = None,
+    log: RunLog | None = None,
     candidate: dict[str, Any] | None = None,
     cancelled_by: dict[str, str] | None = None,
     differences: tuple[str, ...] | None = None,
@@ -468,6 +488,8 @@ def _finish(
     """End a run, once: one that has ended already stays as it is, and its first end is returned."""
     over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
     if over is not None:
+        if steps and over.data["outcome"] == "cancelled":
+            _complete_cancelled(resources, transaction, run.id, over, steps=steps, log=log)
         return over
     costs = steps.costs if steps else []
     data = {
@@ -483,7 +505,8 @@ def _finish(
     }
     cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
     finished = _append(resources, transaction, run, "run.finished", data, cause=cause)
-    _append_costs(resources, transaction, run, finished, costs)
+    owner = _declaration(transaction, run.pipeline)["owner"]
+    run_costs.tell(resources, transaction, run, finished, costs, owner=owner)
     if steps:
         steps.keep(transaction)
     ended = msgspec.structs.replace(
@@ -494,38 +517,24 @@ def _finish(
         error=error,
         costs=tuple(costs),
         differences=differences,
+        log=log,
     )
     registry.put_run(transaction, ended)
     return finished
 
 
-def _append_costs(
-    resources: Resources, transaction: Connection, run: Run, finished: Event, costs: list[dict[str, Any]]
+def _complete_cancelled(
+    resources: Resources, transaction: Connection, run_id: str, over: Event, *, steps: StepLog, log: RunLog | None
 ) -> None:
+    """Add to the record of a cancelled run what it had cost and printed: who cancelled it could not know that."""
+    run = registry.run_in(transaction, run_id)
+    if run.costs or run.log:
+        return
     owner = _declaration(transaction, run.pipeline)["owner"]
-    events = [
-        Event(
-            type="cost.recorded",
-            subject=run.id,
-            id=derive_id(run.id, "cost", cost["index"], resource),
-            pipeline=run.pipeline,
-            team=owner,
-            data={
-                "run_id": run.id,
-                "step": cost["step"],
-                "resource": resource,
-                "qty": cost[resource],
-                "unit": unit,
-                "owner": owner,
-                **({"cached": True, "from_run": cost["from_run"]} if cost.get("cached") else {}),
-            },
-        )
-        for cost in costs
-        for resource, unit in _COSTS
-    ]
-    if events:
-        with origin.use(origin.following(finished)):
-            resources.ledger.append(transaction, *events)
+    run_costs.tell(resources, transaction, run, over, steps.costs, owner=owner)
+    # What was done until then is good for another run.
+    steps.keep(transaction)
+    registry.put_run(transaction, msgspec.structs.replace(run, costs=tuple(steps.costs), log=log))
 
 
 def _append(

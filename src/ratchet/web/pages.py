@@ -26,7 +26,7 @@ from ratchet.measure.kpis.failures import attributed, errors_by_month
 from ratchet.measure.kpis.readings import Point, Reading, kpi_named
 from ratchet.measure.policies import Policy
 from ratchet.records import Event, Record
-from ratchet.web import api, auth, distribution, figures, incident_pages, kpi_pages, ledger_pages, report
+from ratchet.web import api, auth, distribution, figures, incident_pages, kpi_pages, ledger_pages, report, run_logs
 from ratchet.web.background import Answer, Background
 from ratchet.web.charts import MISSING
 from ratchet.web.evaluation_pages import EvaluationPages
@@ -219,6 +219,7 @@ class Pages:
             is_whole=chain.is_whole,
             caused=self._event_lines(caused[:limit]),
             more=max(0, len(caused) - limit),
+            printed=run_logs.printed(self._workspace, found),
             raw=msgspec.json.format(msgspec.json.encode(found), indent=2).decode(),
         )
 

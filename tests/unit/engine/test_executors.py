@@ -213,6 +213,15 @@ def test_cancelling_kills_the_child(session: Callable[..., Session], tmp_path: P
     with pytest.raises(RunCancelled):
         conversation.converse(Recorder())
     until(lambda: not is_alive(child_of(tmp_path)), "the end of the child")
+    spent = conversation.broken_off
+    if not in_step:
+        assert spent is None
+        return
+    assert spent is not None
+    assert (spent["step"], spent["index"]) == ("hanging", 0)
+    assert spent["wall_seconds"] > 0
+    assert spent["cpu_seconds"] >= 0
+    assert spent["peak_memory_mb"] > 1
 
 
 def test_another_sequence_at_replay_is_refused(session: Callable[..., Session]) -> None:

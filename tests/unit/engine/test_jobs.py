@@ -89,6 +89,21 @@ def test_a_job_that_nobody_would_take_is_told_apart(database: Database, values: 
         assert [one.is_orphan for one in jobs.unfinished(connection)] == [True]
 
 
+def test_who_carries_a_job_out_is_known(database: Database, tmp_path: Path) -> None:
+    """While somebody does: not while it waits, nor once it is over; nor of a job that there is not."""
+    found = []
+    for status in ("ENQUEUED", "PENDING", "SUCCESS"):
+        set_status(database, status=status, executor_id="worker-1")
+        with database.read() as connection:
+            found.append(jobs.taker(connection, "act:1"))
+            assert jobs.taker(connection, "act:2") == ""
+    assert found == ["", "worker-1", ""]
+    empty = Database(sqlite_url(tmp_path / "ratchet.db"))
+    with empty.read() as connection:
+        assert jobs.taker(connection, "act:1") == ""
+    empty.close()
+
+
 def test_artifacts_of_jobs_are_found(database: Database) -> None:
     """What a job was given and what its steps gave names artifacts that must not be left behind."""
     record_step(database, "output", {"sha256": "b" * 64})

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ratchet.config import RetentionSection
 from ratchet.engine.executors import Zygotes
 from ratchet.loop import registry
 from ratchet.loop.holders import UNNAMED, Holders, read_holders, read_registered
+from ratchet.records import RunLog
 from ratchet.store import schema
 from tests import registered
 from tests.loops import Stage
@@ -47,6 +49,25 @@ def test_a_version_holds_what_it_was_made_from(stage: Stage) -> None:
     parts = set(stage.resources.artifacts.all()) - set(named)
     assert {known.kind(one) for one in parts} == {"data"}
     assert all(known.keep(one) for one in (*named, *parts))
+
+
+def test_a_run_holds_its_log_as_long_as_its_code(stage: Stage) -> None:
+    """What it printed goes when the run is no longer kept, unless it made a version that is."""
+    filler = registered.Filler(stage.resources, 1)
+    filler.add_dataset("orders")
+    made = []
+    for status in ("success", "failed", "failed"):
+        run = filler.add_run("churn", status=status)
+        sha256 = stage.resources.artifacts.write(f"printed by {run.id}".encode())
+        log = RunLog(sha256=sha256, size_bytes=1, cut_bytes=0, place="here")
+        with stage.database.write() as transaction:
+            registry.put_run(transaction, msgspec.structs.replace(run, log=log))
+        made.append(sha256)
+    with stage.database.read() as connection:
+        known = read_holders(connection, stage.resources.artifacts, RetentionSection(runs=1, days=0.0))
+    kept = [known.keep(one) for one in made]
+    assert {known.kind(one) for one in made} == {"log"}
+    assert kept == [True, False, True]
 
 
 def test_which_versions_are_kept(stage: Stage) -> None:

@@ -156,6 +156,27 @@ def test_a_failed_run_keeps_what_it_used(make_project: Callable[..., Stage]) -> 
     assert registry.model_versions(stage.database) == []
 
 
+def test_what_a_run_printed_is_kept_however_it_ends(make_project: Callable[..., Stage]) -> None:
+    """With the traceback of the one that failed; one that printed nothing keeps nothing."""
+    stage = make_project(FAILING.replace("    raise", '    print("on my way")\n    raise'))
+    failed = start(stage)
+    stage.runs.work("run")
+    log = row(stage, failed).log
+    assert log is not None
+    text = stage.resources.artifacts.read(log.sha256).decode()
+    assert text.startswith("on my way")
+    assert "ValueError: no luck" in text
+    make_project(LOOKING.replace("    return len", '    print("looking")\n    return len'))
+    looked = start(stage, "look")
+    make_project()
+    quiet = start(stage, "quiet")
+    stage.runs.work("run")
+    log = row(stage, looked).log
+    assert log is not None
+    assert stage.resources.artifacts.read(log.sha256) == b"looking\n"
+    assert (row(stage, quiet).status, row(stage, quiet).log) == ("success", None)
+
+
 def test_a_model_that_cannot_be_measured_fails_its_run(make_project: Callable[..., Stage]) -> None:
     """What goes wrong in the model's own code is told, and not tried again for ever."""
     code = projects.CODE.replace("holdout=holdout", 'holdout=holdout.assign(visits="many")')
@@ -295,6 +316,14 @@ def test_a_run_that_is_cancelled_under_way_registers_nothing(make_project: Calla
     assert "was cancelled" in run.error
     assert registry.model_versions(stage.database) == []
     assert stage.runs.jobs[f"run:{queued.subject}"].result == "cancelled"
+    # What it had cost is known only now, and follows from the end that is in the ledger already.
+    assert [cost["step"] for cost in run.costs] == ["split", "train"]
+    costs, finished = stage.events("cost.recorded"), stage.events("run.finished")
+    assert [event.causationid for event in costs] == [finished[0].id] * 6
+    # Another run begins where it was broken off.
+    again = start(stage, "again")
+    stage.runs.work("run")
+    assert [bool(cost.get("cached")) for cost in row(stage, again).costs] == [True, True]
 
 
 def test_a_run_that_is_over_cannot_be_cancelled(make_project: Callable[..., Stage]) -> None:
