@@ -140,6 +140,7 @@ def about_models(call: Callable[..., str]) -> Iterator[tuple[str, ...]]:
     yield ("run", "returns", "-p", "max_iter=30")
     runs = [one["id"] for one in json.loads(call("runs", "--json"))]
     yield ("runs", "show", runs[0])
+    yield ("runs", "log", runs[0])
     yield ("runs", "repeat", runs[0])
     yield ("runs", "--compare", *runs[:2])
     yield ("models", "returns@v1")
