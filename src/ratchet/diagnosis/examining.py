@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ratchet import config
-from ratchet.diagnosis import environment, storage
+from ratchet.diagnosis import clusters, environment, storage
 from ratchet.diagnosis.files import DISK, FILES, PERMISSIONS, Files
 from ratchet.diagnosis.findings import Finding, made
 from ratchet.diagnosis.place import Place
@@ -41,6 +41,7 @@ def examine(folder: Path) -> Iterator[Finding]:
     settings = place.config
     if settings is not None:
         yield from made(machine, [lambda: environment.extras(settings)])
+        yield from made(clusters.AREA, [lambda: clusters.check(place, settings)])
     files = Files(place)
     yield from made(FILES, [files.check_settings, files.check_code, files.check_datasets])
     yield from made(DISK, [files.check_room, files.check_size])

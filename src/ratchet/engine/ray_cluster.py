@@ -33,12 +33,14 @@ class ClusterRefuses(Exception):
     Args:
         problem: What it does: a sentence without its subject.
         remedy: What can be done about it.
+        is_about_token: Whether another token may help.
     """
 
-    def __init__(self, problem: str, remedy: str) -> None:
+    def __init__(self, problem: str, remedy: str, *, is_about_token: bool = False) -> None:
         super().__init__(problem)
         self.problem = problem
         self.remedy = remedy
+        self.is_about_token = is_about_token
 
 
 class LogTooLong(Exception):
@@ -135,6 +137,31 @@ class RayCluster:
         content = self._ask("GET", f"/api/jobs/{quote(job)}/logs")
         return "" if content is None else str(self._read(content, dict[str, Any]).get("logs") or "")
 
+    def version(self) -> str:
+        """Return the version of Ray that the cluster runs, ``""`` where it does not say.
+
+        Raises:
+            ClusterAway, ClusterRefuses: As for ``find``.
+        """
+        content = self._ask("GET", "/api/version")
+        if content is None:
+            raise ClusterRefuses("does not say its version (HTTP 404)", _WRONG_ADDRESS)
+        return str(self._read(content, dict[str, Any]).get("ray_version") or "")
+
+    def lets_in(self) -> bool:
+        """Tell whether whoever has this token, or none, may ask about jobs.
+
+        Raises:
+            ClusterAway, ClusterRefuses: As for ``find``.
+        """
+        try:
+            self.find("none")
+        except ClusterRefuses as error:
+            if error.is_about_token:
+                return False
+            raise
+        return True
+
     def largest(self) -> list[Demand]:
         """Return what the nodes have in all, busy or not, those that have more first; nothing where it does not say.
 
@@ -186,7 +213,7 @@ class RayCluster:
             remedy = (
                 'Set token = "env:NAME" or "file:PATH" under [ray] in ratchet.toml; the token is that of the cluster.'
             )
-            raise ClusterRefuses(f"{problem} (HTTP {status})", remedy)
+            raise ClusterRefuses(f"{problem} (HTTP {status})", remedy, is_about_token=True)
         if status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
             raise ClusterAway(f"HTTP {status}: {_last_line(content)}")
         if status != http.HTTPStatus.OK:

@@ -356,15 +356,25 @@ def _cluster(resources: Resources, step: str) -> RayCluster:
     if not section.address:
         remedy = 'Write [ray] with address = "http://HEAD:8265" into ratchet.toml, or take executor="ray" away.'
         raise RayUnusable(step=step, problem="ratchet.toml names no cluster", remedy=remedy)
-    return RayCluster(section.address, token=_token(resources, section, step))
+    return RayCluster(section.address, token=token_of(resources.project, section, step))
 
 
-def _token(resources: Resources, section: RaySection, step: str) -> str:
+def token_of(project: Path, section: RaySection, step: str) -> str:
+    """Return the token of the cluster, ``""`` where the settings name none.
+
+    Args:
+        project: Where the path of its file begins.
+        section: Says where the token is.
+        step: For whom it is asked.
+
+    Raises:
+        RayUnusable: It is not there.
+    """
     kind, _, name = section.token.partition(":")
     if kind == "env":
         token, place = os.environ.get(name, ""), f"the variable {name}"
     elif kind == "file":
-        path = resources.project / Path(name).expanduser()
+        path = project / Path(name).expanduser()
         token, place = (path.read_text(encoding="utf-8") if path.is_file() else ""), f"the file {path}"
     else:
         return ""
