@@ -23,7 +23,7 @@ from ratchet.automation.rules import RuleSet
 from ratchet.engine.executors import Zygotes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.engine.runs import STEP_JOB, DurableRuns
-from ratchet.engine.stranded import complaints
+from ratchet.engine.stranded import Teller
 from ratchet.errors import DataRefused, NotSettled, RatchetError, UnknownName
 from ratchet.loop import (
     credentials,
@@ -107,6 +107,7 @@ class Workspace:
         self.supervisor = Supervisor()
         self._lock: WorkspaceLock | None = None
         self._said: set[str] = set()
+        self._stranded = Teller()
         self._recollection = Recollection(self.ledger)
         desk = Desk(self.history, settings=lambda: Settings.of(self.config), policies=self.policies)
         self.ask, self.kpi, self.kpis, self.kpi_over_months = desk.ask, desk.kpi, desk.kpis, desk.over_months
@@ -218,8 +219,8 @@ class Workspace:
         self.look_for_data()
         self.clockwork.tick(clock.now())
         self.spending.tell()
-        for message in complaints(self.runs.stranded(), now_seconds=clock.real_seconds()):
-            self._say_once(message)
+        for message in self._stranded.news(self.runs.lines_stranded(), now_seconds=clock.real_seconds()):
+            sys.stderr.write(f"{message}\n")
         if self.is_executor and clock.monotonic() >= self._tidy_at:
             self._tidy_at = clock.monotonic() + TIDY_SECONDS
             self.tidy()

@@ -23,7 +23,7 @@ from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_m
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
 from ratchet.engine.repeating import Repeated
 from ratchet.engine.resumption import Resumption
-from ratchet.engine.stranded import Stranded, stranded
+from ratchet.engine.stranded import Line, Stranded, lines, stranded
 from ratchet.engine.workers import Heart, Seen, Worker
 from ratchet.errors import DatabaseAway, NondeterministicPipeline, RunCancelled, ServerElsewhere
 from ratchet.store import notifications
@@ -333,6 +333,12 @@ class DurableRuns:
         with self._database.read() as connection:
             found = stranded(connection, self._status_table, workers.seen(connection))
             return [*found, *ray_errands.waiting(connection)]
+
+    def lines_stranded(self) -> list[Line]:
+        """Return how many jobs wait in vain, by reason; it costs little more with many than with one."""
+        with self._database.read() as connection:
+            seen = workers.seen(connection)
+            return lines(connection, self._status_table, seen, others=ray_errands.waiting(connection))
 
     def _look(self, queue: str) -> None:
         """Look at once at a line in which somebody has put a job; at all of them where it is not known which."""
