@@ -11,7 +11,7 @@ DEV_EXTRAS := $(addprefix --extra ,demo lightgbm onnx postgres s3)
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt bench soak demo-proof proof-mlflow proof-formats proof-ray docs lock clean
+.PHONY: help demo test check fmt bench soak demo-proof proof-core proof-mlflow proof-formats proof-ray docs lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 15
@@ -55,6 +55,9 @@ soak: .venv/.dev ## run for hours under kill -9, lost disks and jumping clocks; 
 
 demo-proof: .venv/.dev ## prove what the demo shows: the year with three seeds, the controls, the kills (about an hour)
 	$(BIN)/python -m tests.demo_proof
+
+proof-core: .venv/.dev ## see what an installation without extras does, in an environment of its own (a minute)
+	$(BIN)/python -m tests.peers.proof_core
 
 proof-mlflow: .venv/.dev ## import from a real MLflow server, in an environment of its own (some minutes)
 	$(BIN)/python -m tests.peers.proof_mlflow

@@ -21,6 +21,7 @@ _CATEGORIES = ("books", "clothes", "garden", "shoes", "toys")
 _RETURNED_MORE = {"books": -1.0, "clothes": 0.9, "garden": -0.4, "shoes": 1.2, "toys": -0.3}
 _CHANNELS = ("app", "phone", "web")
 _IGNORED = ".ratchet/"
+_NEEDED = ("pandas", "sklearn", "skops")
 
 
 @click.command(
@@ -50,21 +51,34 @@ _IGNORED = ".ratchet/"
 def init_command(_session: Session, folder: Path, is_empty: bool, database: str, as_json: bool) -> None:
     """Start a project that works at once.
 
-    It writes ratchet.toml, an example pipeline in plain Python, and made-up data for it. Nothing is written over.
+    It writes ratchet.toml, an example pipeline in plain Python, and made-up data for it. Nothing is written over. The
+    example trains with scikit-learn, which the extra 'sklearn' brings; a project with --empty needs no extra.
     """
     from ratchet.cli import console
 
     written = write_project(folder.resolve(), is_empty=is_empty, database=database)
+    missing = "" if is_empty else _missing_extra()
     if as_json:
-        pipeline = "" if is_empty else PIPELINE
         console.print_json(
-            {"folder": str(folder.resolve()), "files": [str(path) for path in written], "pipeline": pipeline}
+            {
+                "folder": str(folder.resolve()),
+                "files": [str(path) for path in written],
+                "pipeline": "" if is_empty else PIPELINE,
+                "missing_extra": missing,
+            }
         )
         return
-    _print_written(folder, written, is_empty=is_empty)
+    _print_written(folder, written, is_empty=is_empty, missing=missing)
 
 
-def _print_written(folder: Path, written: list[Path], *, is_empty: bool) -> None:
+def _missing_extra() -> str:
+    """Return the extra that the example needs and this installation lacks, ``""`` where nothing is lacking."""
+    from ratchet.store.formats import extras
+
+    return "" if all(map(extras.is_installed, _NEEDED)) else extras.FRAMES
+
+
+def _print_written(folder: Path, written: list[Path], *, is_empty: bool, missing: str) -> None:
     from ratchet.cli import console
 
     abouts = {
@@ -83,6 +97,8 @@ def _print_written(folder: Path, written: list[Path], *, is_empty: bool) -> None
         console.say("  ratchet assess init                         a map of your processes")
         console.say("  or a pipeline of your own: a Python file beside ratchet.toml")
         return
+    if missing:
+        console.say(f"  pip install 'mlratchet[{missing}]'   missing here, and the example needs it")
     console.say(f"  ratchet run {PIPELINE}       train, and see whether the model passes its gate")
     console.say("  ratchet up                rules, endpoint and web pages, until Ctrl-C")
 

@@ -16,13 +16,14 @@ import msgspec
 
 from ratchet import clock
 from ratchet.demo import report
-from ratchet.demo.flights import NEW_YORK, Flights, prepare
+from ratchet.demo.flights import NEW_YORK, Flights, locate, prepare
 from ratchet.demo.outside import Airline
 from ratchet.demo.story import DEPLOYED_AT, END, PIPELINE, SCENARIOS, START, Story, write_project
 from ratchet.errors import DayInvalid, DemoDiffers
 from ratchet.store import ownership
 from ratchet.store.artifacts import write_durably
 from ratchet.store.database import Database, url_to_keep
+from ratchet.store.formats import extras
 from ratchet.web.app import create_app
 from ratchet.web.auth import login_link
 from ratchet.web.server import address_of, listen, serving
@@ -69,9 +70,14 @@ def run_demo(
 
     Raises:
         DemoDiffers: The folder holds a demo with another seed, scenario or database.
+        DemoDataMissing: The flights are not installed.
+        LibraryMissing: What the demo trains with is not installed.
         DatabaseTaken: The database holds a workspace already, and this is a new demo.
     """
     folder = (keep or Path(DEFAULT_FOLDER)).resolve()
+    extras.require("pandas", "sklearn", "skops", what="The demo", extra="demo")
+    if not folder.exists():
+        locate()
     end = _end(until)
     _check_options(
         folder, DemoOptions(seed=seed, scenario=scenario, database=url_to_keep(database) if database else "")

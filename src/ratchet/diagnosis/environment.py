@@ -13,12 +13,14 @@ from collections.abc import Iterator
 
 from ratchet.config import Config
 from ratchet.diagnosis.findings import Finding
+from ratchet.store.formats.extras import FRAMES
 
 AREA = "environment"
 DISTRIBUTION = "mlratchet"
 _OLDEST = (3, 11)
 _OPEN_FILES = 1024
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*?)\s*(?:;(.*))?$")
+_OF_FRAMES = re.compile(rf"extra\s*==\s*['\"]{FRAMES}['\"]")
 _BOUND = re.compile(r"(>=|<=|==|!=|<|>)\s*([0-9][0-9A-Za-z.*]*)")
 
 
@@ -44,16 +46,19 @@ def check_libraries() -> Iterator[Finding]:
         said = "mlratchet is not installed as a package, so no versions are known"
         yield Finding(area=AREA, check="libraries", status="warning", said=said, remedy=remedy)
         return
-    wrong, count = [], 0
+    wrong, count, package = [], 0, DISTRIBUTION
     for requirement in wanted:
         name, bounds, applies = parse_requirement(requirement)
-        if applies:
+        found = _version_of(name)
+        # What the extra for data frames brings may be missing; what is there has to fit.
+        is_of_frames = bool(_OF_FRAMES.search(requirement))
+        if applies or (found and is_of_frames):
             count += 1
-            found = _version_of(name)
             if not found or not fits(found, bounds):
                 wrong.append(f"{name} is {found or 'missing'}, and must be {bounds or 'there'}")
+                package = f"'{DISTRIBUTION}[{FRAMES}]'" if is_of_frames else package
     if wrong:
-        remedy = "Bring them into these bounds: pip install --upgrade mlratchet"
+        remedy = f"Bring them into these bounds: pip install --upgrade {package}"
         yield Finding(area=AREA, check="libraries", status="problem", said="; ".join(wrong), remedy=remedy)
     else:
         yield Finding(area=AREA, check="libraries", status="ok", said=f"{count} libraries within their bounds")

@@ -43,7 +43,7 @@ def examine(folder: Path) -> Iterator[Finding]:
         yield from made(machine, [lambda: environment.extras(settings)])
         yield from made(clusters.AREA, [lambda: clusters.check(place, settings)])
     files = Files(place)
-    yield from made(FILES, [files.check_settings, files.check_code, files.check_datasets])
+    yield from made(FILES, [files.check_settings, files.check_code, files.check_imports, files.check_datasets])
     yield from made(DISK, [files.check_room, files.check_size])
     yield from made(PERMISSIONS, [files.check_folder, files.check_keys])
     with ExitStack() as stack:

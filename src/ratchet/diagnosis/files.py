@@ -8,6 +8,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from ratchet.automation import rules
@@ -15,6 +16,7 @@ from ratchet.diagnosis.findings import Finding, Status, counted
 from ratchet.diagnosis.place import Place
 from ratchet.loop.pipelines import Project
 from ratchet.loop.snapshots import python_files
+from ratchet.store.formats import extras
 
 FILES, DISK, PERMISSIONS = "files", "disk", "permissions"
 FEW_BYTES, TOO_FEW_BYTES = 2 << 30, 200 << 20
@@ -63,6 +65,24 @@ class Files:
             yield Finding(area=FILES, check="code", status="problem", said=said, remedy=remedy)
         else:
             yield Finding(area=FILES, check="code", status="ok", said=f"{counted(count, 'Python file')} can be parsed")
+
+    def check_imports(self) -> Iterator[Finding]:
+        """Look for the libraries of extras that the project's Python files import; the files are not run."""
+        found: dict[str, str] = {}
+        for path in python_files(self._place.project):
+            # One that cannot be parsed is named by the check of the code.
+            with suppress(SyntaxError, ValueError):
+                for library in _imported(ast.parse(path.read_bytes())) & extras.EXTRAS.keys():
+                    found.setdefault(library, str(path.relative_to(self._place.project)))
+        missing = {library: where for library, where in sorted(found.items()) if not extras.is_installed(library)}
+        if missing:
+            said = "; ".join(f"{where} imports {library}, which is not installed" for library, where in missing.items())
+            names = ",".join(sorted({extras.EXTRAS[library] for library in missing}))
+            remedy = f"Install it where Ratchet runs: pip install 'mlratchet[{names}]'"
+            yield Finding(area=FILES, check="imports", status="problem", said=said, remedy=remedy)
+        elif found:
+            said = f"{', '.join(sorted(found))}, which the code imports, {'is' if len(found) == 1 else 'are'} installed"
+            yield Finding(area=FILES, check="imports", status="ok", said=said)
 
     def check_datasets(self) -> Iterator[Finding]:
         """Look for the files of each dataset."""
@@ -142,6 +162,17 @@ class Files:
         if not open_ones:
             said = f"{counted(len(paths), 'file')}, for their owner alone" if paths else "no keys yet"
             yield Finding(area=PERMISSIONS, check="keys", status="ok", said=said)
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    """Return the names of the libraries that a file imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {one.name.partition(".")[0] for one in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add((node.module or "").partition(".")[0])
+    return names
 
 
 def _room(name: str, path: Path, found: os.statvfs_result) -> Iterator[Finding]:

@@ -12,11 +12,12 @@ import msgspec
 from ratchet.engine.child import Child
 from ratchet.engine.executors import Session, Task, log_file
 from ratchet.loop import feedback, fitness, predictions, registry
-from ratchet.loop.frames import connect, listed, write_parquet
+from ratchet.loop.frames import arrays_of, connect, listed, write_parquet
 from ratchet.loop.resources import Resources
 from ratchet.records import ModelVersion, Record
 from ratchet.store import storers
 from ratchet.store.addresses import open_artifacts
+from ratchet.store.formats import extras
 
 
 def replay(resources: Resources, version_name: str) -> list[Path]:
@@ -48,6 +49,7 @@ def replay(resources: Resources, version_name: str) -> list[Path]:
 
 def score_segments(_child: Child, spec: dict[str, Any]) -> int:
     """Score segments that were not scored yet; the entry of a child process."""
+    extras.require("pandas", what="Scoring what was asked before")
     version = msgspec.convert(spec["version"], ModelVersion)
     model = storers.open_model(version.storer, open_artifacts(spec["artifacts"]).read(version.artifact))
     names = [one["name"] for one in version.inputs]
@@ -126,12 +128,12 @@ def bootstrap_gain(
 class _PairedMonth:
     """One month's rows, ordered by each model's score once, so that a resample is a weighted sum."""
 
-    def __init__(self, rows: Any) -> None:
+    def __init__(self, rows: dict[str, Any]) -> None:
         import numpy as np
 
-        self.days, self._day = np.unique(rows["day"].to_numpy(), return_inverse=True)
-        self._truth = rows["outcome"].to_numpy() == 1
-        self._orders = [self._order(rows[name].to_numpy()) for name in ("live", "other")]
+        self.days, self._day = np.unique(rows["day"], return_inverse=True)
+        self._truth = rows["outcome"] == 1
+        self._orders = [self._order(rows[name]) for name in ("live", "other")]
 
     @staticmethod
     def _order(scores: Any) -> tuple[Any, Any]:
@@ -166,11 +168,13 @@ def _paired(resources: Resources, endpoint: str, *, first: str) -> list[_PairedM
     replayed = listed(replay(resources, version))
     answered = predictions.rows_query(paths, f"prediction_id, score AS live, {local} AS local")
     with connect() as connection:
-        rows = connection.sql(
+        query = (
             f"SELECT live, other.score AS other, outcome, strftime(local, '%Y-%m') AS month, "  # noqa: S608, our names
             f"strftime(local, '%Y-%m-%d') AS day FROM ({answered}) "
             f"JOIN read_parquet([{replayed}]) other USING (prediction_id) "
             f"JOIN ({feedback.outcomes_query(outcomes)}) USING (prediction_id) "
             f"WHERE month >= '{first}' ORDER BY prediction_id"
-        ).df()
-    return [_PairedMonth(group) for _, group in rows.groupby("month", sort=True)]
+        )
+        rows = arrays_of(connection.sql(query))
+    months = sorted(set(rows["month"]))
+    return [_PairedMonth({name: one[rows["month"] == month] for name, one in rows.items()}) for month in months]

@@ -18,12 +18,14 @@ from ratchet.config import DatasetSection
 from ratchet.errors import DataRefused, NoData, NoTimeColumn, UnknownName
 from ratchet.loop import registry
 from ratchet.loop.contracts import Contract, FileFacts, format_of, look, reader
-from ratchet.loop.frames import connect, quoted
+from ratchet.loop.frames import arrays_of, connect, quoted
 from ratchet.loop.resources import Resources
 from ratchet.records import DatasetVersion, Event, Record, derive_id
 from ratchet.store.artifacts import Artifacts, hash_file
+from ratchet.store.formats import extras
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 LATER_PARTS_WIN = "ratchet_part"
@@ -113,7 +115,45 @@ class Dataset:
             before: Only rows whose time is before this one.
             sample: At most so many rows, drawn by a hash of key and seed: the same rows each time.
             seed: Of the sample.
+
+        Raises:
+            LibraryMissing: pandas is not installed.
         """
+        extras.require("pandas", what="to_pandas() of a dataset")
+        query = self._selection(columns, since=since, before=before, sample=sample, seed=seed)
+        with connect() as connection:
+            return connection.sql(query).df()
+
+    def to_arrays(
+        self,
+        *,
+        columns: Sequence[str] = (),
+        since: datetime | None = None,
+        before: datetime | None = None,
+        sample: int | None = None,
+        seed: int = 0,
+    ) -> "dict[str, np.ndarray[Any, Any]]":
+        """Return the rows as NumPy arrays by column, each of shape ``(rows,)``, in the order of ``to_pandas``.
+
+        A missing number is NaN, a missing moment NaT, and all else that is missing ``None``.
+
+        Args:
+            columns, since, before, sample, seed: As for ``to_pandas``.
+        """
+        query = self._selection(columns, since=since, before=before, sample=sample, seed=seed)
+        with connect() as connection:
+            return arrays_of(connection.sql(query))
+
+    def _selection(
+        self,
+        columns: Sequence[str],
+        *,
+        since: datetime | None,
+        before: datetime | None,
+        sample: int | None,
+        seed: int,
+    ) -> str:
+        """Return SQL for the rows, ordered."""
         manifest = self._manifest
         names = list(manifest.columns)
         wanted = ", ".join(quoted(name) for name in columns or names)
@@ -129,8 +169,7 @@ class Dataset:
             query += f" ORDER BY hash({identity} || '{int(seed)}'), {identity} LIMIT {int(sample)}"
         order = ", ".join(quoted(name) for name in (manifest.time, manifest.key) if name)
         ordered = f" ORDER BY {order}" if order else ""
-        with connect() as connection:
-            return connection.sql(f"SELECT {wanted} FROM ({query}){ordered}").df()  # noqa: S608, quoted names
+        return f"SELECT {wanted} FROM ({query}){ordered}"  # noqa: S608, quoted names
 
     def _query(self, where: str, *, is_end: bool) -> str:
         """Return SQL for rows of all parts, the latest part winning for each key, then narrowed down.

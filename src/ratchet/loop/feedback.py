@@ -5,6 +5,7 @@ prediction the later wins.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,15 +82,31 @@ def receive(
     return batch
 
 
-def _table(outcomes: Sequence[Outcome]) -> Any:
-    import pandas as pd
+def _table(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Return outcomes as arrays by column."""
+    import numpy as np
 
-    table = pd.DataFrame(
-        {"prediction_id": [one.prediction_id for one in outcomes], "outcome": [float(one.value) for one in outcomes]}
-    )
+    table = {
+        "prediction_id": np.array([one.prediction_id for one in outcomes], dtype=object),
+        "outcome": np.array([one.value for one in outcomes], dtype=float),
+    }
     for name in sorted({name for one in outcomes for name in one.fields}):
-        table[f"field_{name}"] = [one.fields.get(name) for one in outcomes]
+        table[f"field_{name}"] = _array([one.fields.get(name) for one in outcomes])
     return table
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return values of JSON as a column: numbers where all that are there are numbers."""
+    import numpy as np
+
+    kinds = {type(value) for value in values}
+    if kinds == {int}:
+        with suppress(OverflowError):
+            return np.array(values, dtype=np.int64)
+    elif kinds <= {int, float, type(None)} and kinds != {type(None)}:
+        return np.array([np.nan if value is None else value for value in values], dtype=float)
+    # One by one: lists of one length would make a table.
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _batch(resources: Resources, key: str) -> OutcomeBatch | None:

@@ -24,6 +24,7 @@ from ratchet.records import Event, ModelVersion, derive_id, digest_of
 from ratchet.store import storers
 from ratchet.store.addresses import open_artifacts
 from ratchet.store.artifacts import Artifacts
+from ratchet.store.formats import extras
 
 PRODUCTION = "production"
 MINIMUM_HOLDOUT_ROWS = 50
@@ -317,8 +318,12 @@ def metric(name: str, truth: Any, scores: Any) -> float:
     Args:
         name: A key of ``METRICS``; the settings take no other.
 
+    Raises:
+        LibraryMissing: scikit-learn is not installed.
+
     Source: scikit-learn's ``sklearn.metrics``, which this only looks up.
     """
+    extras.require("sklearn", what=f"The fitness function '{name}'")
     import sklearn.metrics
 
     function, wants_scores = METRICS[name]

@@ -33,6 +33,8 @@ from ratchet.records import Record
 from ratchet.store import storers
 from ratchet.store.addresses import open_artifacts
 from ratchet.store.artifacts import Artifacts
+from ratchet.store.formats import extras
+from ratchet.store.formats.refusals import LibraryMissing
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -320,8 +322,11 @@ def _required(function: Callable[..., Any]) -> tuple[str, ...]:
 
 
 def describe(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
-    """Import a snapshot and return what it declares; the entry of a child process."""
-    import_snapshot(spec)
+    """Import a snapshot and return what it declares, or which library it lacks; the entry of a child process."""
+    try:
+        import_snapshot(spec)
+    except LibraryMissing as error:
+        return {"missing": error.to_fields()}
     found = Project(
         pipelines=tuple(declaration for _, declaration in _declared_pipelines),
         rules=tuple(declaration for _, declaration in _declared_rules),
@@ -331,11 +336,16 @@ def describe(_child: Child, spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def import_snapshot(spec: dict[str, Any]) -> Artifacts:
-    """Import a snapshot's modules, so that they declare what they have, and return the artifacts."""
+    """Import a snapshot's modules, so that they declare what they have, and return the artifacts.
+
+    Raises:
+        LibraryMissing: One of them imports a library that an extra brings, and that is not installed.
+    """
     artifacts = open_artifacts(spec["artifacts"])
     snapshots.enter(spec["snapshot"], artifacts, Path(spec["snapshots"]))
     for module in snapshots.modules(artifacts.read(spec["snapshot"])):
-        importlib.import_module(module)
+        with extras.told(f"{module}.py"):
+            importlib.import_module(module)
     return artifacts
 
 
@@ -402,7 +412,8 @@ class Body:
             self._seed_chance(step.name)
             self.is_inside_step = True
             try:
-                with keeping.watched() if keeping is not None else nullcontext():
+                watched = keeping.watched() if keeping is not None else nullcontext()
+                with extras.told(f"Step '{step.name}'"), watched:
                     result = step.function(*bound.args, **bound.kwargs)
             finally:
                 self.is_inside_step = False
@@ -458,7 +469,8 @@ def body(child: Child, spec: dict[str, Any]) -> dict[str, Any]:
         raise ParameterUnknown(pipeline=spec["pipeline"], name=unknown[0], known=known)
     run = Body(child, artifacts, seed=spec["seed"], folder=folder, is_caching=bool(spec.get("cache")))
     with carrying_out(run):
-        result = function(**arguments)
+        with extras.told(f"Pipeline '{spec['pipeline']}'"):
+            result = function(**arguments)
         return _ending(run, result)
 
 
@@ -504,6 +516,7 @@ def carrying_out(run: Body) -> Iterator[None]:
 def _ending(run: Body, result: Any) -> dict[str, Any]:
     if not isinstance(result, Candidate):
         return {"candidate": None, "result": run.values.refer(result)}
+    extras.require("pandas", what="The holdout of a candidate, which is a data frame,")
     model, holdout = run.values.store(result.model), run.values.store(result.holdout)
     if holdout["storer"] != "frame":
         raise NoStorer(type=type(result.holdout).__name__, known="pandas.DataFrame as holdout")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,12 +19,15 @@ from sqlalchemy import Connection, insert, select
 
 from ratchet import clock, faults, origin
 from ratchet.loop import profiles, registry, usage
-from ratchet.loop.frames import connect, listed, quoted, write_parquet
+from ratchet.loop.frames import arrays_of, connect, listed, quoted, write_relation
 from ratchet.loop.resources import Resources
 from ratchet.loop.serving.log import Frame, read_frames, spool_files
 from ratchet.records import Event, Record, derive_id
 from ratchet.store import schema
 from ratchet.store.artifacts import hash_file
+
+if TYPE_CHECKING:
+    import duckdb
 
 # A request that began before midnight may be logged a little after it.
 GRACE = timedelta(minutes=30)
@@ -126,14 +129,14 @@ def _write_open(resources: Resources, frames: Iterable[Frame], *, label: str) ->
     for (endpoint, day), group in groups.items():
         target = _folder(resources, endpoint) / "open" / day / f"{label}.parquet"
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_parquet(target, _table(group))
+        with connect() as connection:
+            write_relation(target, _rows(connection, group))
 
 
-def _table(frames: list[Frame]) -> Any:
-    """Return frames as a data frame with a row for each prediction; a request that failed has one without id."""
-    import pandas as pd
-
-    columns: dict[str, list[Any]] = {name: [] for name in (*META, *usage.READINGS)}
+def _rows(connection: "duckdb.DuckDBPyConnection", frames: list[Frame]) -> "duckdb.DuckDBPyRelation":
+    """Return frames as a table with a row for each prediction; a request that failed has one without id."""
+    types = dict.fromkeys(META, "VARCHAR") | _TYPES | usage.READINGS
+    columns: dict[str, list[Any]] = {name: [] for name in types}
     names = sorted({name for frame in frames for name in frame.columns})
     features: dict[str, list[Any]] = {name: [] for name in names}
     for frame in frames:
@@ -142,23 +145,33 @@ def _table(frames: list[Frame]) -> Any:
         columns["score"] += frame.scores or [None]
         for name in ("request_id", "version", "traffic_id", "caller", "latency_us", "status"):
             columns[name] += [getattr(frame, name)] * rows
-        columns["time"] += [datetime.fromtimestamp(frame.time / 1e6, UTC)] * rows
+        columns["time"] += [frame.time] * rows
         for name in usage.READINGS:
             columns[name] += [getattr(frame, name)] + [0] * (rows - 1)
         for name in names:
             features[name] += frame.columns.get(name) or [None] * rows
-    typed = {f"feature_{name}": _typed(values) for name, values in features.items()}
-    table = pd.DataFrame({**columns, **typed})
-    table["score"] = table["score"].astype("float64")
-    return table
+    arrays = {name: _array(values, kind=types[name]) for name, values in columns.items()}
+    for name, values in features.items():
+        kind = "VARCHAR" if any(isinstance(value, str) for value in values) else "DOUBLE"
+        arrays[f"feature_{name}"] = _array(values, kind=kind)
+    typed = ", ".join(_TYPED.get(kind, "CAST({0} AS {1}) AS {0}").format(name, kind) for name, kind in types.items())
+    connection.register("given", arrays)
+    return connection.sql(f"SELECT * REPLACE ({typed}) FROM given")  # noqa: S608, our own names
 
 
-def _typed(values: list[Any]) -> Any:
+_TYPES = {"time": "TIMESTAMPTZ", "latency_us": "BIGINT", "status": "BIGINT", "score": "DOUBLE"}
+# Moments are microseconds in the frames.
+_TYPED = {"TIMESTAMPTZ": "make_timestamptz({0}) AS {0}"}
+
+
+def _array(values: list[Any], *, kind: str) -> Any:
     import numpy as np
 
-    if any(isinstance(value, str) for value in values):
+    if kind == "VARCHAR":
         return np.array(values, dtype=object)
-    return np.array([np.nan if value is None else value for value in values], dtype=float)
+    if kind == "DOUBLE":
+        return np.array([np.nan if value is None else value for value in values], dtype=float)
+    return np.array(values, dtype=np.int64)
 
 
 # ---- sealing
@@ -207,20 +220,24 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
     target = _folder(resources, endpoint) / f"{name.rpartition('/')[2]}.parquet"
     with connect() as connection:
         usage.open_parts(connection, parts)
-        rows = connection.sql("SELECT * FROM rows WHERE prediction_id IS NOT NULL ORDER BY time, prediction_id").df()
+        write_relation(target, connection.sql(f"SELECT * FROM {_ANSWERED} ORDER BY time, prediction_id"))  # noqa: S608, our own names
         uses = usage.read(connection)
-    write_parquet(target, rows)
+        rows, first, last = connection.execute(f"SELECT count(*), min(time), max(time) FROM {_ANSWERED}").fetchall()[0]  # noqa: S608, as above
+        versions = connection.execute(
+            f"SELECT version, count(*) FROM {_ANSWERED} GROUP BY version ORDER BY version"  # noqa: S608, as above
+        ).fetchall()
+        counts = {str(version): _counts(resources, connection, str(version)) for version, _ in versions}
     made = Segment(
         name=name,
         endpoint=endpoint,
         day=day,
         file=target.relative_to(resources.folder).as_posix(),
         sha256=hash_file(target),
-        rows=len(rows),
-        versions={str(key): int(count) for key, count in rows["version"].value_counts().sort_index().items()},
-        min_time=rows["time"].min().isoformat() if len(rows) else "",
-        max_time=rows["time"].max().isoformat() if len(rows) else "",
-        counts=_counts(resources, rows),
+        rows=rows,
+        versions={str(version): count for version, count in versions},
+        min_time=first.isoformat() if first else "",
+        max_time=last.isoformat() if last else "",
+        counts=counts,
     )
     faults.point("segment.before_row")
     with resources.database.write() as transaction:
@@ -228,13 +245,18 @@ def _write_segment(resources: Resources, endpoint: str, day: str, *, name: str, 
     return made
 
 
-def _counts(resources: Resources, rows: Any) -> dict[str, dict[str, list[int]]]:
-    found: dict[str, dict[str, list[int]]] = {}
-    for version, group in rows.groupby("version", sort=True):
-        profile = profile_of(resources, str(version))
-        columns = {one.name: group[f"feature_{one.name}"].to_numpy() for one in profile.columns}
-        found[str(version)] = profiles.count(profile, columns)
-    return found
+# Of the tables that ``usage.open_parts`` makes: requests that failed are left out.
+_ANSWERED = "rows WHERE prediction_id IS NOT NULL"
+
+
+def _counts(resources: Resources, connection: "duckdb.DuckDBPyConnection", version: str) -> dict[str, list[int]]:
+    """Return how many answers of a version fall into each bin of its inputs."""
+    profile = profile_of(resources, version)
+    if not profile.columns:
+        return {}
+    names = feature_columns(one.name for one in profile.columns)
+    found = connection.execute(f"SELECT {names} FROM {_ANSWERED} AND version = ?", [version])  # noqa: S608, our names or quoted
+    return profiles.count(profile, arrays_of(found))
 
 
 def profile_of(resources: Resources, version_name: str) -> profiles.Profile:

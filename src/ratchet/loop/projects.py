@@ -16,6 +16,7 @@ from ratchet.loop.pipelines import PipelineDeclaration, Project
 from ratchet.loop.resources import Resources
 from ratchet.records import Event
 from ratchet.store.database import Database
+from ratchet.store.formats.refusals import LibraryMissing
 from ratchet.toml_tables import Way, line_of
 
 _SETTINGS = "settings"
@@ -26,6 +27,7 @@ def current(resources: Resources) -> tuple[str, Project]:
 
     Raises:
         StepFailed: One of the files cannot be imported.
+        LibraryMissing: One of them imports a library that an extra brings, and that is not installed.
     """
     snapshot = snapshots.take(resources.project, resources.artifacts)
     with resources.database.read() as connection:
@@ -134,7 +136,10 @@ def _describe(resources: Resources, snapshot: str) -> Any:
         log=log_file(resources.logs, "project"),
     )
     session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=lambda: False)
-    return session.converse(lambda _request, execute: execute())
+    described: dict[str, Any] = session.converse(lambda _request, execute: execute())
+    if "missing" in described:
+        raise LibraryMissing(**described["missing"])
+    return described
 
 
 def _declared(name: str, values: dict[str, Any]) -> Event:

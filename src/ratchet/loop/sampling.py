@@ -6,16 +6,19 @@ the inputs as they were logged and the outcome as it was joined.
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
 
 from ratchet.config import SampleSection
 from ratchet.errors import UnknownName
 from ratchet.loop import datasets, feedback, predictions, registry
-from ratchet.loop.frames import connect, listed, quoted, write_parquet
+from ratchet.loop.frames import connect, listed, quoted, write_relation
 from ratchet.loop.resources import Resources
 from ratchet.records import Event, derive_id
+
+if TYPE_CHECKING:
+    import duckdb
 
 STRATEGIES = {
     "random": "md5(prediction_id || '{seed}')",
@@ -39,8 +42,7 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
     fresh = [one for one in predictions.segments(resources, endpoint) if one.name not in done and one.rows]
     if not fresh:
         return None
-    rows = _draw(resources, fresh, section)
-    artifact = _store(resources, rows)
+    rows, artifact = _draw(resources, fresh, section)
     with resources.database.write() as transaction:
         taken = resources.ledger.append(
             transaction,
@@ -50,7 +52,7 @@ def take_sample(resources: Resources, pipeline: str) -> Event | None:
                 pipeline=pipeline,
                 data={
                     "strategy": section.strategy,
-                    "rows": len(rows),
+                    "rows": rows,
                     "segments": [one.name for one in fresh],
                     "artifact_digest": artifact,
                 },
@@ -75,21 +77,21 @@ def endpoint_of(resources: Resources, pipeline: str) -> str:
     return str(declared[pipeline]["model"])
 
 
-def _draw(resources: Resources, segments: list[predictions.Segment], section: SampleSection) -> Any:
+def _draw(resources: Resources, segments: list[predictions.Segment], section: SampleSection) -> tuple[int, str]:
+    """Store rows of segments, and return how many there are and the artifact's digest."""
     order = STRATEGIES[section.strategy].format(seed=section.seed)
     paths = [resources.folder / one.file for one in segments]
-    with connect() as connection:
+    with connect() as connection, tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         query = predictions.rows_query(paths)
         # Without what was measured: the same predictions make the same sample, byte for byte.
         chosen = f"SELECT * EXCLUDE (latency_us) FROM ({query}) ORDER BY {order} LIMIT {section.rows}"  # noqa: S608, names are ours or quoted
-        return connection.sql(chosen).df()
-
-
-def _store(resources: Resources, rows: Any) -> str:
-    with tempfile.TemporaryDirectory(prefix="ratchet-") as folder:
         path = Path(folder) / "rows.parquet"
-        write_parquet(path, rows)
-        return resources.artifacts.write_file(path)
+        write_relation(path, connection.sql(chosen))
+        return _row_count(connection, path), resources.artifacts.write_file(path)
+
+
+def _row_count(connection: "duckdb.DuckDBPyConnection", path: Path) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM read_parquet([{listed([path])}])").fetchall()[0][0])  # noqa: S608, our own path
 
 
 def build_dataset(resources: Resources, pipeline: str) -> Event | None:
@@ -152,10 +154,10 @@ def _join(
             f"CAST({one.rpartition(' AS ')[0]} AS {dataset.columns[name]}) AS {quoted(name)}"
             for name, one in zip(dataset.columns, chosen, strict=True)
         )
-        rows = connection.sql(f"SELECT {typed} FROM joined ORDER BY prediction_id").df()  # noqa: S608, names are ours or quoted
-    if len(rows):
-        write_parquet(target, rows)
-    return len(rows)
+        count = int(connection.execute("SELECT count(*) FROM joined").fetchall()[0][0])
+        if count:
+            write_relation(target, connection.sql(f"SELECT {typed} FROM joined ORDER BY prediction_id"))  # noqa: S608, names are ours or quoted
+    return count
 
 
 def _source_of(name: str, dataset: datasets.Dataset, have: set[str]) -> str:

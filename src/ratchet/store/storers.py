@@ -9,7 +9,6 @@ import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,7 @@ import msgspec
 
 from ratchet.errors import NoStorer
 from ratchet.store.disk_errors import disk_errors
-from ratchet.store.formats import boosting, catboost, estimators, networks, objects, onnx
-from ratchet.store.formats.refusals import LibraryMissing
+from ratchet.store.formats import boosting, catboost, estimators, extras, networks, objects, onnx
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +33,7 @@ class Storer:
         load: Bytes to value.
         describes: The kind in words, for error messages.
         open: Bytes to a model that predicts from data frames; ``load`` where the value is one by itself.
-        libraries: What has to be importable to load it, beside what Ratchet brings.
+        libraries: What has to be importable to store or load it, beside what Ratchet brings.
         extra: The extra of Ratchet that brings them.
     """
 
@@ -64,10 +62,6 @@ def _is_series(value: Any) -> bool:
 
 def _is_array(value: Any) -> bool:
     return _module_of(value) == "numpy" and type(value).__name__ == "ndarray" and value.dtype.kind in "biufSUmM"
-
-
-def _is_estimator(value: Any) -> bool:
-    return callable(getattr(value, "fit", None)) and callable(getattr(value, "get_params", None))
 
 
 def _is_json(value: Any) -> bool:
@@ -173,8 +167,12 @@ def _storer_of_boosters(library: boosting.Library, *, distribution: str) -> Stor
 
 # Asked in this order. Models of other libraries can be fitted, too: they are asked before scikit-learn.
 _STORERS: list[Storer] = [
-    Storer("frame", _is_frame, _dump_frame, _load_frame, "pandas.DataFrame"),
-    Storer("series", _is_series, _dump_series, _load_series, "pandas.Series"),
+    Storer(
+        "frame", _is_frame, _dump_frame, _load_frame, "pandas.DataFrame", libraries=("pandas",), extra=extras.FRAMES
+    ),
+    Storer(
+        "series", _is_series, _dump_series, _load_series, "pandas.Series", libraries=("pandas",), extra=extras.FRAMES
+    ),
     Storer("array", _is_array, _dump_array, _load_array, "numpy.ndarray of numbers or text"),
     Storer(
         networks.NAME,
@@ -192,6 +190,8 @@ _STORERS: list[Storer] = [
         lambda value: objects.dump(value, keep=dump),
         lambda content: objects.load(content, fetch=load),
         "object of the project's own classes with 'predict'",
+        # To keep it takes nothing, to ask it a data frame.
+        extra=extras.FRAMES,
     ),
     _storer_of_boosters(boosting.XGBOOST, distribution="XGBoost"),
     _storer_of_boosters(boosting.LIGHTGBM, distribution="LightGBM"),
@@ -231,6 +231,7 @@ _STORERS: list[Storer] = [
         estimators.load,
         "scikit-learn estimator",
         libraries=("skops", "sklearn"),
+        extra=extras.FRAMES,
     ),
     Storer("json", _is_json, msgspec.json.encode, msgspec.json.decode, "JSON value (dict, list, str, number, None)"),
 ]
@@ -246,11 +247,12 @@ def dump(value: Any) -> tuple[str, bytes]:
 
     Raises:
         NoStorer: None takes it.
+        LibraryMissing: A library that is needed to store it is not installed.
         UntrustedModel: An estimator with parts that are not on our list.
     """
     for storer in _STORERS:
         if storer.accepts(value):
-            return storer.name, storer.dump(value)
+            return storer.name, _ready(storer).dump(value)
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     raise NoStorer(type=kind, known="; ".join(storer.describes for storer in _STORERS))
 
@@ -263,7 +265,7 @@ def load(name: str, content: bytes) -> Any:
         LibraryMissing: A library that it needs is not installed.
         UntrustedModel: A model with parts that are not on our list.
     """
-    return _ready(name).load(content)
+    return _ready(find(name)).load(content)
 
 
 def open_model(name: str, content: bytes) -> Any:
@@ -275,7 +277,7 @@ def open_model(name: str, content: bytes) -> Any:
     Raises:
         NoStorer, LibraryMissing, UntrustedModel: As for ``load``.
     """
-    storer = _ready(name)
+    storer = _ready(find(name))
     return storer.load(content) if storer.open is None else storer.open(content)
 
 
@@ -310,11 +312,12 @@ def column_names(model: Any) -> tuple[str, ...]:
     return () if names in numbered else names
 
 
-def _ready(name: str) -> Storer:
-    storer = find(name)
+def _ready(storer: Storer) -> Storer:
+    """Return a storer whose libraries are all there."""
     for library in storer.libraries:
-        if find_spec(library) is None:
-            raise LibraryMissing(format=name, library=library, extra=storer.extra or name)
+        if not extras.is_installed(library):
+            what = f"The format '{storer.name}'"
+            raise extras.missing(library, what=what, extra=storer.extra or storer.name)
     return storer
 
 

@@ -1,5 +1,6 @@
 """The demo gets what was asked for."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,18 @@ def test_options_reach_the_demo_and_its_code_comes_back(call: Call, monkeypatch:
     assert call("demo", "--until", "2013-02-01", "--keep", "year", "--seed", "4", "--json").code == 3
     wanted = {"keep": Path("year"), "until": "2013-02-01", "seed": 4, "as_json": True}
     assert asked == wanted | {"database": "", "scenario": "story"}
+
+
+def test_what_is_missing_is_said_before_anything_is_written(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One command brings all that the demo needs, and no folder is left."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    answer = call("demo", "--keep", str(tmp_path / "year"))
+    assert answer.code == 1
+    assert "The demo needs scikit-learn" in answer.err
+    assert "pip install 'mlratchet[demo]'" in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_database_is_handed_over(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,17 @@ def test_the_command_says_what_to_do_next(call: Call, tmp_path: Path, monkeypatc
     assert "cd shop" in answer.out
     assert "ratchet run returns" in answer.out
     assert call("init", "shop").code == 1
+
+
+def test_an_extra_that_the_example_needs_is_named(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the command that could not do without; without the example there is nothing to say."""
+    assert json.loads(call("init", str(tmp_path / "whole"), "--json").out)["missing_extra"] == ""
+    assert "pip install" not in call("init", str(tmp_path / "silent")).out
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    out = call("init", str(tmp_path / "shop")).out
+    assert 0 < out.index("pip install 'mlratchet[sklearn]'") < out.index("ratchet run returns")
+    assert json.loads(call("init", str(tmp_path / "further"), "--json").out)["missing_extra"] == "sklearn"
+    assert "pip install" not in call("init", "--empty", str(tmp_path / "empty")).out
 
 
 def test_settings_may_be_all_that_is_written(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

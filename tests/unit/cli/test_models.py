@@ -30,7 +30,7 @@ def test_one_version_in_full(call: Call) -> None:
 
 def test_one_version_says_its_format_and_what_it_needs(call: Call, project: Path) -> None:
     """The format, its extra, and its libraries with the versions of the run that made it; damaged ones have none."""
-    assert "skops, needs skops, scikit-learn\n" in call("models", "returns@v1").out
+    assert "skops, needs skops, scikit-learn (pip install 'mlratchet[sklearn]')\n" in call("models", "returns@v1").out
     with Workspace(project) as workspace:
         lock = workspace.resources.artifacts.write(b"python==3.11.7\nlightgbm==4.7.0\nskops==0.16.0")
         run = registry.run(workspace.database, "GOOD")

@@ -55,6 +55,16 @@ def test_libraries_out_of_bounds_are_a_problem(monkeypatch: pytest.MonkeyPatch) 
     assert "msgspec" not in found.said
 
 
+def test_libraries_of_data_frames_may_be_missing_and_must_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is there is held against the bounds of its extra; what other extras bring is not looked at."""
+    wanted = ['pandas<2,>=1; extra == "sklearn"', 'nothing-of-this-name>=1; extra == "sklearn"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _name: [*wanted, 'numpy<1; extra == "torch"'])
+    (found,) = environment.check_libraries()
+    assert (found.status, found.said.startswith("pandas is 3"), "nothing" in found.said) == ("problem", True, False)
+    assert "numpy" not in found.said
+    assert found.remedy.endswith("pip install --upgrade 'mlratchet[sklearn]'")
+
+
 def test_a_package_that_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run from its sources without an installation there are no bounds to hold versions against."""
     monkeypatch.setattr(environment, "DISTRIBUTION", "nothing-of-this-name")

@@ -1,6 +1,7 @@
 """Settings, code, data, room and permissions: each fault is planted."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,29 @@ def test_code_that_cannot_be_parsed_is_named(shop: Path, examined: Examined) -> 
     (shop / "pipeline.py").write_text("def broken(:\n")
     found = examined()["files", "code"]
     assert (found.status, found.said.startswith("pipeline.py:1: ")) == ("problem", True)
+
+
+def test_a_library_that_the_code_imports_and_that_is_missing_is_named(
+    shop: Path, examined: Examined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever in a file it is imported, with the command that installs what is missing."""
+    assert (examined()["files", "imports"].status, shop.name) == ("ok", shop.name)
+    (shop / "later.py").write_text("def predict(rows):\n    from xgboost.sklearn import XGBClassifier\n")
+    (shop / "broken.py").write_text("import lightgbm (")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "xgboost", None)
+    found = examined()["files", "imports"]
+    assert found.status == "problem"
+    assert found.said == (
+        "pipeline.py imports sklearn, which is not installed; later.py imports xgboost, which is not installed"
+    )
+    assert found.remedy == "Install it where Ratchet runs: pip install 'mlratchet[sklearn,xgboost]'"
+
+
+def test_code_that_imports_nothing_of_an_extra_needs_none(shop: Path, examined: Examined) -> None:
+    """Nothing is said where there is nothing to look for."""
+    (shop / "pipeline.py").write_text("import json\nfrom . import pandas\n")
+    assert ("files", "imports") not in examined()
 
 
 def test_a_dataset_without_files_is_warned_of(shop: Path, examined: Examined) -> None:

@@ -116,6 +116,21 @@ def test_rows_can_be_bounded_chosen_and_sampled(stage: Stage, data: Path) -> Non
     assert set(first["customer"]) != set(other["customer"])
 
 
+def test_rows_are_given_as_arrays_too(stage: Stage, data: Path) -> None:
+    """The same rows in the same order, bounded and chosen alike; what is missing is missing in both."""
+    rows = projects.customers(9, first=500)
+    rows.loc[2:5, ["plan", "spend"]] = None
+    write_parquet(data / "2026-02.parquet", rows)
+    version = opened(stage, scan(stage))
+    since = version.latest() - timedelta(minutes=10 * 20)
+    for options in ({}, {"columns": ["left", "plan"]}, {"since": since}, {"sample": 20, "seed": 3}):
+        frame, arrays = version.to_pandas(**options), version.to_arrays(**options)
+        assert list(arrays) == list(frame.columns)
+        for name, values in arrays.items():
+            expected = frame[name].dt.tz_localize(None) if getattr(frame[name].dtype, "tz", None) else frame[name]
+            pd.testing.assert_series_equal(pd.Series(values, name=name), expected, check_dtype=False)
+
+
 def test_the_end_of_a_history_is_the_end_of_all_of_it(stage: Stage, data: Path) -> None:
     """Read alone, the newest rows are those of the whole: also where a later part moved a row out, in, or twice."""
     rows = projects.customers(60)

@@ -60,6 +60,34 @@ def test_a_batch_is_taken_once(stage: Stage, version: ModelVersion) -> None:
     assert first.rows == 10
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1, 2], [1, 2]),
+        ([1, None, 2.5], [1.0, None, 2.5]),
+        ([None, None], [None, None]),
+        (["x", None], ["x", None]),
+        ([True, None], [True, None]),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]]),
+        ([{"a": 1}, None], [{"a": 1}, None]),
+        ([2**70, 1], [2**70, 1]),
+    ],
+)
+def test_what_a_sender_tells_besides_is_kept(
+    stage: Stage, version: ModelVersion, values: list[Any], expected: list[Any]
+) -> None:
+    """Whatever JSON has, as it was told; what was not told is missing."""
+    ids = stage.answer(version, at=projects.START, count=len(values))
+    found = [
+        Outcome(prediction_id=one, value=1.0, fields={"told": value}) for one, value in zip(ids, values, strict=True)
+    ]
+    batch = receive(stage, found, key="b1")
+    with connect() as connection:
+        path = stage.resources.folder / batch.file
+        rows = connection.execute(f"SELECT field_told FROM '{path}' ORDER BY prediction_id").fetchall()
+    assert [row[0] for row in rows] == expected
+
+
 def test_one_unknown_prediction_refuses_the_whole_batch(stage: Stage, version: ModelVersion) -> None:
     """None of it is taken; the first unknown id and their number are in the message."""
     ids = stage.answer(version, at=projects.START)

@@ -82,6 +82,35 @@ def test_a_segment_counts_the_inputs_of_each_version(stage: Stage, version: Mode
     assert {sum(counts) for counts in made.counts["churn@v1"].values()} == {12}
 
 
+def test_what_is_missing_is_counted_as_missing(stage: Stage, version: ModelVersion) -> None:
+    """A missing number and a missing text stand in the last bin of their inputs, and are missing in the segment."""
+    stage.answer(version, at=projects.START, count=2)
+    log = PredictionLog(stage.resources.serving, writer=clock.new_id())
+    columns: dict[str, list[Any]] = {"visits": [None], "spend": [1.0], "plan": [None]}
+    moment = int(projects.START.timestamp() * 1e6) + 7
+    shared = {"traffic_id": "", "caller": "shop", "latency_us": 1, "status": 200, "scores": [0.5], "columns": columns}
+    log.append(
+        Frame(
+            request_id="gap",
+            endpoint="churn",
+            version=version.name,
+            time=moment,
+            prediction_ids=["gap.0"],
+            **shared,  # type: ignore[arg-type]
+        )
+    )
+    log.close()
+    (made,) = seal(stage)
+    counts = made.counts["churn@v1"]
+    assert (counts["visits"][-1], counts["spend"][-1], counts["plan"][-1]) == (1, 0, 1)
+    with connect() as connection:
+        path = stage.resources.folder / made.file
+        query = f"SELECT feature_visits, feature_plan, epoch_us(time) FROM '{path}' WHERE prediction_id = 'gap.0'"
+        assert connection.execute(query).fetchall() == [(None, None, moment)]
+        kinds = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE SELECT * FROM '{path}'").fetchall()}
+    assert (kinds["time"], kinds["latency_us"], kinds["score"]) == ("TIMESTAMP WITH TIME ZONE", "BIGINT", "DOUBLE")
+
+
 def test_a_repeated_request_counts_once(stage: Stage, version: ModelVersion) -> None:
     """The endpoint process was killed behind the frame, and the caller asked again: one prediction, one use."""
     ids = stage.answer(version, at=projects.START, count=5)

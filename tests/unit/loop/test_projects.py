@@ -5,6 +5,7 @@ import pytest
 from ratchet.errors import ConfigInvalid, StepFailed, UnknownName
 from ratchet.loop import projects as declared
 from ratchet.loop import registry
+from ratchet.store.formats.refusals import LibraryMissing
 from tests import projects
 from tests.loops import Stage
 
@@ -34,6 +35,19 @@ def test_a_project_is_described_once_for_the_same_files(project: Stage) -> None:
     project.resources.zygotes = None  # type: ignore[assignment]
     assert declared.current(project.resources) == (snapshot, found)
     project.resources.zygotes = before
+
+
+def test_a_library_of_an_extra_that_is_missing_is_named(project: Stage) -> None:
+    """With the file that imports it and the command that installs it; nothing is kept, so that it works afterwards."""
+    path = project.resources.project / "further.py"
+    path.write_text('import sys\n\nsys.modules["catboost"] = None\nimport catboost\n')
+    said = r"^further\.py needs catboost, .*pip install 'mlratchet\[catboost\]'\.$"
+    for _ in range(2):
+        with pytest.raises(LibraryMissing, match=said):
+            declared.current(project.resources)
+    path.write_text("import no_such_module\n")
+    with pytest.raises(StepFailed, match="No module named 'no_such_module'"):
+        declared.current(project.resources)
 
 
 def test_a_rule_in_python_is_found(project: Stage) -> None:

@@ -47,8 +47,12 @@ def take(stage: Stage, key: str) -> Event | None:
 def drawn(stage: Stage, taken: Event | None) -> pd.DataFrame:
     """Return the rows of a sample."""
     assert taken is not None
-    content = stage.resources.artifacts.read(taken.data["artifact_digest"])
-    frame: pd.DataFrame = storers.load("frame", content)
+    return read(stage, taken.data["artifact_digest"])
+
+
+def read(stage: Stage, artifact: str) -> pd.DataFrame:
+    """Return the rows of an artifact."""
+    frame: pd.DataFrame = storers.load("frame", stage.resources.artifacts.read(artifact))
     return frame
 
 
@@ -79,9 +83,10 @@ def test_a_random_sample_is_the_same_for_the_same_seed(stage: Stage, version: Mo
     for seed in (0, 1):
         stage.configure(settings(rows=20, seed=seed))
         sections.append(stage.resources.config.sample["churn"])
-    thirty, zero, one = (list(sampling._draw(stage.resources, fresh, each)["prediction_id"]) for each in sections)
-    assert list(sampling._draw(stage.resources, fresh, sections[1])["prediction_id"]) == zero
-    assert (len(thirty), len(zero)) == (30, 20)
+    found = [sampling._draw(stage.resources, fresh, each) for each in sections]
+    assert sampling._draw(stage.resources, fresh, sections[1]) == found[1]
+    assert [rows for rows, _ in found] == [30, 20, 20]
+    thirty, zero, one = (list(read(stage, artifact)["prediction_id"]) for _, artifact in found)
     assert thirty[:20] == zero
     assert set(one) != set(zero)
 

@@ -23,6 +23,7 @@ from ratchet.errors import (
 from ratchet.loop.serving.routes import ModelSchema, ReleaseRoute
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
+from ratchet.store.formats import extras
 
 # What models of the usual storers import; done before the first request and not in it.
 _HEAVY_LIBRARIES = ("pandas", "sklearn.pipeline", "skops.io")
@@ -91,6 +92,8 @@ def load_model(release: ReleaseRoute, *, artifacts: Artifacts) -> LoadedModel:
         ModelUnusable: The bytes are right and still make no model that fits the schema.
     """
     try:
+        # Whatever its format, it is asked with a data frame.
+        extras.require("pandas", what="A model that answers")
         content = artifacts.read(release.model.sha256)
         estimator = storers.open_model(release.model.storer, content)
     except (ArtifactMissing, ArtifactCorrupt, ArtifactsUnreachable):

@@ -1,4 +1,4 @@
-"""Why a model is not stored or not loaded.
+"""Why a model is not stored or not loaded, or data frames and models cannot be worked with at all.
 
 Invariant: each of these names what was found, and what to do instead.
 """
@@ -11,13 +11,13 @@ from ratchet.errors import RatchetError
 
 @dataclass
 class LibraryMissing(RatchetError):
-    """A model needs a library that is not installed."""
+    """Something needs a library that is not installed."""
 
-    format: str
+    what: str
     library: str
     extra: str
     template: ClassVar[str] = (
-        "A model in the format '{format}' needs {library}, which is not installed here. Install it where Ratchet runs: "
+        "{what} needs {library}, which is not installed here. Install it where Ratchet runs: "
         "pip install 'mlratchet[{extra}]'."
     )
 

@@ -1,6 +1,7 @@
 """A model answers only after its bytes, its columns and its answers were checked."""
 
 import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,15 @@ def test_what_the_model_raises_becomes_an_error_of_ours(artifacts: Artifacts, re
     loaded = load_model(release("v1"), artifacts=artifacts)
     with pytest.raises(PredictionFailed, match=r"delay@v1 .*ValueError: Input X contains NaN"):
         loaded.predict(ROWS)
+
+
+def test_a_model_is_not_loaded_where_it_could_not_be_asked(
+    artifacts: Artifacts, release: Release, model_bytes: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without pandas no format is served, and the reason names the extra."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModelUnusable, match=r"answers needs pandas, .*pip install 'mlratchet\[sklearn\]'"):
+        load_model(release("v1"), artifacts=artifacts)
 
 
 def test_preloading_never_fails() -> None:

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from ratchet.store import storers
-from ratchet.store.formats import archives, catboost
+from ratchet.store.formats import archives, catboost, extras
 from ratchet.store.formats.refusals import LibraryMissing, ModelRefused
 
 if "RATCHET_ALL_FORMATS" in os.environ:
@@ -73,6 +73,6 @@ def test_other_models_are_not_taken() -> None:
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library the message says which extra brings it."""
-    monkeypatch.setattr(storers, "find_spec", lambda name: None if name == "catboost" else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "catboost" else name)
     with pytest.raises(LibraryMissing, match=r"needs catboost, .* pip install 'mlratchet\[catboost\]'"):
         storers.load("catboost", b"")

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ratchet.store import storers
-from ratchet.store.formats import archives, networks
+from ratchet.store.formats import archives, extras, networks
 from ratchet.store.formats.refusals import CodeMissing, LibraryMissing, ModelRefused
 from tests import snapshots
 
@@ -135,6 +135,6 @@ def test_tensors_that_do_not_fit_are_refused(module: ModuleType) -> None:
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the library the message says which extra brings it."""
-    monkeypatch.setattr(storers, "find_spec", lambda name: None if name == "safetensors" else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "safetensors" else name)
     with pytest.raises(LibraryMissing, match=r"needs safetensors, .* pip install 'mlratchet\[torch\]'"):
         storers.load("torch", b"")

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ratchet.store import storers
-from ratchet.store.formats import onnx
+from ratchet.store.formats import extras, onnx
 from ratchet.store.formats.refusals import LibraryMissing, ModelRefused
 
 ROWS = pd.DataFrame({"a": [1.0, -2.0, 0.5], "b": [0.0, 1.0, 2.0], "carrier": ["AA", None, "UA"]})
@@ -161,6 +161,6 @@ def test_bytes_that_are_no_graph_are_refused() -> None:
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the runtime the message says which extra brings it."""
-    monkeypatch.setattr(storers, "find_spec", lambda name: None if name == "onnxruntime" else name)
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "onnxruntime" else name)
     with pytest.raises(LibraryMissing, match=r"needs onnxruntime, .* pip install 'mlratchet\[onnx\]'"):
         storers.load("onnx", b"")
