@@ -110,7 +110,10 @@ def run() -> dict[str, Any]:
         rows=[*helped, *sizes],
         goals=goals,
         skipped=skipped,
-        notes=[f"The largest of ours: {_largest('core')}. Peers leave libraries for data and models to their users."],
+        notes=[
+            f"The largest of ours: {_largest('core')}. Libraries of data frames and models come with ours as extras, "
+            "and are left to their users by peers."
+        ],
     )
     return section.publish()
 
