@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Test steps on a real Ray cluster.")
     parser.add_argument("--environment", type=Path, default=Path(tempfile.gettempdir()) / "ratchet-ray")
     options = parser.parse_args()
-    python = environments.made(options.environment, [*BESIDE, "-e", f"{ROOT}[ray]"])
+    python = environments.made(options.environment, [*BESIDE, "-e", f"{ROOT}[ray,sklearn]"])
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS]
     return subprocess.run(command, cwd=ROOT, check=False).returncode
 

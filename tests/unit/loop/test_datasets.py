@@ -1,5 +1,6 @@
 """Datasets: versions that never change, published once, and rows that the loop adds."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ratchet.loop import datasets, registry
 from ratchet.loop.datasets import Dataset
 from ratchet.loop.frames import write_parquet
 from ratchet.records import DatasetVersion
+from ratchet.store.formats.refusals import LibraryMissing
 from tests import projects
 from tests.loops import Stage
 
@@ -129,6 +131,15 @@ def test_rows_are_given_as_arrays_too(stage: Stage, data: Path) -> None:
         for name, values in arrays.items():
             expected = frame[name].dt.tz_localize(None) if getattr(frame[name].dtype, "tz", None) else frame[name]
             pd.testing.assert_series_equal(pd.Series(values, name=name), expected, check_dtype=False)
+
+
+def test_rows_without_data_frames(stage: Stage, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frame is refused with the extra that brings it; arrays need none."""
+    version = opened(stage, scan(stage))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(LibraryMissing, match=r"^to_pandas\(\) of a dataset needs pandas, .*'mlratchet\[sklearn\]'"):
+        version.to_pandas()
+    assert len(version.to_arrays(columns=["left"])["left"]) == 60
 
 
 def test_the_end_of_a_history_is_the_end_of_all_of_it(stage: Stage, data: Path) -> None:

@@ -1,5 +1,6 @@
 """Fitness functions and the gate: nothing passes that did not show what it must, and each verdict keeps its numbers."""
 
+import sys
 from typing import Any, get_args
 
 import numpy as np
@@ -12,6 +13,7 @@ from ratchet.errors import StepFailed
 from ratchet.loop import fitness
 from ratchet.records import Event, ModelVersion
 from ratchet.store import storers
+from ratchet.store.formats.refusals import LibraryMissing
 from tests import projects
 from tests.loops import Stage
 
@@ -156,6 +158,13 @@ def test_every_metric_can_be_computed(name: str) -> None:
     good, bad = np.where(truth == 1, 0.9, 0.1), np.where(truth == 1, 0.2, 0.8)
     better, worse = fitness.metric(name, truth, good), fitness.metric(name, truth, bad)
     assert (better < worse) if fitness.is_loss(name) else (better > worse)
+
+
+def test_a_metric_needs_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is missing, the fitness function and the extra are named."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(LibraryMissing, match=r"'mae' needs scikit-learn, .*'mlratchet\[sklearn\]'"):
+        fitness.metric("mae", np.zeros(2), np.zeros(2))
 
 
 def test_the_settings_take_the_metrics_that_there_are() -> None:

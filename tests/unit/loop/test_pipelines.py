@@ -1,5 +1,6 @@
 """How a pipeline is written and carried out: plain functions outside a run, recorded and replayed steps inside."""
 
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from ratchet.loop import pipelines
 from ratchet.loop.pipelines import Body, Candidate
 from ratchet.store import storers
 from ratchet.store.artifacts import Artifacts
+from ratchet.store.formats.refusals import LibraryMissing
 
 
 class FakeChild:
@@ -112,6 +114,22 @@ def test_a_step_is_computed_once(in_body: Callable[..., Any]) -> None:
     assert [request["name"] for request in first.requests] == ["numbers", "add up"]
     assert in_body(lambda: total(numbers(4)), FakeChild(first.recorded)) == 6
     assert calls.names == ["numbers", "total"]
+
+
+def test_a_step_that_imports_an_extra_in_vain_says_so(
+    in_body: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its name and the command that brings the library, however deep it was imported."""
+
+    @rt.step(name="fit trees")
+    def fit() -> int:
+        import catboost  # type: ignore[import-not-found, unused-ignore]  # noqa: F401, that it is missing is the point
+
+        return 1
+
+    monkeypatch.setitem(sys.modules, "catboost", None)
+    with pytest.raises(LibraryMissing, match=r"^Step 'fit trees' needs catboost, .*'mlratchet\[catboost\]'"):
+        in_body(fit, FakeChild())
 
 
 def test_a_broken_off_attempt_goes_on_where_it_was(in_body: Callable[..., Any]) -> None:
@@ -378,6 +396,13 @@ def test_a_holdout_is_a_frame(artifacts: Artifacts) -> None:
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     with pytest.raises(NoStorer, match=r"DataFrame as holdout"):
         ending(Candidate(model, holdout=[1, 2], label="left"), artifacts)
+
+
+def test_a_candidate_needs_data_frames(artifacts: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are none, that is said, and not that the holdout is of the wrong type."""
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(LibraryMissing, match=r"holdout of a candidate.* needs pandas, .*'mlratchet\[sklearn\]'"):
+        ending(Candidate(1, holdout=[[1.0]], label="price"), artifacts)
 
 
 def test_a_body_may_end_without_a_candidate(artifacts: Artifacts) -> None:
