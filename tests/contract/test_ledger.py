@@ -282,6 +282,34 @@ class LedgerContract(DatabaseContract):
             transaction.execute(schema.payload.delete())
         assert ledger.ingest(emitted(1, source="x", data={"a": 1}), b'{"a":1}')[1] is False
 
+    def test_what_comes_together_is_one_transaction(self, ledger: Ledger, listener: Listener) -> None:
+        """In order, each new one once, also where one comes twice in one message, and with its own bytes."""
+        first, _ = ledger.ingest(emitted(1, source="x", data={"a": 1}), b'{"a":1}')
+        message = [(emitted(number, source="x", data={"a": number}), b'{ "a":%d}' % number) for number in (3, 1, 2, 3)]
+        found = ledger.ingest_all(message)
+        assert [(event.id, event.seq, is_new) for event, is_new in found] == [
+            ("e3", 2, True),
+            ("e1", 1, False),
+            ("e2", 3, True),
+            ("e3", 2, False),
+        ]
+        assert list(ledger.read()) == [first, found[0][0], found[2][0]]
+        assert [event.data for event in ledger.read()] == [{"a": 1}, {"a": 3}, {"a": 2}]
+        assert [[event.id for event in events] for _, events in listener.calls] == [["e1"], ["e3", "e2"]]
+        assert ledger.ingest_all([]) == []
+
+    @pytest.mark.parametrize("is_known", [True, False], ids=["known before", "in the message"])
+    def test_a_conflict_ends_a_message(self, ledger: Ledger, is_known: bool) -> None:
+        """What came before it stays, it is recorded, and what comes behind it is not taken."""
+        known = emitted(1, source="x", data={"a": 1})
+        if is_known:
+            ledger.ingest(known, b'{"a":1}')
+        message = [(known, b'{"a":1}'), (emitted(2, source="x"), b"{}"), (emitted(1, source="x"), b"{}")]
+        with pytest.raises(LedgerConflict):
+            ledger.ingest_all([*message, (emitted(3, source="x"), b"{}")])
+        assert [event.id for event in ledger.read(source="x")] == ["e1", "e2"]
+        assert [event.causationid for event in ledger.read(types=["ledger.conflict.detected"])] == ["e1"]
+
     # ---- reading
 
     def test_filters(self, ledger: Ledger) -> None:

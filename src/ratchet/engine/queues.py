@@ -26,10 +26,13 @@ class Queue(Record, frozen=True):
     Attributes:
         name: How it is called in the database.
         concurrency: How many of its jobs run at once in one process, unless the process says otherwise.
+        gathered: How many places are waited for a moment before a further look at a line that was longer than the room:
+            a look takes a third of the time of a quick job.
     """
 
     name: str
     concurrency: int
+    gathered: int = 1
 
 
 class Limit(Record, frozen=True, forbid_unknown_fields=True):
@@ -46,7 +49,8 @@ class Limit(Record, frozen=True, forbid_unknown_fields=True):
     seconds: float = 3600.0
 
 
-REACTIONS = Queue(name="reactions", concurrency=8)
+GATHERING_SECONDS = 0.05
+REACTIONS = Queue(name="reactions", concurrency=8, gathered=4)
 RUNS = Queue(name="runs", concurrency=1)
 
 
@@ -106,13 +110,18 @@ class QueueThread:
         room: Says how many more jobs this process could begin now.
         limit: What all processes together may take.
         poll_seconds: How often it looks of itself.
+        gathered: How many free places are worth a look at once.
     """
 
-    def __init__(self, name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float) -> None:
+    def __init__(
+        self, name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float, gathered: int = 1
+    ) -> None:
         from dbos._dbos import _get_dbos_instance
         from dbos._queue import queue_worker_thread
 
         self._bell = _Bell()
+        self._room = room
+        self._gathered = gathered
         self._may_wait = True
         dbos = _Looking(_get_dbos_instance(), self._note)
         queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds)
@@ -127,8 +136,8 @@ class QueueThread:
 
     def place_is_free(self) -> None:
         """Tell that a job has ended: another one may wait for its place, unless the last look emptied the line."""
-        if self._may_wait:
-            self._bell.ring()
+        if self._may_wait and (room := self._room()) > 0:
+            self._bell.ring(is_urgent=room >= self._gathered)
 
     def _note(self, room: int, taken: int) -> None:
         self._may_wait = taken >= room
@@ -208,17 +217,22 @@ class _Bell(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self._rung = threading.Event()
+        self._is_urgent = threading.Event()
 
-    def ring(self) -> None:
-        """Let the current or the next waiting return at once."""
+    def ring(self, *, is_urgent: bool = True) -> None:
+        """Let the current or the next waiting return: at once, or in a moment, for what else may come until then."""
         self._rung.set()
+        if is_urgent:
+            self._is_urgent.set()
 
     def set(self) -> None:
         super().set()
-        self._rung.set()
+        self.ring()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set or rung, or the time is over; returns whether it is set."""
-        self._rung.wait(timeout)
+        if self._rung.wait(timeout):
+            self._is_urgent.wait(GATHERING_SECONDS)
         self._rung.clear()
+        self._is_urgent.clear()
         return self.is_set()

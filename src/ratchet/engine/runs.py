@@ -352,7 +352,10 @@ class DurableRuns:
         limit = self._limits.get(queue, Limit())
         # Who is told of each job by all others need not look often.
         poll_seconds = self.poll_seconds * (1 if self._database.is_sqlite else _TOLD_FACTOR)
-        self._queue_threads[queue] = QueueThread(queue, room=room, limit=limit, poll_seconds=poll_seconds)
+        gathered = REACTIONS.gathered if queue == REACTIONS.name else 1
+        self._queue_threads[queue] = QueueThread(
+            queue, room=room, limit=limit, poll_seconds=poll_seconds, gathered=gathered
+        )
 
     def _take_steps(self) -> None:
         """Take from the lines of steps that have appeared and that this process could carry out."""

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# What a disk says that does not take a file. A file that is missing may be one that was to be read.
+_SAID = {os.strerror(number): number for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)}
+
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
@@ -25,11 +28,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.IOException as error:
-        number = _number(str(error))
+        number = next((number for words, number in _SAID.items() if words in str(error)), None)
+        if number is None:
+            raise
         raise OSError(number, os.strerror(number), str(path)) from error
-
-
-def _number(said: str) -> int:
-    """Return the number of the system's error that a message ends with in words."""
-    found = [number for number in errno.errorcode if os.strerror(number) in said]
-    return max(found, key=lambda number: len(os.strerror(number)), default=errno.EIO)

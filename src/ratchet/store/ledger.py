@@ -94,28 +94,46 @@ class Ledger:
             return self.append(transaction, *events)
 
     def ingest(self, event: Event, body: bytes) -> tuple[Event, bool]:
-        """Append an event from outside with the exact bytes of its payload.
+        """Append an event from outside with the exact bytes of its payload; see ``ingest_all``."""
+        return self.ingest_all([(event, body)])[0]
+
+    def ingest_all(self, received: Sequence[tuple[Event, bytes]]) -> list[tuple[Event, bool]]:
+        """Append events from outside, each with the exact bytes of its payload, in one transaction.
 
         Returns:
-            The event as it stands in the ledger, and whether it is new.
+            Each event as it stands in the ledger, and whether it is new.
 
         Raises:
-            LedgerConflict: Its key is taken by an event with another body. That is recorded, too.
-            EventInvalid: It has a name that no column holds.
+            LedgerConflict: A key is taken by an event with another body. That is recorded, too, and so are the events
+                before it; those behind it are not.
+            EventInvalid: One has a name that no column holds; none is appended.
         """
-        complete = _complete(event)
+        complete = [_complete(event) for event, _ in received]
+        found: list[tuple[Event, bool]] = []
+        added: list[Event] = []
+        refused: Event | None = None
         with self._database.write() as transaction:
-            present = _find(transaction, complete.source, complete.id)
-            if present is None:
-                present = msgspec.structs.replace(complete, seq=tree.last_seq(transaction) + 1)
-                _insert(transaction, [present], [body])
-                self._leave_evidence(present)
-                self._react(transaction, [present])
-                return present, True
-            if _is_same(transaction, present, complete):
-                return present, False
-            self.append(transaction, _conflict(complete, present))
-        raise LedgerConflict(source=complete.source, event_id=complete.id)
+            known = _find_many(transaction, complete)
+            last = tree.last_seq(transaction)
+            for event in complete:
+                key = (event.source, event.id)
+                if is_new := key not in known:
+                    added.append(msgspec.structs.replace(event, seq=last + len(added) + 1))
+                    known[key] = added[-1]
+                elif not _is_same(transaction, known[key], event, is_written=known[key].seq <= last):
+                    refused = event
+                    break
+                found.append((known[key], is_new))
+            if added:
+                bodies = [body for (_, body), (_, is_new) in zip(received, found, strict=False) if is_new]
+                _insert(transaction, added, bodies)
+                self._leave_evidence(added[0])
+                self._react(transaction, added)
+            if refused is not None:
+                self.append(transaction, _conflict(refused, known[refused.source, refused.id]))
+        if refused is not None:
+            raise LedgerConflict(source=refused.source, event_id=refused.id)
+        return found
 
     def _leave_evidence(self, event: Event) -> None:
         """Let a write whose reply is lost be found by an event that was new in it."""
@@ -390,10 +408,16 @@ def _short_name(wire: str) -> str:
     return event_type(wire).name
 
 
-def _is_same(connection: Connection, present: Event, event: Event) -> bool:
-    """Tell whether an event that is delivered again is the one that is there; of an erased one nothing is known."""
+def _is_same(connection: Connection, present: Event, event: Event, *, is_written: bool) -> bool:
+    """Tell whether an event that is delivered again is the one that is there; of an erased one nothing is known.
+
+    Args:
+        is_written: Whether it is in the database; else it came a moment before, in the same message.
+    """
     if (present.type, present.subject) != (event.type, event.subject):
         return False
+    if not is_written:
+        return bool(present.data == event.data)
     kept = connection.execute(select(payload.c.seq).where(payload.c.seq == present.seq)).first()
     return kept is None or present.data == event.data
 

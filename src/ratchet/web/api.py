@@ -6,9 +6,10 @@ calls of the workspace, which wait for the database, run in threads.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from ratchet.workspace import Workspace
 
 T = TypeVar("T")
+Foreign = tuple[Event, ...]
+# So many events of one message come into the ledger at once: others can write in between.
+TOGETHER = 100
 
 # The one table from errors to HTTP status; a class that is not here takes the status of the nearest one above it.
 STATUS: dict[type[RatchetError], int] = {
@@ -296,37 +300,45 @@ class Api:
         return foreign.deliver(self._workspace, events)
 
     def _ingest(self, messages: list[cloudevents.Message], credential: Credential) -> list[tuple[Event, bool]]:
-        """Check all, then append one after the other; where one fails, those before it stay and may be sent again."""
+        """Check all, then append them in order; where one fails, those before it stay and may be sent again."""
         actor = self._actor(credential)
         found = [self._received(one, credential, actor) for one in messages]
-        return [
-            pair
-            for one in found
-            for pair in (
-                [self._ingest_one(one)] if isinstance(one, Received) else foreign.deliver(self._workspace, one)
-            )
-        ]
+        stored: list[tuple[Event, bool]] = []
+        for is_ours, group in groupby(found, key=lambda one: isinstance(one, Received)):
+            some = list(group)
+            if is_ours:
+                for start in range(0, len(some), TOGETHER):
+                    stored += self._ingest_some(cast("list[Received]", some[start : start + TOGETHER]))
+            else:
+                stored += [pair for one in some for pair in foreign.deliver(self._workspace, cast("Foreign", one))]
+        return stored
 
-    def _received(self, message: Message, credential: Credential, actor: Actor) -> Received | tuple[Event, ...]:
+    def _received(self, message: Message, credential: Credential, actor: Actor) -> Received | Foreign:
         if foreign.is_cdevent(message):
             cloudevents.check_attributes(message)
             return foreign.read_cdevent(self._workspace, message, credential=credential, actor=actor)
         return cloudevents.receive(message, credential=credential, actor=actor)
 
-    def _ingest_one(self, received: Received) -> tuple[Event, bool]:
-        event = self._in_its_chain(received.event)
-        stored, is_new = self._workspace.ledger.ingest(event, received.body)
-        if stored.type != event.type:
-            raise LedgerConflict(source=event.source, event_id=event.id)
-        return stored, is_new
+    def _ingest_some(self, received: Sequence[Received]) -> list[tuple[Event, bool]]:
+        """Append events that came together in one transaction."""
+        events: list[Event] = []
+        for one in received:
+            events.append(self._in_its_chain(one.event, events))
+        bodies = [one.body for one in received]
+        stored = self._workspace.ledger.ingest_all(list(zip(events, bodies, strict=True)))
+        for (event, _), one in zip(stored, received, strict=True):
+            if event.type != one.event.type:
+                raise LedgerConflict(source=event.source, event_id=event.id)
+        return stored
 
-    def _in_its_chain(self, event: Event) -> Event:
-        """Fill in the correlation of the cause, looked for at the sender first, then here."""
+    def _in_its_chain(self, event: Event, earlier: Sequence[Event]) -> Event:
+        """Fill in the correlation of the cause, looked for in the message, then at the sender, then here."""
         if event.correlationid or not event.causationid:
             return event
-        ledger = self._workspace.ledger
-        cause = ledger.get(event.causationid, source=event.source) or ledger.get(event.causationid)
-        return msgspec.structs.replace(event, correlationid=cause.correlationid) if cause else event
+        ledger, key = self._workspace.ledger, (event.source, event.causationid)
+        cause = next((one for one in reversed(earlier) if (one.source, one.id) == key), None)
+        cause = cause or ledger.get(event.causationid, source=event.source) or ledger.get(event.causationid)
+        return msgspec.structs.replace(event, correlationid=cause.correlationid or cause.id) if cause else event
 
     # ---- feedback
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from ratchet.engine.capacity import Demand
-from ratchet.engine.queues import RUNS, Slots, demand_of, queue_of_steps
+from ratchet.engine.queues import GATHERING_SECONDS, RUNS, Slots, _Bell, demand_of, queue_of_steps
 from tests.waiting import until
 
 
@@ -41,3 +41,20 @@ def test_places_are_given_back() -> None:
 def test_no_place_means_none_is_free() -> None:
     """A server that leaves runs to others takes none."""
     assert Slots(0).free() == 0
+
+
+def test_an_urgent_ring_ends_the_waiting_at_once() -> None:
+    """One that is not lets what else may come in a moment come; neither ends the thread."""
+    bell, waited = _Bell(), threading.Event()
+    bell.ring(is_urgent=False)
+    thread = threading.Thread(target=lambda: [bell.wait(60), waited.set()])
+    thread.start()
+    bell.ring()
+    thread.join()
+    assert waited.is_set()
+    assert not bell.is_set()
+    bell.ring(is_urgent=False)
+    assert not bell.wait(60)
+    bell.set()
+    assert bell.wait(60)
+    assert GATHERING_SECONDS < 0.1  # what a line without any ring waits for

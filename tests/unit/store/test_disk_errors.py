@@ -21,17 +21,18 @@ def test_a_full_disk_is_the_systems_error() -> None:
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "/dev/full")
 
 
-def test_a_folder_that_is_missing_is_one(tmp_path: Path) -> None:
-    """As where Python writes."""
-    with pytest.raises(FileNotFoundError):
-        _write(tmp_path / "missing" / "rows.parquet")
-
-
-def test_words_that_nobody_knows_are_an_error_of_the_disk() -> None:
+@pytest.mark.parametrize("said", ["Could not truncate file: Input/output error", "x: Read-only file system"])
+def test_other_words_of_a_disk_are_known(said: str) -> None:
     """The words of DuckDB stay behind it."""
-    with pytest.raises(OSError, match="Input/output error") as caught, disk_errors(Path("rows.parquet")):
-        raise duckdb.IOException("IO Error: something else")
-    assert "something else" in str(caught.value.__cause__)
+    with pytest.raises(OSError, match=r"rows\.parquet") as caught, disk_errors(Path("rows.parquet")):
+        raise duckdb.IOException(f"IO Error: {said}")
+    assert said in str(caught.value.__cause__)
+
+
+def test_a_source_that_is_missing_is_not_said_of_the_file_that_is_written(tmp_path: Path) -> None:
+    """What is read and what is written come in one query."""
+    with pytest.raises(duckdb.IOException, match=r"gone\.parquet"), disk_errors(tmp_path / "rows.parquet"):
+        duckdb.sql(f"SELECT * FROM '{tmp_path}/gone.parquet'").write_parquet(str(tmp_path / "rows.parquet"))
 
 
 def test_what_is_no_matter_of_the_disk_stays_as_it_is() -> None:

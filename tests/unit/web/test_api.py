@@ -105,6 +105,17 @@ def test_a_batch_is_all_or_nothing_when_one_is_wrong(site: Site) -> None:
     assert [one["id"] for one in reply.json()["events"]] == [one["id"] for one in right]
 
 
+def test_a_chain_in_one_message_stays_one(site: Site) -> None:
+    """Each event is caused by the one before it, which is not in the ledger yet, or came with the hundred before."""
+    first = _event()
+    sent = [first]
+    for _ in range(120):
+        sent.append(_event(type="incident.resolved", data={}, causationid=sent[-1]["id"]))
+    reply = site.caller().post("/api/v1/events", content=json.dumps(sent), headers=BATCH)
+    assert reply.status_code == 201, reply.text
+    assert {one["correlationid"] for one in reply.json()["events"]} == {first["id"]}
+
+
 @pytest.mark.parametrize(
     ("kind", "sent", "stored"),
     [
