@@ -80,14 +80,15 @@ class Dispatcher:
         event = self._resources.ledger.get(spec["id"], source=spec["source"])
         assert event is not None, "a dispatch is enqueued with its event"
         chosen = self._rules(spec["rules"])
-        decided = context.step("decide", lambda: self._decide(event, chosen))
+        firings: dict[str, Event] = {}
+        decided = context.step("decide", lambda: self._decide(event, chosen, firings))
         if isinstance(decided, int):
             return decided
         for name in decided["here"]:
             rule = next(one for one in chosen.rules if one.name == name)
             job = act_job(rule, event)
-            chain = _Chain(self, context, rule, event, job=job, fired=derive_id(job, "rule.fired", rule.name))
-            self._carry_out_rule(context, chain)
+            fired = firings.get(name) or self._resources.ledger.get(derive_id(job, "rule.fired", name))
+            self._carry_out_rule(context, _Chain(self, context, rule, event, job=job, fired=fired))
         return int(decided["fired"])
 
     def _rules(self, digest: str) -> RuleSet:
@@ -97,14 +98,21 @@ class Dispatcher:
                 self._known = rules.by_digest(connection, digest)
         return self._known
 
-    def _decide(self, event: Event, chosen: RuleSet) -> dict[str, Any]:
+    def _decide(self, event: Event, chosen: RuleSet, firings: dict[str, Event]) -> dict[str, Any]:
+        """Have the rules fire that are to, and tell how many do, and whose actions nobody else carries out.
+
+        Args:
+            event: What they listen to.
+            chosen: All rules.
+            firings: Gets the events that say so, by rule, where they are appended now.
+        """
         listening = chosen.listening_to(event)
         is_alone = len(listening) == 1 and bool(listening[0].calls)
         fired, here = 0, []
         for rule in listening:
             # Decided by an attempt that broke off; whatever the limits and numbers are by now, it has fired.
             has_fired = self._resources.ledger.get(derive_id(act_job(rule, event), "rule.fired", rule.name)) is not None
-            if has_fired or self._consider(rule, event, chosen, is_alone=is_alone):
+            if has_fired or self._consider(rule, event, chosen, firings, is_alone=is_alone):
                 fired += 1
                 if is_alone and not (has_fired and self._has_job(rule, event)):
                     here.append(rule.name)
@@ -114,10 +122,16 @@ class Dispatcher:
         """Tell whether somebody has enqueued a rule's actions: a person for an event that is past, an older version."""
         return self._resources.runs.outcome(act_job(rule, event))[0] != "UNKNOWN"
 
-    def _consider(self, rule: Rule, event: Event, chosen: RuleSet, *, is_alone: bool) -> bool:
+    def _consider(
+        self, rule: Rule, event: Event, chosen: RuleSet, firings: dict[str, Event], *, is_alone: bool
+    ) -> bool:
         """Have a rule fire, or be held back, and tell whether it fires.
 
         Args:
+            rule: Which.
+            event: What it listens to.
+            chosen: All rules.
+            firings: Gets the event that says so.
             is_alone: Whether who asks carries its actions out; else they are enqueued with its firing.
         """
         job = act_job(rule, event)
@@ -142,7 +156,9 @@ class Dispatcher:
                 self._suppress(transaction, rule, event, held)
                 return False
             if rule.calls:
-                self._resources.ledger.append(transaction, rule_event("rule.fired", rule, event))
+                firings[rule.name] = self._resources.ledger.append(transaction, rule_event("rule.fired", rule, event))[
+                    0
+                ]
             if not is_alone:
                 spec = act_spec(rule, event, rules_digest=chosen.digest)
                 self._resources.runs.enqueue(transaction, "act", job, spec)
@@ -299,7 +315,8 @@ class Dispatcher:
         self, chain: "_Chain", name: str, parameters: dict[str, Any], *, position: int, cause: str
     ) -> dict[str, Any]:
         """Do one action of a rule."""
-        led = self._resources.ledger.get(cause)
+        is_first = chain.firing is not None and chain.firing.id == cause
+        led = chain.firing if is_first else self._resources.ledger.get(cause)
         assert led is not None, "a rule's actions follow from its firing"
         return self._perform(chain.origin(led, key=f"{chain.job}:{position}"), name, parameters, chain.event)
 
@@ -314,7 +331,10 @@ class _Chain:
         event: What it reacts to.
         job: The job's id, or what it would be if the actions had a job of their own: their effects are known by it.
         command: Who asked for it, where a person did so for an event that is past.
-        fired: Id of the event that says that the rule fired, where it has.
+        fired: The event that says that the rule fired, where it has.
+
+    Attributes:
+        firing: The same.
     """
 
     def __init__(
@@ -326,7 +346,7 @@ class _Chain:
         *,
         job: str,
         command: Event | None = None,
-        fired: str = "",
+        fired: Event | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._context = context
@@ -334,8 +354,8 @@ class _Chain:
         self.event = event
         self.job = job
         self.command = command
-        self._fired = fired
-        self._last = fired
+        self.firing = fired
+        self._fired = self._last = fired.id if fired else ""
         self._position = 0
         self._asked = 0
         self.outcome: dict[str, Any] = {"event": "", "error": ""}
