@@ -67,6 +67,12 @@ class FakeContext:
         """Return the names of the steps that were recorded."""
         return [name for name, _ in self._recorded]
 
+    def catch_up(self) -> list[tuple[str, Any]]:
+        """Pass over what was recorded and this attempt did not come to."""
+        left = self._recorded[self._position :]
+        self._position += len(left)
+        return left
+
     def is_cancelled(self) -> bool:
         """Tell whether a test cancelled the job."""
         return self.cancelled

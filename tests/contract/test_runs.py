@@ -320,6 +320,20 @@ class RunContract:
         assert isinstance(error, NondeterministicPipeline)
         assert (error.pipeline, error.found) == ("job", "another")
 
+    def test_what_was_recorded_can_be_passed_over(self, host: Host, url: str, tmp_path: Path) -> None:
+        """An attempt that does not come as far as the one before it goes on behind what that one has recorded."""
+        host.enqueue("job", {"folder": str(tmp_path)}, name="run")
+        with _carrying_out(url, tmp_path) as process:
+            until(lambda: (tmp_path / "steps").exists() and "second" in (tmp_path / "steps").read_text(), "step two")
+            process.kill()
+
+        def job(context: JobContext, _spec: dict[str, Any]) -> Any:
+            passed = context.catch_up()
+            return [*passed, context.step("end", lambda: 1), context.catch_up(), context.recorded_steps()]
+
+        host.launch(job, name="run")
+        assert host.wait("job") == ("SUCCESS", [("first", "first"), 1, [], ["first", "end"]])
+
 
 def _carrying_out(url: str, folder: Path) -> subprocess.Popen[bytes]:
     """Start a process that carries out jobs until it is killed."""

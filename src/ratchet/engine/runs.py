@@ -58,6 +58,9 @@ class JobContext(Protocol):
     def recorded_steps(self) -> list[str]:
         """Return the names of the steps that attempts of this job have recorded, in order."""
 
+    def catch_up(self) -> list[tuple[str, Any]]:
+        """Pass over what earlier attempts have recorded and this one did not come to; names and results, in order."""
+
     def is_cancelled(self) -> bool:
         """Tell whether somebody cancelled this job."""
 
@@ -470,6 +473,7 @@ class _DurableContext:
         self._database = database
         self.job_id: str = DBOS.workflow_id
         self._token = current_owner_xid(self.job_id)
+        self._asked = 0
         self._steps_table = steps_table
         self._status_table = status_table
 
@@ -488,6 +492,7 @@ class _DurableContext:
             DBOSWorkflowConflictIDError,
         )
 
+        self._asked += 1
         try:
             # What the engine writes about a step may find the server away as well; that breaks the job off.
             with self._database.telling():
@@ -509,6 +514,10 @@ class _DurableContext:
         )
         with self._database.read() as connection:
             return [str(row[0]) for row in connection.execute(text(query), {"job": self.job_id})]
+
+    def catch_up(self) -> list[tuple[str, Any]]:
+        """Pass over what earlier attempts have recorded and this one did not come to; names and results, in order."""
+        return [(name, self.step(name, _never)) for name in self.recorded_steps()[self._asked :]]
 
     def is_cancelled(self) -> bool:
         """Tell whether somebody cancelled this job, or another process has taken it over."""
@@ -540,6 +549,12 @@ class _DurableContext:
         if row is None or (row.owner_xid != self._token and row.status != "CANCELLED"):
             # What DBOS raises itself where an attempt records a step that is another's by now; it ends such attempts.
             raise DBOSWorkflowConflictIDError(self.job_id)
+
+
+def _never() -> Any:
+    """Stand in for what was recorded, and is not done again."""
+    message = "a recorded step is not carried out"
+    raise AssertionError(message)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

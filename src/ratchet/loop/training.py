@@ -44,6 +44,8 @@ _log = logging.getLogger(__name__)
 _OTHER_FRAMEWORKS = ("xgboost", "lightgbm", "catboost", "torch", "tensorflow", "keras", "jax", "statsmodels")
 _FRAMEWORKS = ("scikit-learn", *_OTHER_FRAMEWORKS)
 _FORMATS = ("onnx", "onnxruntime", "safetensors", "xgboost-cpu")
+# Steps behind which nothing comes; each says how the run ended.
+_ENDS = ("gate", "check", "finish", "fail")
 _LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS, *_FORMATS)
 
 
@@ -266,7 +268,26 @@ def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
         # A fault of ours must end the run visibly, not leave it running for ever.
         _log.exception("run %s failed", run_id)
         message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
-    return str(context.step("fail", lambda: _fail(resources, run_id, message, trace, steps)))
+    ended = _end_by_what_is_recorded(resources, context, run_id)
+    return ended or str(context.step("fail", lambda: _fail(resources, run_id, message, trace, steps)))
+
+
+def _end_by_what_is_recorded(resources: Resources, context: JobContext, run_id: str) -> str:
+    """Say how a run has ended where an attempt that was broken off came further than this one; ``""`` where none did.
+
+    What keeps an attempt from coming as far, such as children that are killed again and again, is no failure of a run
+    whose candidate was registered.
+    """
+    passed = dict(context.catch_up())
+    ended = [str(passed[name]) for name in _ENDS if name in passed]
+    if ended or "score" not in passed:
+        return ended[0] if ended else ""
+    with resources.database.read() as connection:
+        if registry.model_version_of_run(connection, run_id) is None:
+            return ""
+    if "register" not in passed:
+        context.step("register", lambda: True)
+    return str(context.step("gate", lambda: _judge(resources, run_id, passed["score"])))
 
 
 def _body_and_gate(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> str:

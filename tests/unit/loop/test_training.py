@@ -1,5 +1,6 @@
 """Runs: from a request to the gate, taken up again wherever they broke off, and all that they used is kept."""
 
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -278,6 +279,53 @@ def test_a_run_that_broke_off_ends_the_same(make_project: Callable[..., Stage], 
     assert types.count("cost.recorded") == 6
     finished = stage.events("run.finished")[0]
     assert finished.causationid == stage.events("run.started")[0].id
+
+
+class DyingChildren:
+    """Children that are gone before they say a word."""
+
+    def new_child(self) -> socket.socket:
+        """Give one end of a connection whose other end is closed."""
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        return ours
+
+    def exit_reason(self, _pid: int) -> str:
+        """Say how a child ended."""
+        return "signal 9"
+
+
+@pytest.mark.parametrize(
+    ("step", "status", "gate", "result"),
+    [
+        ("start", "failed", "", "failed"),
+        ("train", "failed", "", "failed"),
+        ("score", "failed", "", "failed"),
+        ("register", "success", "pass", "pass"),
+        ("gate", "success", "pass", "pass"),
+        ("", "success", "pass", "pass"),
+    ],
+)
+def test_a_replay_that_comes_less_far_ends_the_run(
+    make_project: Callable[..., Stage], step: str, status: str, gate: str, result: str
+) -> None:
+    """Its children die, other than those of the attempt before it: the run ends once, by what was recorded."""
+    stage = make_project()
+    queued = start(stage)
+    waiting = once(step)
+    if step:
+        with pytest.raises(BrokenOff):
+            stage.runs.work("run", break_off=lambda name: waiting(name.partition("@")[0]))
+    else:
+        stage.runs.work("run")
+        stage.runs.jobs[f"run:{queued.subject}"].is_done = False
+    stage.resources.zygotes = DyingChildren()  # type: ignore[assignment]
+    stage.runs.work("run")
+    run = row(stage, queued)
+    assert (run.status, run.gate) == (status, gate)
+    assert stage.runs.jobs[f"run:{queued.subject}"].result == result
+    for kind in ("run.started", "run.finished"):
+        assert stage.types().count(kind) == 1
 
 
 def test_a_run_can_be_cancelled_while_it_waits(make_project: Callable[..., Stage]) -> None:
