@@ -93,10 +93,11 @@ class Dispatcher:
 
     def _rules(self, digest: str) -> RuleSet:
         """Return the rules of a digest, of which there is one at a time but for a moment after a change."""
-        if self._known.digest != digest:
+        found = self._known  # another thread may put others there
+        if found.digest != digest:
             with self._resources.database.read() as connection:
-                self._known = rules.by_digest(connection, digest)
-        return self._known
+                self._known = found = rules.by_digest(connection, digest)
+        return found
 
     def _decide(self, event: Event, chosen: RuleSet, firings: dict[str, Event]) -> dict[str, Any]:
         """Have the rules fire that are to, and tell how many do, and whose actions nobody else carries out.
@@ -156,9 +157,8 @@ class Dispatcher:
                 self._suppress(transaction, rule, event, held)
                 return False
             if rule.calls:
-                firings[rule.name] = self._resources.ledger.append(transaction, rule_event("rule.fired", rule, event))[
-                    0
-                ]
+                firing = rule_event("rule.fired", rule, event)
+                firings[rule.name] = self._resources.ledger.append(transaction, firing)[0]
             if not is_alone:
                 spec = act_spec(rule, event, rules_digest=chosen.digest)
                 self._resources.runs.enqueue(transaction, "act", job, spec)

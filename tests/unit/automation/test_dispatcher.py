@@ -182,6 +182,18 @@ def test_a_rule_that_listens_alone_needs_no_job_of_its_own(ruled: Callable[..., 
     assert len(alone.events("rule.action.succeeded")) == 3
 
 
+def test_an_event_is_held_against_the_rules_of_its_time(ruled: Callable[..., Stage]) -> None:
+    """Also where rules were changed before its job came, and events of both times wait in turn."""
+    stage = ruled(rule("tell", '{ note = "old" }'))
+    texts = {"old": rule("tell", '{ note = "old" }'), "new": rule("tell", '{ note = "new" }')}
+    for number, name in enumerate(["old", "new", "old", "new"]):
+        stage.configure(projects.SETTINGS + texts[name])
+        put(stage, key=f"put {number}")
+        alert(stage, f"alert {number}")
+    stage.runs.work()
+    assert [event.subject for event in stage.events("custom.emitted")] == ["old", "new", "old", "new"]
+
+
 @pytest.mark.parametrize("has_recorded", [True, False], ids=["decided", "broken off"])
 def test_what_an_older_version_has_decided_is_carried_out_once(ruled: Callable[..., Stage], has_recorded: bool) -> None:
     """It enqueued the actions of each rule, recorded how many fired, and may have been killed in between."""
