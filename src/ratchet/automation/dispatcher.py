@@ -357,7 +357,6 @@ class _Chain:
         self.firing = fired
         self._fired = self._last = fired.id if fired else ""
         self._position = 0
-        self._asked = 0
         self.outcome: dict[str, Any] = {"event": "", "error": ""}
 
     def origin(self, event: Event, *, key: str) -> origin.Origin:
@@ -367,44 +366,36 @@ class _Chain:
     def do(self, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Do the next action; a rule fires with its first one."""
         if not self._fired:
-            self._fired = str(self._ask("fire", self._fire))
+            self._fired = str(self._context.step("fire", self._fire))
             self._last = self._fired
         if not self._fired:
             self.outcome = {"event": "", "error": "the rule is held back; see rule.suppressed"}
             return self.outcome
         position = self._position
         self._position += 1
-        outcome: dict[str, Any] = self._ask(f"{position} {name}", lambda: self._do(position, name, parameters))
+        outcome: dict[str, Any] = self._context.step(f"{position} {name}", lambda: self._do(position, name, parameters))
         self._last = outcome["event"] or self._last
         self.outcome = {"event": self._last, "error": outcome["error"]}
         return outcome
 
     def fail(self, error: str) -> None:
         """Record that the rule's own code failed."""
-        self._catch_up()
-        if not self._fired:
-            self._fired = str(self._ask("fire", self._fire))
-        position = self._position
-        self.outcome = {"event": self._last, "error": error}
-        if not self._fired:
-            return
-        self._ask(f"{position} failed", lambda: self._record(position, "body", error))
-
-    def _catch_up(self) -> None:
-        """Take what an earlier attempt has recorded: its child had come further than this one's before it died."""
-        for name in self._context.recorded_steps()[self._asked :]:
-            if name.endswith(" failed"):
-                break
-            kept = self._ask(name, _never)
+        is_recorded = False
+        # An earlier attempt's child may have come further than this one's before it died.
+        for name, kept in self._context.catch_up():
             if name == "fire":
                 self._fired = self._last = str(kept)
+            elif name.endswith(" failed"):
+                is_recorded = True
             else:
                 self._position += 1
                 self._last = kept["event"] or self._last
-
-    def _ask(self, name: str, function: Callable[[], Any]) -> Any:
-        self._asked += 1
-        return self._context.step(name, function)
+        if not self._fired:
+            self._fired = str(self._context.step("fire", self._fire))
+        position = self._position
+        self.outcome = {"event": self._last, "error": error}
+        if self._fired and not is_recorded:
+            self._context.step(f"{position} failed", lambda: self._record(position, "body", error))
 
     def _fire(self) -> str:
         return self._dispatcher.fire(self)
@@ -489,9 +480,3 @@ def rule_event(kind: str, rule: Rule, event: Event, **data: Any) -> Event:
 
 def _as_step_failure(name: str, error: str) -> dict[str, str]:
     return {"step": name, "error_type": "ActionFailed", "message": error, "traceback": ""}
-
-
-def _never() -> Any:
-    """Stand in for what was recorded, and is not done again."""
-    message = "a recorded step is not carried out"
-    raise AssertionError(message)

@@ -241,7 +241,7 @@ class Session:
         self._deaths = 0
         self._is_computed = False
         self._doing = task.name
-        self._meter: _Meter | None = None
+        self._meter: _OutsideMeter | None = None
         self.broken_off: wire.Frame | None = None
 
     def converse(self, record: Recorder) -> Any:
@@ -301,7 +301,7 @@ class Session:
         self._deaths = 0
         while True:
             try:
-                self._meter = _Meter(self._pid, request)
+                self._meter = _OutsideMeter(self._pid, request)
                 self._send({"do": "run"})
                 done = self._wait()
             except wire.PeerGone:
@@ -403,7 +403,7 @@ class Session:
             self._pid = 0
 
 
-class _Meter:
+class _OutsideMeter:
     """Counts from outside what a child uses for a step, for the case that it cannot tell: it is ended first.
 
     Args:
