@@ -51,6 +51,7 @@ TESTED_ELSEWHERE = {
     "store/entries.py": "tests/contract/test_verification.py",
     "store/findings.py": "tests/contract/test_verification.py",
     "store/verification.py": "tests/contract/test_verification.py",
+    "engine/attempts.py": "tests/contract/test_runs.py",
     "engine/runs.py": "tests/contract/test_runs.py",
     "engine/child.py": "tests/unit/engine/test_executors.py",
     "engine/zygote.py": "tests/unit/engine/test_executors.py",

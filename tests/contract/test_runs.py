@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from dbos import DBOS
+from sqlalchemy import text
 
 from ratchet import clock
 from ratchet.engine import workers
@@ -25,6 +27,14 @@ from tests.waiting import PATIENCE_SECONDS, until
 
 Job = Callable[[JobContext, dict[str, Any]], Any]
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+
+
+def _fail() -> None:
+    raise StepFailed(step="s", error_type="ValueError", message="no")
+
+
+def _without_times(step: Any) -> dict[str, Any]:
+    return {name: str(value) for name, value in step.items() if not name.endswith("_epoch_ms")}
 
 
 class Host:
@@ -275,6 +285,84 @@ class RunContract:
         host.enqueue("job")
         status, error = host.wait("job")
         assert (status, error) == ("ERROR", NestedWrite(what="A step"))
+
+    def test_what_is_recorded_looks_like_the_engine_s_own(self, host: Host) -> None:
+        """A step's row has the same columns, filled alike, as one that DBOS records itself, and is read back by it."""
+
+        def work(context: JobContext, spec: dict[str, Any]) -> Any:
+            step = context.step if spec["is_ours"] else lambda name, function: DBOS.run_step({"name": name}, function)
+            with contextlib.suppress(StepFailed):
+                step("fails", _fail)
+            return step("gives", lambda: {"x": [1, None]})
+
+        host.launch(work)
+        for job, is_ours in (("ours", True), ("theirs", False)):
+            host.enqueue(job, {"is_ours": is_ours})
+            assert host.wait(job) == ("SUCCESS", {"x": [1, None]})
+        ours, theirs = (DBOS.list_workflow_steps(job) for job in ("ours", "theirs"))
+        assert [_without_times(one) for one in ours] == [_without_times(one) for one in theirs]
+        table = "operation_outputs" if host.database.is_sqlite else "dbos.operation_outputs"
+        with host.database.read() as connection:
+            rows = (
+                connection.execute(text(f"SELECT * FROM {table} ORDER BY workflow_uuid, function_id")).mappings().all()
+            )
+        assert len(rows) == 4
+        for mine, other in zip(rows[:2], rows[2:], strict=True):
+            assert set(mine) == set(other) >= {"started_at_epoch_ms", "completed_at_epoch_ms", "retention_timestamp"}
+            for name in mine:
+                if name.endswith(("_epoch_ms", "_timestamp")):
+                    assert abs(mine[name] - other[name]) < 60_000, name
+                elif name != "workflow_uuid":
+                    assert mine[name] == other[name], name
+
+    def test_who_was_superseded_records_nothing(self, host: Host) -> None:
+        """An attempt whose job another one has taken meanwhile ends with its step, which is not recorded."""
+        table = "workflow_status" if host.database.is_sqlite else "dbos.workflow_status"
+
+        def work(context: JobContext, _spec: dict[str, Any]) -> Any:
+            def step() -> int:
+                with host.database.aside() as connection:
+                    connection.execute(text(f"UPDATE {table} SET owner_xid = 'another' WHERE workflow_uuid = 'job'"))
+                return 1
+
+            try:
+                return context.step("a", step)
+            finally:
+                ended.set()
+
+        ended = threading.Event()
+        host.launch(work)
+        host.enqueue("job")
+        assert ended.wait(PATIENCE_SECONDS), "the step has not ended"
+        steps = "operation_outputs" if host.database.is_sqlite else "dbos.operation_outputs"
+        with host.database.read() as connection:
+            assert connection.execute(text(f"SELECT count(*) FROM {steps}")).scalar() == 0
+        assert host.runs.pending() == ["job"]
+        host.runs.cancel("job")  # else its thread would wait for what the other attempt gives
+
+    def test_two_records_at_one_place_are_refused(self, host: Host) -> None:
+        """Where a row stands already that this attempt has not written, the job fails, and the row stays as it is."""
+        steps = "operation_outputs" if host.database.is_sqlite else "dbos.operation_outputs"
+
+        def work(context: JobContext, _spec: dict[str, Any]) -> Any:
+            def step() -> int:
+                with host.database.aside() as connection:
+                    connection.execute(
+                        text(
+                            f"INSERT INTO {steps} (workflow_uuid, function_id, function_name, completed_at_epoch_ms, "
+                            "retention_timestamp) VALUES ('job', 1, 'other', 1, 1)"
+                        )
+                    )
+                return 1
+
+            return context.step("a", step)
+
+        host.launch(work)
+        host.enqueue("job")
+        status, error = host.wait("job")
+        assert (status, type(error)) == ("ERROR", NondeterministicPipeline)
+        with host.database.read() as connection:
+            assert connection.execute(text(f"SELECT function_name FROM {steps}")).scalars().all() == ["other"]
 
     def test_unknown_name_is_refused(self, host: Host) -> None:
         """A job under a name that no process knows would wait for ever: it can be neither registered nor enqueued."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ratchet import clock
 from ratchet.config import STATE_FOLDER
+from tests.soak import native
 from tests.soak.kills import Round, keep
 from tests.soak.tally import Tally
 
@@ -30,10 +31,13 @@ def soak(state: Path, tally: Tally, *, url: str, times: int, database: str) -> l
     faked = library()
     if faked is None:
         return [MISSING]
+    sleeping = native.build("real_sleep", state)
+    if sleeping is None:
+        return [native.MISSING.format(what="no clock was set")]
     offset = state / "clock-offset"
     offset.write_text("+0\n")
     variables = {
-        "LD_PRELOAD": str(faked),
+        "LD_PRELOAD": f"{sleeping}:{faked}",
         "FAKETIME_TIMESTAMP_FILE": str(offset),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",

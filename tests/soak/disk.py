@@ -19,14 +19,12 @@ from typing import Any
 from ratchet import clock
 from ratchet.config import STATE_FOLDER
 from ratchet.store import database
-from tests.soak import scenario
+from tests.soak import native, scenario
 from tests.soak.cluster import environment
 from tests.soak.failing import disturb
 from tests.soak.tally import Tally
 
 _PLAN = struct.Struct("<qqqq")
-SOURCE = Path(__file__).parent / "failing_disk.c"
-MISSING = "no C compiler is installed, so no disk was broken. As root: apt-get install gcc libc6-dev"
 STORIES = {"light": scenario.LIGHT, "full": scenario.FULL}
 # How the disk fails: what it says, and whether it stays so until somebody has mended it.
 WAYS = {"full": (errno.ENOSPC, True), "full once": (errno.ENOSPC, False), "broken once": (errno.EIO, False)}
@@ -54,24 +52,14 @@ class FailingDisk:
         return int(_PLAN.unpack(self._memory[:])[0])
 
 
-def build(folder: Path) -> Path | None:
-    """Compile the library and return it, or ``None`` where there is no compiler."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        return None
-    target = folder / "failing_disk.so"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-w", "-o", target, SOURCE, "-ldl"], check=True)
-    return target
-
-
 def soak(state: Path, tally: Tally, *, way: str, story: str = "full", first: int = 1, step: int = 1) -> list[str]:
     """Let each ``step``-th write of a story fail in one way, from the ``first`` on; returns what went wrong."""
     folder = state / "disk"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    library = build(folder)
+    library = native.build("failing_disk", folder)
     if library is None:
-        return [MISSING]
+        return [native.MISSING.format(what="no disk was broken")]
     plan = folder / "plan"
     plan.write_bytes(bytes(_PLAN.size))
     variables = {"LD_PRELOAD": str(library), "SOAK_DISK_FOLDER": str(folder / "work"), "SOAK_DISK_PLAN": str(plan)}

@@ -5,8 +5,9 @@ Invariant: what follows from an event has ids made of its key, so two ledgers ca
 
 import random
 import shutil
-import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ratchet.config import STATE_FOLDER
@@ -30,11 +31,10 @@ def deliver(folder: Path, numbers: list[list[int]], *, database: str = "") -> En
     with Workspace(folder, poll_seconds=0.01) as workspace:
         workspace.start(serve=False)
         workspace.sync()
-        senders = [threading.Thread(target=_send, args=(workspace, some)) for some in numbers]
-        for sender in senders:
-            sender.start()
-        for sender in senders:
-            sender.join()
+        with ThreadPoolExecutor(len(numbers)) as senders:
+            # What went wrong in one of them is raised here: the rest would be compared with less than was said.
+            for _ in senders.map(partial(_send, workspace), numbers):
+                pass
         workspace.settle()
         return _ending(workspace)
 

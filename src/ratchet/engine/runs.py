@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from ratchet import clock
 from ratchet.config import LimitSection
 from ratchet.engine import ray_errands, workers
+from ratchet.engine.attempts import Attempt, Statements
 from ratchet.engine.backlog import Backlog, backlog
 from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_machine
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
@@ -25,9 +26,9 @@ from ratchet.engine.repeating import Repeated
 from ratchet.engine.resumption import Resumption
 from ratchet.engine.stranded import Line, Stranded, lines, stranded
 from ratchet.engine.workers import Heart, Seen, Worker
-from ratchet.errors import DatabaseAway, NondeterministicPipeline, RunCancelled, ServerElsewhere
+from ratchet.errors import ServerElsewhere
 from ratchet.store import notifications
-from ratchet.store.database import BrokenOff, Database, refuse_inside_write
+from ratchet.store.database import Database, refuse_inside_write
 from ratchet.store.notifications import Listener
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class DurableRuns:
         self.worker: Worker | None = None
         self._budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
-        self._steps_table = "operation_outputs" if database.is_sqlite else "dbos.operation_outputs"
+        self._statements = Statements(is_sqlite=database.is_sqlite)
         if not database.is_sqlite:
             # Loading the engine takes a second or more on a busy machine, and the server breaks idle writers off.
             database.before_first_write(self._client)
@@ -446,7 +447,7 @@ class DurableRuns:
         slots = self._slots[JOBS[name].name] if name in JOBS else None
 
         def carry_out(spec: Spec) -> Any:
-            context = _DurableContext(self._database, self._steps_table, self._status_table)
+            context = Attempt(self._database, self._statements)
             watching = self._resumption.watching(context.job_id) if self._resumption else nullcontext()
             try:
                 with (
@@ -460,101 +461,6 @@ class DurableRuns:
                     thread.place_is_free()
 
         return carry_out
-
-
-class _DurableContext:
-    """The context of one job that DBOS carries out."""
-
-    def __init__(self, database: Database, steps_table: str, status_table: str) -> None:
-        from dbos import DBOS
-        from dbos._context import current_owner_xid
-
-        assert DBOS.workflow_id is not None, "a context is made inside a job"
-        self._database = database
-        self.job_id: str = DBOS.workflow_id
-        self._token = current_owner_xid(self.job_id)
-        self._asked = 0
-        self._steps_table = steps_table
-        self._status_table = status_table
-
-    def step(self, name: str, function: Callable[[], Any]) -> Any:
-        """Carry out a part once, or return what it gave the first time.
-
-        Raises:
-            NondeterministicPipeline: Another step was recorded at this place.
-            RunCancelled: Somebody cancelled the job.
-        """
-        refuse_inside_write("A step")
-        from dbos import DBOS
-        from dbos._error import (
-            DBOSUnexpectedStepError,
-            DBOSWorkflowCancelledError,
-            DBOSWorkflowConflictIDError,
-        )
-
-        self._asked += 1
-        try:
-            # What the engine writes about a step may find the server away as well; that breaks the job off.
-            with self._database.telling():
-                return DBOS.run_step({"name": name}, function)
-        except DBOSUnexpectedStepError as error:
-            raise NondeterministicPipeline(pipeline=self.job_id, expected=str(error), found=name) from error
-        except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError) as error:
-            # Whoever cancels a job takes it away from its process, which finds that out when it records something.
-            if not self._was_cancelled():
-                raise
-            raise RunCancelled(run_id=self.job_id.partition(":")[2]) from error
-
-    def recorded_steps(self) -> list[str]:
-        """Return the names of the steps that attempts of this job have recorded, in order."""
-        # Plain SQL: DBOS's own listing would be recorded as a step of this job.
-        query = (
-            f"SELECT function_name FROM {self._steps_table} "  # noqa: S608, the name is one of two constants
-            "WHERE workflow_uuid = :job ORDER BY function_id"
-        )
-        with self._database.read() as connection:
-            return [str(row[0]) for row in connection.execute(text(query), {"job": self.job_id})]
-
-    def catch_up(self) -> list[tuple[str, Any]]:
-        """Pass over what earlier attempts have recorded and this one did not come to; names and results, in order."""
-        return [(name, self.step(name, _never)) for name in self.recorded_steps()[self._asked :]]
-
-    def is_cancelled(self) -> bool:
-        """Tell whether somebody cancelled this job, or another process has taken it over."""
-        query = f"SELECT status, owner_xid FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
-        try:
-            with self._database.read() as connection:
-                row = connection.execute(text(query), {"job": self.job_id}).one_or_none()
-        except (BrokenOff, DatabaseAway):
-            return False  # nobody knows; what a child computes meanwhile is not lost by that
-        return row is None or row.status == "CANCELLED" or row.owner_xid != self._token
-
-    def _was_cancelled(self) -> bool:
-        query = f"SELECT status FROM {self._status_table} WHERE workflow_uuid = :job"  # noqa: S608, a constant
-        with self._database.read() as connection:
-            return connection.execute(text(query), {"job": self.job_id}).scalar() == "CANCELLED"
-
-    def refuse_superseded(self, transaction: Connection) -> None:
-        """Keep an attempt that was taken for dead from writing; called first in each of its write transactions.
-
-        One that was cancelled may still write down what it has cost: nobody else can, and nobody will go on with it.
-        The row stays locked until the end, so that the job cannot be handed on between this look and the commit.
-        """
-        if self._database.is_sqlite:
-            return  # nobody else can have taken it: one process at a time, by its lock
-        from dbos._error import DBOSWorkflowConflictIDError
-
-        query = f"SELECT status, owner_xid FROM {self._status_table} WHERE workflow_uuid = :job FOR NO KEY UPDATE"  # noqa: S608, a constant
-        row = transaction.execute(text(query), {"job": self.job_id}).one_or_none()
-        if row is None or (row.owner_xid != self._token and row.status != "CANCELLED"):
-            # What DBOS raises itself where an attempt records a step that is another's by now; it ends such attempts.
-            raise DBOSWorkflowConflictIDError(self.job_id)
-
-
-def _never() -> Any:
-    """Stand in for what was recorded, and is not done again."""
-    message = "a recorded step is not carried out"
-    raise AssertionError(message)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
