@@ -83,7 +83,7 @@ class Round:
         try:
             self.cluster.start()
             self.load.start()
-            self._until(lambda: bool(self.load.answered), "the first answer")
+            self.load.faults += self._until(lambda: bool(self.load.answered), "the first answer")
             yield self
         finally:
             self.load.close()

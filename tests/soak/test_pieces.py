@@ -1,17 +1,22 @@
 """The other parts of the soak, in small: each finds what is planted in what it compares."""
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from ratchet import clock
 from ratchet.config import STATE_FOLDER
 from ratchet.store.database import Database, sqlite_url
 from ratchet.workspace import Workspace
-from tests.soak import claims, redelivery, reliability, takeover
+from tests.soak import claims, clocks, redelivery, reliability, takeover
 from tests.soak.tally import Tally
 
 MINUTES = 2
@@ -54,6 +59,41 @@ def test_what_a_redelivery_lost_or_added_is_found() -> None:
     assert redelivery.differences(calm, Counter([second, first])) == []
     assert redelivery.differences(calm, Counter([first])) == [f"lost: {second[:3]}"]
     assert redelivery.differences(calm, Counter([first, first, second])) == [f"done twice or new: {first[:3]}"]
+
+
+def test_a_shifted_clock_moves_the_time_of_day_alone(tmp_path: Path) -> None:
+    """A process under way sees another day at once, in Python and in SQLite, and sleeps as long as it always did."""
+    code = (
+        "import datetime, sqlite3, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    before = time.monotonic()\n"
+        "    time.sleep(0.01)\n"
+        "    day = datetime.datetime.now(datetime.UTC).date().isoformat()\n"
+        "    same = sqlite3.connect(':memory:').execute(\"select date('now')\").fetchone()[0]\n"
+        "    print(day, same, time.monotonic() - before < 3600, flush=True)\n"
+    )
+    file = tmp_path / "shift"
+    clocks.shift(file, 0)
+    variables = clocks.variables(tmp_path, file)
+    if variables is None:
+        pytest.skip("no C compiler is installed")
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, **variables}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        for days in (0, 1, -1, 0):
+            clocks.shift(file, days)
+            told = set()
+            for moment in (clock.real_seconds(), clock.real_seconds() + 60):  # midnight may come in between
+                day = datetime.fromtimestamp(moment + days * 86_400, UTC).date()
+                told.add(f"{day} {day} True")
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.readline().strip() in told
+        process.stdin.close()
 
 
 def test_a_takeover_that_takes_too_long_is_found() -> None:
