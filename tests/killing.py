@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ratchet import faults
 from ratchet.config import STATE_FOLDER
+from ratchet.engine.zygote import SPARE_NAME
 from ratchet.loop.serving import claim
 from ratchet.workspace import CLOCK_FILE
 from tests.waiting import is_alive, until
@@ -157,7 +158,7 @@ def _pids(server: int, victim: str) -> list[int]:
     if victim == "endpoint":
         return [pid for pid in children if b"ratchet.loop.serving" in _command_line(pid)]
     zygotes = [pid for pid in children if b"ratchet.engine.zygote" in _command_line(pid)]
-    return zygotes if victim == "zygote" else [pid for zygote in zygotes for pid in children_of(zygote)]
+    return zygotes if victim == "zygote" else [pid for zygote in zygotes for pid in working_children_of(zygote)]
 
 
 def children_of(pid: int) -> list[int]:
@@ -169,6 +170,19 @@ def children_of(pid: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def working_children_of(zygote: int) -> list[int]:
+    """Return the children of a zygote but the one that it keeps in hand."""
+    return [pid for pid in children_of(zygote) if not is_spare(pid)]
+
+
+def is_spare(pid: int) -> bool:
+    """Tell whether a process is a child that a zygote keeps in hand."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == SPARE_NAME
+    except OSError:
+        return False
 
 
 def _command_line(pid: int) -> bytes:

@@ -16,4 +16,5 @@ MODULES = (
     "ratchet.loop.fitness",
     "ratchet.loop.backtests",
     "ratchet.automation.custom",
+    "ratchet.loop.warming",
 )

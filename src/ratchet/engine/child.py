@@ -21,6 +21,8 @@ from ratchet.engine import wire
 from ratchet.errors import StepFailed
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+NAME = "ratchet-child"
 
 
 class Child:
@@ -151,8 +153,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def call_itself(name: str) -> None:
+    """Give this process a name of at most 15 letters, as ``top`` and ``ps -o comm`` show it."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode())
+
+
 def main(connection: socket.socket) -> None:
     """Carry out one entry function that the parent names, and tell how it ended."""
+    call_itself(NAME)
     wire.send(connection, {"op": "hello", "pid": os.getpid()})
     task = wire.receive(connection)
     _redirect_output(task["log"])

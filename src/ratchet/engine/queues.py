@@ -195,6 +195,8 @@ class _Looking:
         return getattr(self._real, name)
 
     def _take(self, queue: Any, *arguments: Any, **options: Any) -> Any:
+        # Jobs without a version would be the latest one's; ours all have one, so nobody need ask which is the latest.
+        options = {**options, "is_latest_version": True}
         found = self._real._sys_db.start_queued_workflows(queue, *arguments, **options)
         self._note(queue.room_at_last, len(found[0]))
         return found

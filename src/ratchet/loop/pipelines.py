@@ -542,6 +542,7 @@ def _input(holdout: Any, name: str) -> dict[str, str]:
     return {"name": name, "datatype": "BYTES", "kind": "category"}
 
 
+@functools.cache
 def code_digest(function: Callable[..., Any]) -> str:
-    """Return a digest of a function's source, 16 hexadecimal digits."""
+    """Return a digest of a function's source, 16 hexadecimal digits; read once, for a function is called often."""
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from ratchet import clock
 from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ArtifactsUnreachable
@@ -118,20 +118,28 @@ class StepLog:
     def keep(self, transaction: Connection) -> None:
         """Keep the results that may be, say which were used, and let go of those that nobody used for long."""
         now = clock.now()
-        for one in self._made:
-            transaction.execute(delete(step_result).where(step_result.c.key == one.key))
-            row = {"key": one.key, "used_us": clock.to_us(now), "record": msgspec.json.encode(one).decode()}
-            transaction.execute(insert(step_result), row)
+        made = {one.key: one for one in self._made}
+        if made:
+            transaction.execute(delete(step_result).where(step_result.c.key.in_(list(made))))
+            used_us = clock.to_us(now)
+            rows = [
+                {"key": key, "used_us": used_us, "record": msgspec.json.encode(one).decode()}
+                for key, one in made.items()
+            ]
+            transaction.execute(insert(step_result), rows)
         if self._taken:
             used = update(step_result).where(step_result.c.key.in_(self._taken))
             transaction.execute(used.values(used_us=clock.to_us(now)))
         forget(transaction, unused_since=now - timedelta(days=self._resources.config.cache.days))
 
 
+_FIND = select(step_result.c.record).where(step_result.c.key == bindparam("wanted"))  # asked for every step
+
+
 def find(resources: Resources, key: str) -> StepResult | None:
     """Return what is kept under a key, ``None`` where nothing is or where its artifacts cannot be had whole."""
     with resources.database.read() as connection:
-        record = connection.execute(select(step_result.c.record).where(step_result.c.key == key)).scalar()
+        record = connection.execute(_FIND, {"wanted": key}).scalar()
     if record is None:
         return None
     found = msgspec.json.decode(record, type=StepResult)

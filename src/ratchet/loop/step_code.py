@@ -324,7 +324,13 @@ class _Names(NamedTuple):
 
     @classmethod
     def of(cls, code: types.CodeType) -> "_Names":
-        """Read the names off what the code was compiled to."""
+        """Return the names in a piece of code, read off it once."""
+        if id(code) not in _names:
+            _names[id(code)] = code, cls._read(code)
+        return _names[id(code)][1]
+
+    @classmethod
+    def _read(cls, code: types.CodeType) -> "_Names":
         found: dict[str, set[str]] = {"variables": set(), "attributes": set(), "imports": set()}
         for one in _codes(code):
             for instruction in dis.get_instructions(one):
@@ -334,6 +340,8 @@ class _Names(NamedTuple):
         return cls(*(tuple(sorted(found[kind])) for kind in cls._fields))
 
 
+# As for the sources.
+_names: dict[int, tuple[types.CodeType, _Names]] = {}
 _OPERATIONS = {
     **dict.fromkeys(("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"), "variables"),
     **dict.fromkeys(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR", "STORE_ATTR", "IMPORT_FROM"), "attributes"),

@@ -4,6 +4,7 @@ Invariant: only what Python itself opens is seen; what a library opens in C is k
 ``step_code``.
 """
 
+import functools
 import os
 import sys
 import tempfile
@@ -40,6 +41,11 @@ _SYSTEM = (
 )
 
 
+@functools.cache
+def _real(folder: Path) -> str:
+    return os.path.realpath(folder)
+
+
 class Reads:
     """What was opened from one moment on.
 
@@ -48,7 +54,7 @@ class Reads:
     """
 
     def __init__(self, own: Iterable[Path]) -> None:
-        self._own = tuple(os.path.realpath(folder) for folder in own)
+        self._own = tuple(map(_real, own))
         self._made: set[str] = set()
         self.first = ""
 

@@ -260,13 +260,18 @@ def write_durably(target: Path, content: bytes) -> None:
 
     A file that is there keeps its permissions, and a link to one stays a link.
     """
-    if target.is_symlink():
-        target = target.resolve()
-    temporary = target.parent / f".{target.name}.{os.getpid()}-{clock.new_id()}"
+    mode = None
+    with suppress(FileNotFoundError):
+        found = target.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            target = target.resolve()
+            found = target.stat()
+        mode = stat.S_IMODE(found.st_mode)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{clock.new_id()}")
     try:
         with temporary.open("wb") as file:
-            with suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -6,6 +6,7 @@ called inside it; a write whose reply was lost is looked for before anybody is t
 
 import os
 import re
+import select
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from ratchet import clock, faults
@@ -45,6 +46,8 @@ _POSTGRES_ARGUMENTS = {
     "tcp_user_timeout": "40000",
 }
 RECYCLE_SECONDS = 1800
+ALIVE_SECONDS = 1.0
+_USED = "used"
 UNCERTAIN_SECONDS = 60.0
 _RETRY_SECONDS = 0.1
 _CANCELLED = "57014"
@@ -355,14 +358,41 @@ def _make_engine(url: str) -> Engine:
             filled,
             pool_size=POOL_SIZE,
             max_overflow=0,
-            pool_pre_ping=True,
+            # The one that was used last: what it has prepared is prepared, and those that nobody needs are let go.
+            pool_use_lifo=True,
             pool_recycle=RECYCLE_SECONDS,
             connect_args=_postgres_arguments(filled),
         )
+        event.listen(engine, "checkin", _note_use)
+        event.listen(engine, "checkout", partial(_ask_whether_alive, engine))
     except ModuleNotFoundError as error:
         problem = f"needs '{error.name}', which is not installed. Install it: pip install 'mlratchet[postgres]'"
         raise DatabaseInvalid(problem=problem) from error
     return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info[_USED] = clock.monotonic()
+
+
+def _ask_whether_alive(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
+    """Ask a connection that was idle, or on which the server has said something, whether it still is one.
+
+    To ask each time is a round trip for every statement. A server that ends a connection says so.
+    """
+    is_fresh = clock.monotonic() - record.info.get(_USED, -ALIVE_SECONDS) < ALIVE_SECONDS
+    if is_fresh and not _has_something_to_read(connection.fileno()):
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _has_something_to_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _postgres_arguments(url: URL) -> dict[str, str]:

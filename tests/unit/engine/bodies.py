@@ -28,6 +28,11 @@ def steps(child: Child, spec: Spec) -> Any:
     return [first, second, child.call("sample", {"rows": 2})]
 
 
+def tells_its_number(_child: Child, _spec: Spec) -> int:
+    """Return the number of the process."""
+    return os.getpid()
+
+
 def collects(_child: Child, _spec: Spec) -> Any:
     """Collect what is no longer used, and return whether the collector passed over what was loaded before the fork."""
     gc.collect()

@@ -22,7 +22,7 @@ from ratchet.errors import (
     StepFailed,
     StepTimeout,
 )
-from tests.killing import children_of
+from tests.killing import children_of, is_spare, working_children_of
 from tests.waiting import is_alive, until
 
 Execute = Callable[[], wire.Frame]
@@ -102,10 +102,41 @@ def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, sessio
     for connection in [zygotes.new_child() for _ in range(400)]:
         connection.close()
     assert zygotes.pid is not None
-    until(lambda: not children_of(zygotes.pid or 0), "the end of all children")
+    until(lambda: not working_children_of(zygotes.pid or 0), "the end of all children")
     assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
     with pytest.raises(ChildDied, match="SIGKILL"):
         session("dies", times=99).converse(Recorder())
+
+
+def test_a_child_is_kept_in_hand(zygotes: Zygotes, session: Callable[..., Session]) -> None:
+    """While none is under way, one that was forked already waits; it carries out the next task, and another follows."""
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+    spares = []
+    for _ in range(2):
+        until(lambda: [is_spare(pid) for pid in children_of(zygotes.pid or 0)] == [True], "a child in hand")
+        spares += children_of(zygotes.pid or 0)
+        assert session("tells_its_number").converse(Recorder()) == spares[-1]
+    assert len(set(spares)) == 2
+
+
+def test_a_child_in_hand_that_was_killed_is_replaced(zygotes: Zygotes, session: Callable[..., Session]) -> None:
+    """A task that comes after its end gets a child all the same, and so does one that comes before anybody saw it."""
+    assert session("tells_its_number").converse(Recorder()) > 0
+    for _ in range(3):
+        until(lambda: any(is_spare(pid) for pid in children_of(zygotes.pid or 0)), "a child in hand")
+        for pid in children_of(zygotes.pid or 0):
+            kill_quietly(pid)
+        assert session("tells_its_number").converse(Recorder()) > 0
+
+
+def test_children_beside_one_another(zygotes: Zygotes, session: Callable[..., Session]) -> None:
+    """Who asks while the child in hand is taken gets one that is forked for it, and none waits for another."""
+    connections = [zygotes.new_child() for _ in range(3)]
+    pids = [wire.receive(connection)["pid"] for connection in connections]
+    assert len(set(pids)) == 3
+    for connection in connections:
+        connection.close()
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
 
 
 def test_the_body_goes_on_while_a_step_is_recorded(session: Callable[..., Session], tmp_path: Path) -> None:
