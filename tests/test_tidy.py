@@ -62,6 +62,7 @@ TESTED_ELSEWHERE = {
     "loop/placement.py": "tests/e2e/test_placement.py",
     "loop/references.py": "tests/unit/loop/test_pipelines.py",
     "preload.py": "tests/unit/engine/test_executors.py",
+    "loop/run_endings.py": "tests/unit/loop/test_training.py",
     "loop/refusals.py": "tests/unit/test_errors.py",
     "store/formats/refusals.py": "tests/unit/test_errors.py",
     "loop/serving/__main__.py": "tests/unit/loop/serving/test_main.py",

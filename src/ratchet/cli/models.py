@@ -126,7 +126,7 @@ _DISTRIBUTIONS = {"sklearn": ("scikit-learn",), "xgboost": ("xgboost", "xgboost-
 def _format(workspace: "Workspace", found: _Version) -> dict[str, Any]:
     """Return a version's format: its name, the extra, and the libraries with the versions that it was trained with."""
     from ratchet.errors import NoStorer
-    from ratchet.loop.training import locked_versions
+    from ratchet.loop.run_environments import locked_versions
     from ratchet.store import storers
 
     try:

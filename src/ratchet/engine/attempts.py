@@ -155,7 +155,8 @@ class Attempt:
             raise self._cancelled() if self._was_cancelled() else DBOSWorkflowConflictIDError(self.job_id)
         if recorded != ended:
             raise NondeterministicPipeline(pipeline=self.job_id, expected="one step at this place", found=name)
-        known.append(step)
+        # Only what it is called is asked for again.
+        known.append(msgspec.structs.replace(step, output=None, error=None))
 
     def recorded_steps(self) -> list[str]:
         """Return the names of the steps that attempts of this job have recorded, in order."""

@@ -4,16 +4,10 @@ Invariant: every run ends at the gate or says why it did not; what it used and m
 all its events follow from the event that queued it.
 """
 
-import hashlib
 import logging
-import os
-import platform
-import sys
 import traceback
 from collections.abc import Callable
-from functools import lru_cache, partial
-from importlib import metadata
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,8 +19,6 @@ from ratchet.engine.executors import Session, Task, asked_for
 from ratchet.engine.queues import RUNS, Limit
 from ratchet.engine.runs import JobContext
 from ratchet.errors import (
-    ArtifactCorrupt,
-    ArtifactMissing,
     NondeterministicPipeline,
     ParameterMissing,
     ParameterUnknown,
@@ -34,19 +26,25 @@ from ratchet.errors import (
     RunCancelled,
     RunOver,
 )
-from ratchet.loop import datasets, fitness, placement, projects, registry, repeats, run_costs, run_logs
+from ratchet.loop import (
+    datasets,
+    fitness,
+    placement,
+    projects,
+    registry,
+    repeats,
+    run_endings,
+    run_environments,
+    run_logs,
+)
 from ratchet.loop.pipelines import PipelineDeclaration
 from ratchet.loop.resources import Resources
 from ratchet.loop.step_cache import StepLog
-from ratchet.records import Event, ModelVersion, Run, RunLog, derive_id, digest_of
+from ratchet.records import Event, ModelVersion, Run, derive_id
 
 _log = logging.getLogger(__name__)
-_OTHER_FRAMEWORKS = ("xgboost", "lightgbm", "catboost", "torch", "tensorflow", "keras", "jax", "statsmodels")
-_FRAMEWORKS = ("scikit-learn", *_OTHER_FRAMEWORKS)
-_FORMATS = ("onnx", "onnxruntime", "safetensors", "xgboost-cpu")
 # Steps behind which nothing comes; each says how the run ended.
 _ENDS = ("gate", "check", "finish", "fail")
-_LOCKED = ("numpy", "pandas", "scikit-learn", "scipy", "skops", "duckdb", "mlratchet", *_OTHER_FRAMEWORKS, *_FORMATS)
 
 
 # ---- asking for a run
@@ -139,8 +137,8 @@ def _new_run(resources: Resources, pipeline: str, **values: Any) -> Run:
         id=derive_id("run", source.key, pipeline),
         pipeline=pipeline,
         status="queued",
-        lock=resources.artifacts.write(_lock()),
-        hardware=_hardware(),
+        lock=resources.artifacts.write(run_environments.lock()),
+        hardware=run_environments.hardware(),
         queued_at=clock.now(),
         queued_event=derive_id(source.key, "run.queued", pipeline),
         **values,
@@ -155,7 +153,7 @@ def _queue(resources: Resources, run: Run) -> Event:
         resources.admit_run(run.pipeline, source.actor)
     data = {"repeats": run.repeats} if run.repeats else {}
     with resources.database.write() as transaction:
-        queued = _append(resources, transaction, run, "run.queued", data, event_id=run.queued_event)
+        queued = run_endings.append(resources, transaction, run, "run.queued", data, event_id=run.queued_event)
         # At a repeat the run may be under way already, and its row far ahead.
         registry.add_run(transaction, run)
         resources.runs.enqueue(transaction, "run", f"run:{run.id}", {"run_id": run.id})
@@ -173,47 +171,6 @@ def _check_parameters(declaration: PipelineDeclaration, parameters: dict[str, An
     return {**declaration.parameters, **parameters}
 
 
-def _lock() -> bytes:
-    """Return the versions of what a run's result depends on, as text."""
-    # To read them takes longer than many a run; an installation changes its folder.
-    folders = {folder: Path(folder or ".") for folder in sys.path}
-    return _lock_of(tuple((name, one.stat().st_mtime_ns) for name, one in folders.items() if one.exists()))
-
-
-@lru_cache(maxsize=1)
-def _lock_of(_folders: tuple[tuple[str, int], ...]) -> bytes:
-    lines = [f"python=={platform.python_version()}"]
-    for name in _LOCKED:
-        try:
-            lines.append(f"{name}=={metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return "\n".join(lines).encode()
-
-
-def _environment(resources: Resources, run: Run) -> dict[str, list[str]]:
-    """Return the frameworks and the libraries, with versions, that a run's lock names; none where it is damaged."""
-    locked = locked_versions(resources, run)
-    if not locked:
-        return {}
-    libraries = [f"{name}=={version}" for name, version in locked.items() if name != "python"]
-    return {"frameworks": [name for name in locked if name in _FRAMEWORKS], "libraries": libraries}
-
-
-def locked_versions(resources: Resources, run: Run) -> dict[str, str]:
-    """Return the versions that a run's lock names, by library; none where it is damaged."""
-    try:
-        lines = resources.artifacts.read(run.lock).decode().splitlines()
-    except (ArtifactCorrupt, ArtifactMissing):
-        return {}
-    return dict(line.split("==", 1) for line in lines if "==" in line)
-
-
-def _hardware() -> dict[str, Any]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"machine": platform.machine(), "cores": os.cpu_count(), "memory_gb": round(memory / 2**30)}
-
-
 def cancel_run(resources: Resources, run_id: str) -> Event:
     """Stop a run that is queued or running; inside an origin.
 
@@ -227,7 +184,7 @@ def cancel_run(resources: Resources, run_id: str) -> Event:
     by = {"authtype": source.actor.authtype, "authid": source.actor.authid, "command": source.cause}
     with resources.database.write() as transaction:
         error = str(RunCancelled(run_id=run.id))
-        finished = _finish(resources, transaction, run, outcome="cancelled", error=error, cancelled_by=by)
+        finished = run_endings.finish(resources, transaction, run, outcome="cancelled", error=error, cancelled_by=by)
     if finished.data["outcome"] != "cancelled":
         raise RunOver(run_id=run.id, outcome=finished.data["outcome"])
     resources.runs.cancel(f"run:{run.id}")
@@ -317,7 +274,7 @@ def _end_cancelled(resources: Resources, run_id: str, steps: StepLog) -> str:
     log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
     with resources.database.write() as transaction:
         if run.status == "cancelled":
-            _finish(resources, transaction, run, outcome="cancelled", steps=steps, log=log)
+            run_endings.finish(resources, transaction, run, outcome="cancelled", steps=steps, log=log)
         else:
             steps.keep(transaction)
     return "cancelled"
@@ -328,7 +285,7 @@ def _start(resources: Resources, run_id: str) -> None:
     if run.status != "queued":
         return
     with resources.database.write() as transaction:
-        _append(resources, transaction, run, "run.started", {})
+        run_endings.append(resources, transaction, run, "run.started", {})
         registry.put_run(transaction, msgspec.structs.replace(run, status="running", started_at=clock.now()))
 
 
@@ -391,7 +348,9 @@ def _succeed(resources: Resources, run_id: str, steps: StepLog, *, differences: 
     run = registry.run(resources.database, run_id)
     log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="success", steps=steps, log=log, differences=differences)
+        run_endings.finish(
+            resources, transaction, run, outcome="success", steps=steps, log=log, differences=differences
+        )
     return "success"
 
 
@@ -404,10 +363,12 @@ def _register(
     with resources.database.write() as transaction:
         if registry.model_version_of_run(transaction, run_id) is not None:
             return True
-        finished = _finish(resources, transaction, run, outcome="success", steps=steps, log=log, candidate=candidate)
+        finished = run_endings.finish(
+            resources, transaction, run, outcome="success", steps=steps, log=log, candidate=candidate
+        )
         if finished.data["outcome"] != "success":
             return False
-        declaration = _declaration(transaction, run.pipeline)
+        declaration = run_endings.declaration_of(transaction, run.pipeline)
         version = ModelVersion(
             model=declaration["model"],
             number=registry.next_model_number(transaction, declaration["model"]),
@@ -458,11 +419,6 @@ def _append_version_events(
         )
 
 
-def _declaration(connection: Connection, pipeline: str) -> dict[str, Any]:
-    declared: dict[str, dict[str, Any]] = registry.state(connection, "pipelines", {})
-    return declared.get(pipeline, {"model": pipeline, "owner": ""})
-
-
 def _data_until(connection: Connection, run: Run) -> str:
     untils = []
     for name in run.inputs.values():
@@ -489,105 +445,5 @@ def _fail(resources: Resources, run_id: str, message: str, trace: str, steps: St
         run_logs.append(resources, run_id, trace)
     log = run_logs.keep(resources, run_logs.path_of(resources, run_id))
     with resources.database.write() as transaction:
-        _finish(resources, transaction, run, outcome="failed", error=message, steps=steps, log=log)
+        run_endings.finish(resources, transaction, run, outcome="failed", error=message, steps=steps, log=log)
     return "failed"
-
-
-def _finish(
-    resources: Resources,
-    transaction: Connection,
-    run: Run,
-    *,
-    outcome: str,
-    error: str = "",
-    steps: StepLog | None = None,
-    log: RunLog | None = None,
-    candidate: dict[str, Any] | None = None,
-    cancelled_by: dict[str, str] | None = None,
-    differences: tuple[str, ...] | None = None,
-) -> Event:
-    """End a run, once: one that has ended already stays as it is, and its first end is returned."""
-    over = resources.ledger.find_in(transaction, derive_id(run.id, "run.finished"))
-    if over is not None:
-        if steps and over.data["outcome"] == "cancelled":
-            _complete_cancelled(resources, transaction, run.id, over, steps=steps, log=log)
-        return over
-    costs = steps.costs if steps else []
-    data = {
-        "outcome": outcome,
-        "candidate": candidate is not None,
-        "seed": run.seed,
-        "environment": _environment(resources, run),
-        **({"error": error} if error else {}),
-        **({"cancelled_by": cancelled_by} if cancelled_by else {}),
-        **({"repeats": run.repeats} if run.repeats else {}),
-        **({} if differences is None else {"differences": list(differences)}),
-        **({"cached": steps.cached} if steps and steps.cached else {}),
-    }
-    cause = derive_id(run.id, "run.started") if run.status == "running" else run.queued_event
-    finished = _append(resources, transaction, run, "run.finished", data, cause=cause)
-    owner = _declaration(transaction, run.pipeline)["owner"]
-    run_costs.tell(resources, transaction, run, finished, costs, owner=owner)
-    if steps:
-        steps.keep(transaction)
-    ended = msgspec.structs.replace(
-        run,
-        status=finished.data["outcome"],
-        finished_at=finished.at,
-        candidate=candidate,
-        error=error,
-        costs=tuple(costs),
-        differences=differences,
-        log=log,
-    )
-    registry.put_run(transaction, ended)
-    return finished
-
-
-def _complete_cancelled(
-    resources: Resources, transaction: Connection, run_id: str, over: Event, *, steps: StepLog, log: RunLog | None
-) -> None:
-    """Add to the record of a cancelled run what it had cost and printed: who cancelled it could not know that."""
-    run = registry.run_in(transaction, run_id)
-    if run.costs or run.log:
-        return
-    owner = _declaration(transaction, run.pipeline)["owner"]
-    run_costs.tell(resources, transaction, run, over, steps.costs, owner=owner)
-    # What was done until then is good for another run.
-    steps.keep(transaction)
-    registry.put_run(transaction, msgspec.structs.replace(run, costs=tuple(steps.costs), log=log))
-
-
-def _append(
-    resources: Resources,
-    transaction: Connection,
-    run: Run,
-    kind: str,
-    data: dict[str, Any],
-    *,
-    event_id: str = "",
-    cause: str = "",
-) -> Event:
-    """Append one of a run's own events, with what identifies its inputs."""
-    code = hashlib.sha256(f"{run.snapshot}/{run.lock}".encode()).hexdigest()
-    event = Event(
-        type=kind,
-        subject=run.id,
-        id=event_id or derive_id(run.id, kind),
-        pipeline=run.pipeline,
-        data={
-            "run_id": run.id,
-            "parameters": run.parameters,
-            "params_digest": digest_of(run.parameters),
-            "inputs": sorted(run.input_digests.values()),
-            "code_sha": code,
-            **data,
-        },
-    )
-    if kind == "run.queued":
-        return resources.ledger.append(transaction, event)[0]
-    queued = resources.ledger.find_in(transaction, run.queued_event)
-    assert queued is not None, "a run's row is written with its first event"
-    follow = origin.following(queued)
-    with origin.use(msgspec.structs.replace(follow, cause=cause or queued.id)):
-        return resources.ledger.append(transaction, event)[0]
