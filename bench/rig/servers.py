@@ -15,12 +15,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from bench.rig.environments import ROOT, Missing, environment, python_of
 from bench.rig.warm import stop
+from ratchet.loop.serving import claim
 from tests.servers import PostgresMissing, PostgresServer
 
 START_SECONDS = 180.0
@@ -281,3 +282,12 @@ def ratchet(folder: Path, *, settings: str, files: dict[str, str], url: str = ""
         yield server
     finally:
         server.stop()
+        _end_endpoint(folder)
+
+
+def _end_endpoint(folder: Path) -> None:
+    """End the endpoint that outlives a server that was killed."""
+    holder = claim.holder(folder / ".ratchet" / "serving")
+    if holder is not None:
+        with suppress(ProcessLookupError):
+            os.kill(holder.pid, signal.SIGTERM)
