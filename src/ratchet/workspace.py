@@ -193,7 +193,7 @@ class Workspace:
                 name="endpoint",
                 command=command,
                 log=self.resources.logs / "endpoint.log",
-                is_running_elsewhere=lambda: claim.holder(serving) is not None,
+                left_behind=lambda: claim.holder_pid(serving),
             )
         )
 

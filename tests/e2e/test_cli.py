@@ -239,6 +239,24 @@ def test_up_serves_takes_commands_and_stops_in_order(shop: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_endpoint_that_a_kill_left_behind_is_gone_on_with_and_ended(shop: Path) -> None:
+    """It answers while nobody runs the workspace, the next server takes it over, and SIGTERM ends both."""
+    serving = shop / ".ratchet" / "serving"
+    with up(shop) as (first, announced):
+        first.kill()
+        first.wait()
+        holder = claim.holder(serving)
+        assert holder is not None
+        with up(shop) as (second, again):
+            assert again["endpoint_address"] == announced["endpoint_address"]
+            assert claim.holder(serving) == holder
+            second.terminate()
+            assert second.wait(PATIENCE_SECONDS) == 0
+        assert claim.holder(serving) is None
+        assert not is_alive(holder.pid)
+
+
+@pytest.mark.slow
 def test_sigterm_during_the_start_leaves_nothing_running(shop: Path) -> None:
     """Who stops a workspace that is not up yet finds no endpoint behind, whichever came first."""
     process = subprocess.Popen([*RATCHET, "up", "--port", "0"], cwd=shop, stdout=subprocess.DEVNULL)

@@ -1,7 +1,7 @@
 """The processes around a workspace: who may run it, and those that are started, watched and stopped with it.
 
 Invariant: one executor a workspace; a process that dies is started again, later each time; at the end nothing is left
-running that was started here.
+running that was started here, or that was found running.
 """
 
 import fcntl
@@ -80,13 +80,14 @@ class Watched:
         name: For its log file.
         command: How it is started.
         log: File that gets what it prints.
-        is_running_elsewhere: Tells whether such a process runs already, started by somebody before us.
+        left_behind: Gives the process id of one that an executor left running when it was killed: it is gone on with,
+            and ended with ours. 0 for none, -1 for one that is not ours to end.
     """
 
     name: str
     command: Sequence[str]
     log: Path
-    is_running_elsewhere: Callable[[], bool] = lambda: False
+    left_behind: Callable[[], int] = lambda: 0
     process: subprocess.Popen[bytes] | None = None
     pause: float = _FIRST_PAUSE_SECONDS
     not_before: float = 0.0
@@ -138,7 +139,7 @@ class Supervisor:
                 watched.pause = _FIRST_PAUSE_SECONDS
             watched.not_before = now + watched.pause
             watched.pause = min(watched.pause * 2, _LONGEST_PAUSE_SECONDS)
-        if now < watched.not_before or watched.is_running_elsewhere():
+        if now < watched.not_before or watched.left_behind():
             return
         watched.log.parent.mkdir(parents=True, exist_ok=True)
         with watched.log.open("ab") as log:
@@ -166,3 +167,18 @@ class Supervisor:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
+        for watched in self._watched:
+            _end_left_behind(watched.left_behind, deadline)
+
+
+def _end_left_behind(pid_now: Callable[[], int], deadline: float) -> None:
+    """End a process that is no child of ours, and return once it is gone."""
+    pid = pid_now()
+    if pid <= 0:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+        while pid_now() == pid and clock.monotonic() < deadline:
+            clock.sleep(_LOOK_SECONDS)
+        if pid_now() == pid:
+            os.kill(pid, signal.SIGKILL)

@@ -62,31 +62,35 @@ def main(arguments: list[str]) -> None:
 
 def _warm_up(warmings: list[Warming]) -> None:
     for warming in warmings:
-        warming()
+        # What it makes ready is made ready again where it is needed, and told of there.
+        with contextlib.suppress(Exception):
+            warming()
 
 
 def _serve(control: socket.socket, warmings: list[Warming]) -> None:
     untold: deque[bytes] = deque()
     spare: _Spare | None = None
-    under_way = 0
+    under_way, pause_seconds = 0, 0.0
     ended, _told_by_kernel = _noticing_ends()
     while True:
         # A child beside one that runs would only slow that down: the next one is forked once there is none.
         wants_spare = spare is None and under_way == 0
-        readable, _, _ = select.select([control, ended], [], [], 0 if wants_spare else _LOOK_SECONDS)
+        readable, _, _ = select.select([control, ended], [], [], pause_seconds if wants_spare else _LOOK_SECONDS)
         for pid, code in _reap():
             under_way -= 1
             untold.append(json.dumps({"pid": pid, "exit": code}).encode())
             if spare is not None and spare.pid == pid:
                 spare.link.close()
-                spare = None
+                spare, pause_seconds = None, _LOOK_SECONDS  # whatever ended it may end the next one
         _tell(control, untold)
         if ended in readable:
             ended.recv(_MANY)
         if control not in readable:
             # Asked only where something has come: recv_fds takes flags such as MSG_DONTWAIT and ignores them.
             if wants_spare:
-                spare, under_way = _fork_spare(control, warmings), under_way + 1
+                # Nobody has asked for it, so nobody is told where there is no room for it.
+                with contextlib.suppress(OSError):
+                    spare, under_way = _fork_spare(control, warmings), under_way + 1
             continue
         try:
             message, descriptors, _flags, _address = socket.recv_fds(control, 64, 1)
@@ -98,7 +102,7 @@ def _serve(control: socket.socket, warmings: list[Warming]) -> None:
             _fork(control, descriptors[0])
             under_way += 1
         os.close(descriptors[0])
-        spare = None
+        spare, pause_seconds = None, 0.0
 
 
 def _noticing_ends() -> tuple[socket.socket, socket.socket]:
@@ -128,15 +132,17 @@ def _fork_spare(control: socket.socket, warmings: list[Warming]) -> _Spare:
     if pid := os.fork():
         theirs.close()
         return _Spare(pid, ours)
-    _leave_zygote(zygote, control)
-    child.call_itself(SPARE_NAME)
-    ours.close()
-    _warm_up(warmings)
-    message, descriptors, _flags, _address = socket.recv_fds(theirs, 64, 1)
-    theirs.close()
-    if not message:
-        os._exit(0)
-    _be_child(descriptors[0])
+    try:
+        _leave_zygote(zygote, control)
+        child.call_itself(SPARE_NAME)
+        ours.close()
+        _warm_up(warmings)
+        message, descriptors, _flags, _address = socket.recv_fds(theirs, 64, 1)
+        theirs.close()
+        if message:
+            _be_child(descriptors[0])
+    finally:
+        os._exit(1)  # whatever went wrong, it must not go on as a second zygote
 
 
 def _fork(control: socket.socket, descriptor: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, text
 
 from ratchet.errors import UnknownName
 from ratchet.records import DatasetVersion, ModelVersion, Record, Release, Run
@@ -34,6 +34,11 @@ def _put(transaction: Connection, table: Table, key: dict[str, Any], values: dic
 
 # ---- runs
 
+_ADD_RUN = text(
+    "INSERT INTO run (id, pipeline, status, record) VALUES (:id, :pipeline, :status, :record) "
+    "ON CONFLICT (id) DO NOTHING"
+)
+
 
 def put_run(transaction: Connection, run: Run) -> None:
     """Write a run's row."""
@@ -43,8 +48,8 @@ def put_run(transaction: Connection, run: Run) -> None:
 
 def add_run(transaction: Connection, run: Run) -> None:
     """Write a new run's row; one that is there stays as it is."""
-    if transaction.execute(select(schema.run.c.id).where(schema.run.c.id == run.id)).first() is None:
-        put_run(transaction, run)
+    row = {"id": run.id, "pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
+    transaction.execute(_ADD_RUN, row)
 
 
 def run(database: Database, run_id: str) -> Run:

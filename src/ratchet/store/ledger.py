@@ -76,14 +76,14 @@ class Ledger:
         complete = [_complete(event) for event in events]
         known = _find_many(transaction, complete)
         added: list[Event] = []
-        last = tree.last_seq(transaction)
+        last, state = tree.last_and_state(transaction)
         for event in complete:
             key = (event.source, event.id)
             if key not in known:
                 added.append(msgspec.structs.replace(event, seq=last + len(added) + 1))
                 known[key] = added[-1]
         if added:
-            _insert(transaction, added, [_ENCODER.encode(event.data) for event in added])
+            _insert(transaction, added, [_ENCODER.encode(event.data) for event in added], state=state)
             self._leave_evidence(added[0])
             self._react(transaction, added)
         return [known[event.source, event.id] for event in complete]
@@ -114,7 +114,7 @@ class Ledger:
         refused: Event | None = None
         with self._database.write() as transaction:
             known = _find_many(transaction, complete)
-            last = tree.last_seq(transaction)
+            last, state = tree.last_and_state(transaction)
             for event in complete:
                 key = (event.source, event.id)
                 if is_new := key not in known:
@@ -126,7 +126,7 @@ class Ledger:
                 found.append((known[key], is_new))
             if added:
                 bodies = [body for (_, body), (_, is_new) in zip(received, found, strict=False) if is_new]
-                _insert(transaction, added, bodies)
+                _insert(transaction, added, bodies, state=state)
                 self._leave_evidence(added[0])
                 self._react(transaction, added)
             if refused is not None:
@@ -354,7 +354,9 @@ def _rows_of(connection: Connection, source: str, ids: list[str]) -> Iterable[An
     return connection.exec_driver_sql(query, (ids, source))
 
 
-def _insert(transaction: Connection, events: Sequence[Event], bodies: Sequence[bytes]) -> None:
+def _insert(
+    transaction: Connection, events: Sequence[Event], bodies: Sequence[bytes], *, state: tree.State | None
+) -> None:
     """Write numbered events and the bytes of their payloads, and let the Merkle tree grow by them."""
     rows, payloads, leaves = [], [], []
     salts = secrets.token_bytes(SALT_BYTES * len(events))
@@ -369,7 +371,7 @@ def _insert(transaction: Connection, events: Sequence[Event], bodies: Sequence[b
     mark = "?" if transaction.dialect.name == "sqlite" else "%s"
     transaction.exec_driver_sql(_INSERT.format(", ".join([mark] * len(rows[0]))), rows)
     transaction.exec_driver_sql(_INSERT_PAYLOAD.format(", ".join([mark] * len(payloads[0]))), payloads)
-    tree.extend(transaction, leaves, first=events[0].seq)
+    tree.extend(transaction, state, leaves, first=events[0].seq)
 
 
 def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:

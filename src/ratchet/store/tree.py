@@ -22,6 +22,7 @@ _CATCH_UP_ENTRIES = 20_000
 _ONLY_ROW = 1
 _LOAD = select(ledger_tree.c.size, ledger_tree.c.frontier, ledger_tree.c.leaves).where(ledger_tree.c.id == _ONLY_ROW)
 _LAST = select(func.coalesce(func.max(ledger.c.seq), 0))
+_LAST_AND_STATE = _LOAD.add_columns(_LAST.scalar_subquery().label("last"))
 _STORE = ledger_tree.update().where(ledger_tree.c.id == _ONLY_ROW)
 
 
@@ -65,21 +66,29 @@ def load(connection: Connection) -> State | None:
     return None if row is None else State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
 
 
+def last_and_state(connection: Connection) -> tuple[int, State | None]:
+    """Return the number of the last entry and how far the tree has grown, in one question: each append asks it."""
+    row = connection.execute(_LAST_AND_STATE).first()
+    if row is None:
+        return last_seq(connection), None
+    return row.last, State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
+
+
 def as_bytes(value: object) -> bytes:
     """Return bytes as they were kept; SQLite lets anybody write text where bytes were."""
     return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]  # what drivers give
 
 
-def extend(transaction: Connection, leaves: Sequence[bytes], *, first: int) -> None:
+def extend(transaction: Connection, state: State | None, leaves: Sequence[bytes], *, first: int) -> None:
     """Let the tree grow by the leaves of entries that this transaction appends.
 
     A tree that is not as far as the ledger stays as it is: the next checkpoint brings it up to date, or says why not.
 
     Args:
+        state: How far it has grown, read in this transaction.
         leaves: Hashes of the leaves.
         first: Number of the first of these entries.
     """
-    state = load(transaction)
     if state is None or state.size != first - 1 or not state.is_whole:
         return
     frontier = state.grown()
@@ -155,7 +164,7 @@ def _step(transaction: Connection) -> int:
         if row.seq != expected:
             raise LedgerGap(expected=expected, found=row.seq)
     if rows:
-        extend(transaction, [hash_leaf(bytes(row.envelope)) for row in rows], first=state.size + 1)
+        extend(transaction, state, [hash_leaf(bytes(row.envelope)) for row in rows], first=state.size + 1)
     return state.size + len(rows)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from ratchet import clock
 from ratchet.engine import processes
 from ratchet.engine.processes import Supervisor, Watched, WorkspaceLock, is_locked
 from ratchet.errors import WorkspaceInUse
@@ -135,22 +136,44 @@ def test_a_process_that_ran_soundly_is_started_again_soon(
     assert watched.pause == 2 * processes._FIRST_PAUSE_SECONDS
 
 
-def test_process_that_runs_elsewhere_is_not_started(supervisor: Supervisor, tmp_path: Path) -> None:
-    """While somebody else runs such a process, ours waits; when that one ends, ours starts."""
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.touch()
+@pytest.mark.parametrize("what", [SLEEP, STUBBORN])
+def test_a_process_that_was_left_behind_is_gone_on_with(
+    supervisor: Supervisor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """While one runs that an executor left behind, none is started; it is ended with ours, politely or not."""
+    monkeypatch.setattr(processes, "_STOP_SECONDS", 0.5)
+    earlier = Supervisor()
+    found = program(what, tmp_path)
+    earlier.watch(found)
+    until(earlier.pids, "the earlier start")
+    process = found.process
+    assert process is not None
+    looked: list[int] = []
+
+    def left_behind() -> int:
+        looked.append(process.pid if process.poll() is None else 0)
+        return looked[-1]
+
     watched = program(SLEEP, tmp_path)
-    asked: list[bool] = []
-
-    def is_running_elsewhere() -> bool:
-        asked.append(elsewhere.exists())
-        return asked[-1]
-
-    watched.is_running_elsewhere = is_running_elsewhere
+    watched.left_behind = left_behind
     supervisor.watch(watched)
-    until(lambda: len(asked) > 1, "two looks")
+    until(lambda: len(looked) > 1, "two looks")
     assert watched.starts == 0
-    elsewhere.unlink()
+    found.not_before = float("inf")
+    supervisor.stop()
+    assert process.wait(10) in (-signal.SIGTERM, -signal.SIGKILL)
+    earlier.stop()
+
+
+def test_when_the_one_left_behind_ends_ours_is_started(supervisor: Supervisor, tmp_path: Path) -> None:
+    """Whoever ends it gets a fresh one in its place."""
+    (tmp_path / "there").touch()
+    watched = program(SLEEP, tmp_path)
+    watched.left_behind = lambda: os.getpid() if (tmp_path / "there").exists() else 0
+    supervisor.watch(watched)
+    clock.sleep(3 * processes._LOOK_SECONDS)
+    assert watched.starts == 0
+    (tmp_path / "there").unlink()
     until(supervisor.pids, "the start")
 
 
@@ -173,15 +196,11 @@ def test_command_that_cannot_start_does_not_end_the_watch(supervisor: Supervisor
     pid = supervisor.pids()["p"]
     asked: list[int] = []
 
-    def is_running_elsewhere() -> bool:
+    def left_behind() -> int:
         asked.append(1)
-        return False
+        return 0
 
-    supervisor.watch(
-        Watched(
-            name="x", command=["/no/such/program"], log=tmp_path / "x.log", is_running_elsewhere=is_running_elsewhere
-        )
-    )
+    supervisor.watch(Watched(name="x", command=["/no/such/program"], log=tmp_path / "x.log", left_behind=left_behind))
     until(lambda: asked, "the attempt")
     supervisor.stop()
     try:

@@ -18,6 +18,7 @@ from ratchet.store.artifacts import write_durably
 
 LOCK_FILE = "endpoint.lock"
 HOLDER_FILE = "endpoint.json"
+_MODULE = "ratchet.loop.serving"
 FORMER_FILE = "endpoint.former.json"
 _POLL_SECONDS = 0.01
 # `holder` takes the lock for an instant to see whether it is free; a starting endpoint must outlast such a look.
@@ -91,7 +92,7 @@ def command_line(folder: Path, *, artifacts: str, port: int = 0, die_together: b
         port: Where it listens; 0 for any free port, the same after a restart.
         die_together: It ends with the process that starts it.
     """
-    command = [sys.executable, "-m", "ratchet.loop.serving", "--folder", str(folder)]
+    command = [sys.executable, "-m", _MODULE, "--folder", str(folder)]
     command += ["--artifacts", artifacts, "--port", str(port)]
     return [*command, "--die-with-parent"] if die_together else command
 
@@ -108,6 +109,21 @@ def holder(folder: Path) -> Holder | None:
         return _read(folder / HOLDER_FILE)
     finally:
         os.close(descriptor)
+
+
+def holder_pid(folder: Path) -> int:
+    """Return the process id of the one that serves a folder now: 0 for none, -1 for one that cannot be seen from here.
+
+    In another container, which shares the folder, its number means nothing here, or another process.
+    """
+    found = holder(folder)
+    if found is None:
+        return 0
+    try:
+        command = Path(f"/proc/{found.pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return -1
+    return found.pid if _MODULE.encode() in command else -1
 
 
 def last_holder(folder: Path) -> Holder | None:

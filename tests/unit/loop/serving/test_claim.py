@@ -29,6 +29,16 @@ def test_holder_is_seen_while_it_lives_and_not_after(folder: Path) -> None:
     assert claim.last_holder(folder) == me
 
 
+def test_only_an_endpoint_that_can_be_seen_has_a_number_to_signal(folder: Path) -> None:
+    """A number that is another process's, such as this one's, is none; so is one of which nothing is known."""
+    assert claim.holder_pid(folder) == 0
+    held = claim.Claim(folder)
+    held.describe(host="127.0.0.1", port=4242)
+    assert claim.holder_pid(folder) == -1
+    held.release()
+    assert claim.holder_pid(folder) == 0
+
+
 def test_a_claim_without_a_description_is_no_holder(folder: Path) -> None:
     """A process that starts where another one died is not taken for that one, whose port it will try."""
     died = claim.Claim(folder)
