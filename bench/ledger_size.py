@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from sqlalchemy import Connection
@@ -25,7 +26,8 @@ from bench.rig import servers
 from bench.rig.environments import ROOT, environment
 from bench.rig.process_trees import Cost, cpu_seconds
 from bench.rig.results import Section
-from ratchet import clock
+from ratchet import clock, origin
+from ratchet.records import Event
 from ratchet.store import migrations
 from ratchet.store.database import Database, sqlite_url
 from ratchet.store.ledger import Ledger
@@ -37,6 +39,8 @@ BATCH = 1000
 WINDOW = 50_000
 SETTINGS = '[project]\nname = "large"\n'
 PIPELINE = "pipeline-0000"
+PAGE_SECONDS = 60.0
+FIGURES_SECONDS = 3600.0
 
 
 def fill(project: Path) -> tuple[list[dict[str, Any]], int]:
@@ -47,16 +51,23 @@ def fill(project: Path) -> tuple[list[dict[str, Any]], int]:
     database = Database(sqlite_url(state / "ratchet.db"))
     migrations.migrate(database)
     ledger = Ledger(database, _ignore)
-    events = report.events(EVENTS)
+    clock.simulate(state / CLOCK_FILE, start=report.START - timedelta(days=8))
+    asked = ledger.record(Event(type="command.issued", subject="large", data={"action": "declare"}))[0]
     seconds: list[float] = []
-    count = 0
-    while batch := list(islice(events, BATCH)):
-        began = time.perf_counter()
-        ledger.record(*batch)
-        seconds.append(time.perf_counter() - began)
-        count += len(batch)
+    count = 1
+    # What says itself where it comes from keeps that; the rest follows from the person who asked for it.
+    with origin.use(origin.following(asked)):
+        events = report.events(EVENTS)
+        while batch := list(islice(events, BATCH)):
+            clock.advance(max(clock.now(), *(event.recordedtime for event in batch)))
+            began = time.perf_counter()
+            ledger.record(*batch)
+            seconds.append(time.perf_counter() - began)
+            count += len(batch)
+    clock.advance(report.START + timedelta(days=7 * report.WEEKS + 1))
+    clock.stop_simulating()
     database.close()
-    window = max(1, WINDOW // BATCH)
+    window = min(len(seconds), WINDOW // BATCH)
     rows = [
         {"what": f"appends, {name} {window * BATCH:,} events", "events_per_second": round(window * BATCH / sum(some))}
         for name, some in (("the first", seconds[:window]), ("the last", seconds[-window:]))
@@ -65,8 +76,6 @@ def fill(project: Path) -> tuple[list[dict[str, Any]], int]:
     rows.append(
         {"what": f"on the disk, {count:,} events", "mb": round(size / 1e6), "bytes_an_event": round(size / count)}
     )
-    clock.simulate(state / CLOCK_FILE, start=report.START + timedelta(days=7 * report.WEEKS + 1))
-    clock.stop_simulating()
     return rows, count
 
 
@@ -109,7 +118,7 @@ def questions(project: Path) -> list[dict[str, Any]]:
 
 
 def overview(project: Path) -> list[dict[str, Any]]:
-    """Return how long the first page takes, the first time and again, from a server that was just started."""
+    """Return how long the first page takes, from a server that was just started: it says so while it still reads."""
     port = servers.free_port()
     server = servers.Server(
         [sys.executable, "-m", "ratchet", "up", "--json", "--port", str(port)],
@@ -122,16 +131,30 @@ def overview(project: Path) -> list[dict[str, Any]]:
         server.start()
         login = next(json.loads(line)["login"] for line in server.log.read_text().splitlines() if '"login"' in line)
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-        walls = []
-        for address in (login, server.address + "/", server.address + "/"):
+        browser.open(login, timeout=PAGE_SECONDS).close()
+
+        def load() -> tuple[float, bool]:
             began = time.perf_counter()
-            with browser.open(address, timeout=600) as reply:
-                assert len(reply.read()) > 1000, "a page comes back"
-            walls.append(time.perf_counter() - began)
+            with browser.open(server.address + "/", timeout=PAGE_SECONDS) as reply:
+                page = reply.read().decode()
+            return time.perf_counter() - began, PIPELINE in page
+
+        began = time.perf_counter()
+        first, has_figures = load()
+        while not has_figures:
+            assert time.perf_counter() - began < FIGURES_SECONDS, "the page gets its figures"
+            time.sleep(0.2)
+            _, has_figures = load()
+        complete = time.perf_counter() - began
+        again = median(load()[0] for _ in range(3))
     finally:
         server.stop()
-    names = ("overview page, first", "overview page, again")
-    return [{"what": name, "wall_s": round(wall, 3)} for name, wall in zip(names, (walls[0], walls[-1]), strict=True)]
+    told = {
+        "overview page, first answer after the start": first,
+        "overview page, until it has its figures": complete,
+        "overview page, again": again,
+    }
+    return [{"what": name, "wall_s": round(wall, 3)} for name, wall in told.items()]
 
 
 def run() -> dict[str, Any]:
