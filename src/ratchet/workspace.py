@@ -193,7 +193,8 @@ class Workspace:
                 name="endpoint",
                 command=command,
                 log=self.resources.logs / "endpoint.log",
-                left_behind=lambda: claim.holder_pid(serving),
+                # A command that is over in a moment leaves it to the next server.
+                left_behind=lambda: claim.holder_pid(serving, is_ours_to_end=not die_together),
             )
         )
 

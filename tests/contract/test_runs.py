@@ -21,12 +21,16 @@ from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, RunCancelled, StepFailed
 from ratchet.loop import registry
 from ratchet.store import migrations
-from ratchet.store.database import Database
+from ratchet.store.database import BrokenOff, Database
 from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.waiting import PATIENCE_SECONDS, until
 
 Job = Callable[[JobContext, dict[str, Any]], Any]
 FINAL = ("SUCCESS", "ERROR", "CANCELLED")
+
+
+class _Unkept(Exception):
+    """An error that nothing can keep."""
 
 
 def _fail() -> None:
@@ -363,6 +367,33 @@ class RunContract:
         assert (status, type(error)) == ("ERROR", NondeterministicPipeline)
         with host.database.read() as connection:
             assert connection.execute(text(f"SELECT function_name FROM {steps}")).scalars().all() == ["other"]
+
+    def test_a_step_that_could_not_be_recorded_leaves_its_place_empty(self, host: Host) -> None:
+        """Where the job goes on all the same, another attempt does that step again and none of the others."""
+        done: list[str] = []
+        goes_on = threading.Event()
+
+        def fail() -> None:
+            done.append("fails")
+            raise _Unkept(lambda: None)
+
+        def work(context: JobContext, _spec: dict[str, Any]) -> Any:
+            with contextlib.suppress(Exception):
+                context.step("fails", fail)
+            value = context.step("gives", lambda: done.append("gives") or len(done))
+            if not goes_on.is_set():
+                goes_on.set()
+                raise BrokenOff
+            return [value, context.recorded_steps()]
+
+        host.launch(work)
+        host.enqueue("job")
+        assert goes_on.wait(PATIENCE_SECONDS), "the first attempt did not come so far"
+        if host.database.is_sqlite:
+            host.runs.close()
+            host.runs.launch()
+        assert host.wait("job") == ("SUCCESS", [2, ["gives"]])
+        assert done == ["fails", "gives", "fails"]
 
     def test_unknown_name_is_refused(self, host: Host) -> None:
         """A job under a name that no process knows would wait for ever: it can be neither registered nor enqueued."""

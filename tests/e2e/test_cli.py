@@ -240,13 +240,15 @@ def test_up_serves_takes_commands_and_stops_in_order(shop: Path) -> None:
 
 @pytest.mark.slow
 def test_an_endpoint_that_a_kill_left_behind_is_gone_on_with_and_ended(shop: Path) -> None:
-    """It answers while nobody runs the workspace, the next server takes it over, and SIGTERM ends both."""
+    """It answers while nobody runs the workspace, a command leaves it alone, and SIGTERM of the next server ends it."""
     serving = shop / ".ratchet" / "serving"
     with up(shop) as (first, announced):
         first.kill()
         first.wait()
         holder = claim.holder(serving)
         assert holder is not None
+        ratchet(shop, "promote", "returns@v1")
+        assert claim.holder(serving) == holder
         with up(shop) as (second, again):
             assert again["endpoint_address"] == announced["endpoint_address"]
             assert claim.holder(serving) == holder

@@ -15,8 +15,6 @@ from ratchet.errors import DatabaseAway, NondeterministicPipeline, RunCancelled
 from ratchet.records import Record
 from ratchet.store.database import BrokenOff, Database, refuse_inside_write
 
-_FIRST = 1  # DBOS's number of a job's first step
-
 
 class Statements:
     """What is asked and written about jobs and their steps, composed once for a database.
@@ -80,7 +78,7 @@ class Attempt:
         self._system = _get_dbos_instance()._sys_db
         self._serializer, self._application = self._system.serializer, self._system.app_name
         self._asked = 0
-        self._known: list[_Recorded] | None = None
+        self._known: dict[int, _Recorded] | None = None
 
     def step(self, name: str, function: Callable[[], Any]) -> Any:
         """Carry out a part once, or return what it gave the first time.
@@ -93,8 +91,9 @@ class Attempt:
         # What the engine writes about a step may find the server away as well; that breaks the job off.
         with self._database.telling():
             known = self._read()
-            place, self._asked = self._asked, self._asked + 1
-            return self._again(known[place], name) if place < len(known) else self._carry_out(name, function)
+            self._asked += 1
+            recorded = known.get(self._asked)
+            return self._carry_out(name, function) if recorded is None else self._again(recorded, name)
 
     def _again(self, recorded: _Recorded, name: str) -> Any:
         from dbos._serialization import deserialize_exception, deserialize_value
@@ -119,14 +118,17 @@ class Attempt:
         self._record(name, began, output=value, error=None, serialization=serialization)
         return result
 
-    def _read(self) -> list[_Recorded]:
-        """Return what is recorded of this job, in order; asked once, since from then on only this attempt records."""
+    def _read(self) -> dict[int, _Recorded]:
+        """Return what is recorded of this job, by number: asked once, since from then on only its owner records.
+
+        A number is missing where a step has failed in a way that could not be recorded, and the job went on.
+        """
         if self._known is None:
             with self._database.read() as connection:
                 rows = connection.execute(self._statements.recorded, {"job": self.job_id}).all()
             if rows and rows[0].status == "CANCELLED":
                 raise self._cancelled()
-            self._known = [_Recorded(*row[1:]) for row in rows if row.function_id is not None]
+            self._known = {row.function_id: _Recorded(*row[1:]) for row in rows if row.function_id is not None}
         return self._known
 
     def _record(
@@ -135,8 +137,7 @@ class Attempt:
         from dbos._error import DBOSWorkflowConflictIDError
         from dbos._sys_db import db_retry
 
-        known = self._read()
-        step = _Recorded(known[-1].number + 1 if known else _FIRST, name, output, error, serialization)
+        step = _Recorded(self._asked, name, output, error, serialization)
         ended = _milliseconds()
         own = {"job": self.job_id, "token": self._token, "application": self._application}
         row = {**msgspec.structs.asdict(step), **own, "began": began, "ended": ended}
@@ -144,8 +145,7 @@ class Attempt:
         # As DBOS has it: a server that is away and a file that is locked are waited for.
         @db_retry(sys_db=self._system)
         def write() -> int | None:
-            with self._database.jobs_engine.connect() as connection:
-                connection.execution_options(isolation_level="AUTOCOMMIT")
+            with self._database.at_once() as connection:
                 found: int | None = connection.execute(self._statements.record, row).scalar()
                 return found
 
@@ -156,15 +156,19 @@ class Attempt:
         if recorded != ended:
             raise NondeterministicPipeline(pipeline=self.job_id, expected="one step at this place", found=name)
         # Only what it is called is asked for again.
-        known.append(msgspec.structs.replace(step, output=None, error=None))
+        self._read()[step.number] = msgspec.structs.replace(step, output=None, error=None)
 
     def recorded_steps(self) -> list[str]:
         """Return the names of the steps that attempts of this job have recorded, in order."""
-        return [one.name for one in self._read()]
+        return [one.name for one in self._read().values()]
 
     def catch_up(self) -> list[tuple[str, Any]]:
         """Pass over what earlier attempts have recorded and this one did not come to; names and results, in order."""
-        return [(one.name, self.step(one.name, _never)) for one in self._read()[self._asked :]]
+        passed = []
+        for one in [one for one in self._read().values() if one.number > self._asked]:
+            self._asked = one.number - 1
+            passed.append((one.name, self.step(one.name, _never)))
+        return passed
 
     def is_cancelled(self) -> bool:
         """Tell whether somebody cancelled this job, or another process has taken it over."""

@@ -172,11 +172,12 @@ class Supervisor:
 
 
 def _end_left_behind(pid_now: Callable[[], int], deadline: float) -> None:
-    """End a process that is no child of ours, and return once it is gone."""
+    """End a process that is no child of ours: asked first, then killed."""
     pid = pid_now()
     if pid <= 0:
         return
-    with suppress(ProcessLookupError):
+    # It may be gone by now, or be another account's.
+    with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGTERM)
         while pid_now() == pid and clock.monotonic() < deadline:
             clock.sleep(_LOOK_SECONDS)

@@ -23,7 +23,9 @@ from typing import NamedTuple, NoReturn
 from ratchet.engine import child
 
 _LOOK_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 60.0
 _MANY = 4096
+_WARM = b"w"
 SPARE_NAME = "ratchet-spare"
 Warming = Callable[[], object]
 
@@ -32,11 +34,20 @@ class _Spare(NamedTuple):
     """A child that was forked before anybody asked for it.
 
     Attributes:
-        link: By which it is given its connection to the parent; whoever closes it ends the child.
+        link: On which it says that it is ready, and is given its connection to the parent; whoever closes it ends the
+            child.
     """
 
     pid: int
     link: socket.socket
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether it has said so; one that still warms up, or hangs at it, is nobody's."""
+        try:
+            return self.link.recv(1, socket.MSG_DONTWAIT | socket.MSG_PEEK) == _WARM
+        except OSError:
+            return False
 
 
 def main(arguments: list[str]) -> None:
@@ -57,7 +68,7 @@ def main(arguments: list[str]) -> None:
     gc.collect()
     gc.freeze()
     control.send(b'{"ready": true}')
-    _serve(control, warmings)
+    _Zygote(control, warmings).serve()
 
 
 def _warm_up(warmings: list[Warming]) -> None:
@@ -67,97 +78,133 @@ def _warm_up(warmings: list[Warming]) -> None:
             warming()
 
 
-def _serve(control: socket.socket, warmings: list[Warming]) -> None:
-    untold: deque[bytes] = deque()
-    spare: _Spare | None = None
-    under_way, pause_seconds = 0, 0.0
-    ended, _told_by_kernel = _noticing_ends()
-    while True:
-        # A child beside one that runs would only slow that down: the next one is forked once there is none.
-        wants_spare = spare is None and under_way == 0
-        readable, _, _ = select.select([control, ended], [], [], pause_seconds if wants_spare else _LOOK_SECONDS)
-        for pid, code in _reap():
-            under_way -= 1
-            untold.append(json.dumps({"pid": pid, "exit": code}).encode())
-            if spare is not None and spare.pid == pid:
-                spare.link.close()
-                spare, pause_seconds = None, _LOOK_SECONDS  # whatever ended it may end the next one
-        _tell(control, untold)
-        if ended in readable:
-            ended.recv(_MANY)
-        if control not in readable:
+class _Zygote:
+    """Forks children for whoever asks, and one beforehand while none is under way.
+
+    Args:
+        control: Brings the sockets of the children that are asked for, and takes how each has ended.
+        warmings: What a child that is kept in hand goes through.
+    """
+
+    def __init__(self, control: socket.socket, warmings: list[Warming]) -> None:
+        self._control = control
+        self._warmings = warmings
+        self._untold: deque[bytes] = deque()
+        self._spare: _Spare | None = None
+        self._under_way = 0
+        self._pause_seconds = 0.0
+        # Has something to read whenever a child has ended.
+        self._ended, self._told_by_kernel = socket.socketpair()
+        self._told_by_kernel.setblocking(False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._told_by_kernel.fileno(), warn_on_full_buffer=False)
+
+    def serve(self) -> NoReturn:
+        """Go on until the parent is gone."""
+        while True:
+            # A child beside one that runs would only slow that down: the next one is forked once there is none.
+            wants_spare = self._spare is None and self._under_way == 0
+            patience_seconds = self._pause_seconds if wants_spare else _LOOK_SECONDS
+            readable, _, _ = select.select([self._control, self._ended], [], [], patience_seconds)
+            if self._ended in readable:
+                self._ended.recv(_MANY)
+            self._bury()
+            _tell(self._control, self._untold)
             # Asked only where something has come: recv_fds takes flags such as MSG_DONTWAIT and ignores them.
-            if wants_spare:
-                # Nobody has asked for it, so nobody is told where there is no room for it.
-                with contextlib.suppress(OSError):
-                    spare, under_way = _fork_spare(control, warmings), under_way + 1
-            continue
+            if self._control in readable:
+                self._answer()
+            elif wants_spare and not readable:
+                self._fork_spare()
+
+    def _bury(self) -> None:
+        for pid, code in _reap():
+            self._under_way -= 1
+            if self._spare is not None and self._spare.pid == pid:
+                # Nobody knows of it. Whatever ended it may end the next one.
+                self._spare.link.close()
+                self._spare = None
+                self._wait_longer()
+            else:
+                self._untold.append(json.dumps({"pid": pid, "exit": code}).encode())
+
+    def _wait_longer(self) -> None:
+        self._pause_seconds = min(_LONGEST_PAUSE_SECONDS, max(_LOOK_SECONDS, 2 * self._pause_seconds))
+
+    def _answer(self) -> None:
         try:
-            message, descriptors, _flags, _address = socket.recv_fds(control, 64, 1)
+            message, descriptors, _flags, _address = socket.recv_fds(self._control, 64, 1)
         except OSError:
             os._exit(0)  # the parent is gone or has closed its end: nobody is left to fork for
         if not message:
             os._exit(0)
-        if not _hand_out(spare, descriptors[0]):
-            _fork(control, descriptors[0])
-            under_way += 1
+        if not self._hand_out(descriptors[0]):
+            # Where there is no room for a child, its connection ends, and whoever asked tries again.
+            with contextlib.suppress(OSError):
+                self._fork(descriptors[0])
         os.close(descriptors[0])
-        spare, pause_seconds = None, 0.0
 
-
-def _noticing_ends() -> tuple[socket.socket, socket.socket]:
-    """Return a socket that has something to read whenever a child has ended, and its other end."""
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
-    return reading, writing
-
-
-def _hand_out(spare: _Spare | None, descriptor: int) -> bool:
-    """Give a connection to the spare child, and tell whether there was one that lives."""
-    if spare is None:
-        return False
-    with spare.link:
-        try:
-            socket.send_fds(spare.link, [b"begin"], [descriptor])
-        except OSError:
+    def _hand_out(self, descriptor: int) -> bool:
+        """Give a connection to the child in hand, and tell whether there was one that is ready."""
+        spare = self._spare
+        if spare is None or not spare.is_ready:
             return False
-    return True
+        self._spare, self._pause_seconds = None, 0.0
+        with spare.link:
+            try:
+                socket.send_fds(spare.link, [b"begin"], [descriptor])
+            except OSError:
+                return False
+        return True
 
+    def _fork_spare(self) -> None:
+        ours, theirs = socket.socketpair()
+        zygote = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            # Nobody has asked for it, so nobody is told that there is no room for it.
+            ours.close()
+            theirs.close()
+            self._wait_longer()
+            return
+        if pid:
+            theirs.close()
+            self._spare = _Spare(pid, ours)
+            self._under_way += 1
+            return
+        try:
+            self._leave(zygote)
+            child.call_itself(SPARE_NAME)
+            ours.close()
+            _warm_up(self._warmings)
+            theirs.send(_WARM)
+            message, descriptors, _flags, _address = socket.recv_fds(theirs, 64, 1)
+            theirs.close()
+            if message:
+                _be_child(descriptors[0])
+        finally:
+            os._exit(1)  # whatever went wrong, it must not go on as a second zygote
 
-def _fork_spare(control: socket.socket, warmings: list[Warming]) -> _Spare:
-    ours, theirs = socket.socketpair()
-    zygote = os.getpid()
-    if pid := os.fork():
-        theirs.close()
-        return _Spare(pid, ours)
-    try:
-        _leave_zygote(zygote, control)
-        child.call_itself(SPARE_NAME)
-        ours.close()
-        _warm_up(warmings)
-        message, descriptors, _flags, _address = socket.recv_fds(theirs, 64, 1)
-        theirs.close()
-        if message:
-            _be_child(descriptors[0])
-    finally:
-        os._exit(1)  # whatever went wrong, it must not go on as a second zygote
+    def _fork(self, descriptor: int) -> None:
+        zygote = os.getpid()
+        if os.fork():
+            self._under_way += 1
+            return
+        try:
+            self._leave(zygote)
+            if self._spare is not None:
+                self._spare.link.close()
+            _be_child(descriptor)
+        finally:
+            os._exit(1)
 
-
-def _fork(control: socket.socket, descriptor: int) -> None:
-    zygote = os.getpid()
-    if os.fork():
-        return
-    _leave_zygote(zygote, control)
-    _be_child(descriptor)
-
-
-def _leave_zygote(zygote: int, control: socket.socket) -> None:
-    child.die_with_parent(zygote)
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    control.close()
+    def _leave(self, zygote: int) -> None:
+        """Leave behind, in a child, what is the zygote's."""
+        child.die_with_parent(zygote)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for one in (self._control, self._ended, self._told_by_kernel):
+            one.close()
 
 
 def _be_child(descriptor: int) -> NoReturn:

@@ -1,7 +1,9 @@
 """A step that does nothing, gone through before anybody asks for one: what is slow for the first time is done by then.
 
-Invariant: nothing is written, and nothing of it remains but what was looked up once.
+Invariant: nothing is written; what remains is what was looked up once, and the hook that sees what steps open.
 """
+
+import tempfile
 
 from ratchet.loop.pipelines import code_digest
 from ratchet.loop.step_code import digest_of_code
@@ -26,3 +28,4 @@ def warm_up() -> None:
     with keeping.watched():
         storer, content = storers.dump(nothing(values))
     keeping.note(values, lambda: storers.load(storer, content))
+    tempfile.tempdir = None  # looked up by the way; a project may name another one

@@ -129,6 +129,29 @@ def test_a_child_in_hand_that_was_killed_is_replaced(zygotes: Zygotes, session: 
         assert session("tells_its_number").converse(Recorder()) > 0
 
 
+@pytest.mark.parametrize("ends", ["", "1"])
+def test_a_child_in_hand_that_is_not_ready_is_nobodys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """Where it hangs or ends while it warms up, who asks gets a child all the same, and is not told of its ends."""
+    monkeypatch.setenv("SPARE_ENDS", ends)
+    zygotes = Zygotes(preload=["tests.unit.engine.hanging"])
+    try:
+        for number in range(3):
+            task = Task(
+                name="task",
+                entry="tests.unit.engine.bodies:tells_its_number",
+                spec={},
+                log=log_file(tmp_path / "logs", str(number)),
+            )
+            session = Session(zygotes, task, limits=Limits(), is_cancelled=lambda: False)
+            assert session.converse(Recorder()) > 0
+            clock.sleep(0.1)
+        assert len(zygotes._exits) <= 3
+    finally:
+        zygotes.close()
+
+
 def test_children_beside_one_another(zygotes: Zygotes, session: Callable[..., Session]) -> None:
     """Who asks while the child in hand is taken gets one that is forked for it, and none waits for another."""
     connections = [zygotes.new_child() for _ in range(3)]

@@ -111,19 +111,23 @@ def holder(folder: Path) -> Holder | None:
         os.close(descriptor)
 
 
-def holder_pid(folder: Path) -> int:
-    """Return the process id of the one that serves a folder now: 0 for none, -1 for one that cannot be seen from here.
+def holder_pid(folder: Path, *, is_ours_to_end: bool = True) -> int:
+    """Return the process id of the one that serves a folder now: 0 for none, -1 for one that is not to be ended.
 
     In another container, which shares the folder, its number means nothing here, or another process.
+
+    Args:
+        folder: The serving folder.
+        is_ours_to_end: Whether whoever asks goes on with it until its own end, and takes it along.
     """
     found = holder(folder)
-    if found is None:
-        return 0
+    if found is None or not is_ours_to_end:
+        return 0 if found is None else -1
     try:
         command = Path(f"/proc/{found.pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return -1
-    return found.pid if _MODULE.encode() in command else -1
+    return found.pid if _MODULE.encode() in command and os.fsencode(folder) in command else -1
 
 
 def last_holder(folder: Path) -> Holder | None:
