@@ -168,14 +168,15 @@ class Supervisor:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
         for watched in self._watched:
-            _end_left_behind(watched.left_behind, deadline)
+            _end_left_behind(watched.left_behind)
 
 
-def _end_left_behind(pid_now: Callable[[], int], deadline: float) -> None:
+def _end_left_behind(pid_now: Callable[[], int]) -> None:
     """End a process that is no child of ours: asked first, then killed."""
     pid = pid_now()
     if pid <= 0:
         return
+    deadline = clock.monotonic() + _STOP_SECONDS
     # It may be gone by now, or be another account's.
     with suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signal.SIGTERM)

@@ -42,14 +42,16 @@ _ADD_RUN = text(
 
 def put_run(transaction: Connection, run: Run) -> None:
     """Write a run's row."""
-    values = {"pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
-    _put(transaction, schema.run, {"id": run.id}, values)
+    _put(transaction, schema.run, {"id": run.id}, _columns_of(run))
 
 
 def add_run(transaction: Connection, run: Run) -> None:
     """Write a new run's row; one that is there stays as it is."""
-    row = {"id": run.id, "pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
-    transaction.execute(_ADD_RUN, row)
+    transaction.execute(_ADD_RUN, {"id": run.id, **_columns_of(run)})
+
+
+def _columns_of(run: Run) -> dict[str, str]:
+    return {"pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
 
 
 def run(database: Database, run_id: str) -> Run:

@@ -5,6 +5,7 @@ proves nothing by itself, it says fast what a reading of all envelopes must come
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import Connection, func, select
 
@@ -63,15 +64,17 @@ def split(hashes: bytes) -> list[bytes]:
 def load(connection: Connection) -> State | None:
     """Return how far the tree has grown, or ``None`` where its row was taken away."""
     row = connection.execute(_LOAD).first()
-    return None if row is None else State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
+    return None if row is None else _state_of(row)
 
 
 def last_and_state(connection: Connection) -> tuple[int, State | None]:
     """Return the number of the last entry and how far the tree has grown, in one question: each append asks it."""
     row = connection.execute(_LAST_AND_STATE).first()
-    if row is None:
-        return last_seq(connection), None
-    return row.last, State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
+    return (last_seq(connection), None) if row is None else (row.last, _state_of(row))
+
+
+def _state_of(row: Any) -> State:
+    return State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
 
 
 def as_bytes(value: object) -> bytes:
