@@ -101,6 +101,11 @@ class Event(Record, frozen=True, gc=False):
     seq: int = 0
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Return what makes it one event, however often it is told: its source and id."""
+        return self.source, self.id
+
+    @property
     def actor_class(self) -> ActorClass:
         """Return the class of the actor who did it."""
         return actor_class(self.authtype, self.authclaims)

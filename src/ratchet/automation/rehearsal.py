@@ -196,12 +196,12 @@ class Rehearsing:
         """Return which actions a rule asks for, by the key of the event."""
         if not rule.module:
             done = _Asked(calls=rule.calls, error="")
-            return {(event.source, event.id): done for event in events}
+            return {event.key: done for event in events}
         found: dict[tuple[str, str], _Asked] = {}
         for start in range(0, len(events), EVENTS_PER_CHILD):
             some = events[start : start + EVENTS_PER_CHILD]
             answers = msgspec.convert(self._ask_child(rule, some), list[_Asked])
-            found |= {(event.source, event.id): one for event, one in zip(some, answers, strict=True)}
+            found |= {event.key: one for event, one in zip(some, answers, strict=True)}
         return found
 
     def _ask_child(self, rule: Rule, events: Sequence[Event]) -> Any:
@@ -236,7 +236,7 @@ class Rehearsing:
         get = lru_cache(maxsize=_CAUSES_KEPT)(self._resources.ledger.get)
         firings: deque[datetime] = deque(maxlen=limits.firings_needed(rule.at_most, section))
         for event, look in zip(events, looks, strict=True):
-            wanted = asked.get((event.source, event.id), _Asked())
+            wanted = asked.get(event.key, _Asked())
             would, why = _verdict(look, wanted)
             if would == "fire":
                 depth = depth_of(event, get=get, limit=section.rule_depth) if event.seq else 0

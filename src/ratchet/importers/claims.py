@@ -81,7 +81,7 @@ class Claims:
         """
         fresh = {_name(one): one for one in page if _name(one) not in self._read}
         self._read |= fresh.keys()
-        conflicts = {_name(one) for one in page if any(_key(event) in other for event in one.events)}
+        conflicts = {_name(one) for one in page if any(event.key in other for event in one.events)}
         self._conflicts |= conflicts
         names = tuple(sorted({key for _, key in conflicts}))
         if self.said is None:
@@ -110,11 +110,7 @@ def _name(reading: Reading) -> Key:
     return reading.kind, reading.key
 
 
-def _key(event: Event) -> Key:
-    return event.source, event.id
-
-
 def _is_new(reading: Reading, present: Collection[Key]) -> bool:
     """Tell whether nothing of a record was there; what it shares with others, such as a push, says nothing."""
     own = [event for event in reading.events if event.id != reading.cause]
-    return bool(own) and not any(_key(event) in present for event in own)
+    return bool(own) and not any(event.key in present for event in own)

@@ -109,19 +109,19 @@ class Puller:
             present = self._ledger.known(events) | self._would_be
             others = []
             for event in events:
-                kept = present.get(_key(event)) or self._would_be.setdefault(_key(event), event)
+                kept = present.get(event.key) or self._would_be.setdefault(event.key, event)
                 others += [event] if is_other(event, kept) else []
-            added = claims.take(page, present=present, other={_key(one) for one in others}, is_last=is_last)
+            added = claims.take(page, present=present, other={one.key for one in others}, is_last=is_last)
         else:
             with self._database.write() as transaction:
                 present = self._ledger.known(events)
                 others = self._append(transaction, events)
-                added = claims.take(page, present=present, other={_key(one) for one in others}, is_last=is_last)
+                added = claims.take(page, present=present, other={one.key for one in others}, is_last=is_last)
                 cursor = self._cursor(tally.source, page, events, claimed=claims.said, position=position)
                 data = cursor.data | {"imported": added.imported, "count": added.count}
                 self._ledger.append(transaction, msgspec.structs.replace(cursor, data=data))
         tally.conflicts += added.conflicts
-        keys = {_key(event) for event in events}
+        keys = {event.key for event in events}
         tally.new_events += len(keys - present.keys())
         tally.known_events += len(keys & present.keys())
 
@@ -192,7 +192,7 @@ def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Readi
     """Return the readings that go back to a start which nobody has written: their initiator is unknown."""
     ledger = Ledger(database, _react_to_nothing)
     found = list(readings)
-    written = {(event.source, event.id) for reading in found for event in reading.events}
+    written = {event.key for reading in found for event in reading.events}
     known: dict[tuple[str, str], bool] = {}
     broken = []
     for reading in found:
@@ -210,10 +210,6 @@ def broken_starts(database: Database, readings: Iterable[Reading]) -> list[Readi
 
 def _react_to_nothing(transaction: Any, events: Sequence[Event]) -> None:
     """Let history be history: what happened elsewhere long ago must not start anything here now."""
-
-
-def _key(event: Event) -> Key:
-    return event.source, event.id
 
 
 def _begins(reading: Reading) -> float:

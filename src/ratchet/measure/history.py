@@ -70,7 +70,7 @@ class History:
 
     def add(self, event: Event) -> bool:
         """Add one event; return False for one that is here already, which changes nothing."""
-        key = (event.source, event.id)
+        key = event.key
         if key in self._events:
             return False
         assert event.seq > self.last_seq, "events are added in the order of the ledger"
@@ -262,7 +262,7 @@ class Snapshot:
     def chain(self, event: Event) -> list[Event]:
         """Return an event and all its causes, up to the root or to where the chain breaks or turns in a circle."""
         links = [event]
-        seen = {(event.source, event.id)}
+        seen = {event.key}
         while (cause := self.cause(links[-1])) is not None and (cause.source, cause.id) not in seen:
             seen.add((cause.source, cause.id))
             links.append(cause)

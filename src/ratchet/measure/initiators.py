@@ -141,7 +141,7 @@ def weakest_grade(grades: Iterable[Evidence]) -> Evidence | None:
 def _climb(snapshot: Snapshot, event: Event, stage: str) -> tuple[list[Event], _Ending]:
     """Return the events from a transition to its start, and what stopped the walk."""
     links = [event]
-    seen = {(event.source, event.id)}
+    seen = {event.key}
     while True:
         current = links[-1]
         if current.type == "command.issued":

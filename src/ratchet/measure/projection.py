@@ -210,7 +210,7 @@ class Fold:
         """Return a history of the pipeline's events, all their causes, and the life of all rules among them."""
         events = {e.seq: e for e in self._kept.events(pipeline, until=until, types=MEASURED)}
         events |= {event.seq: event for event in self._common}
-        known = {(event.source, event.id) for event in events.values()}
+        known = {event.key for event in events.values()}
         looked_for: set[tuple[str, str]] = set()
         new: list[Event] = list(events.values())
         while new:
@@ -218,7 +218,7 @@ class Fold:
             wanted -= known | looked_for
             looked_for |= wanted
             new = self._kept.by_key(wanted, until=until) if wanted else []
-            known |= {(event.source, event.id) for event in new}
+            known |= {event.key for event in new}
             events |= {event.seq: event for event in new}
         for event in self._lives_elsewhere(pipeline, list(events.values()), until):
             events[event.seq] = event

@@ -21,7 +21,7 @@ from ratchet import clock, origin
 from ratchet.catalogue import event_type, wire_name
 from ratchet.errors import CauseMissing, EventInvalid, LedgerConflict
 from ratchet.records import NATIVE_SOURCE, Event, derive_id
-from ratchet.store import tree
+from ratchet.store import ledger_rows, tree
 from ratchet.store.database import Database
 from ratchet.store.merkle import hash_leaf
 from ratchet.store.schema import ledger, payload
@@ -31,9 +31,6 @@ SALT_BYTES = 16
 NAME_LIMIT_BYTES = 1024
 _NAMES = ("source", "id", "subject", "pipeline", "causationid", "correlationid")
 _PAGE = 1000
-_LOOK_UP = "SELECT l.seq, l.envelope, p.body FROM ledger l LEFT JOIN payload p ON p.seq = l.seq WHERE l.source"
-_INSERT = "INSERT INTO ledger (seq, source, id, type, subject, pipeline, cause, envelope) VALUES ({})"
-_INSERT_PAYLOAD = "INSERT INTO payload (seq, body, salt) VALUES ({})"
 _ENCODER = msgspec.json.Encoder()
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 _EVENT = msgspec.json.Decoder(Event)
@@ -74,19 +71,17 @@ class Ledger:
             EventInvalid: One from elsewhere has a name that no column holds.
         """
         complete = [_complete(event) for event in events]
-        known = _find_many(transaction, complete)
-        added: list[Event] = []
-        last, state = tree.last_and_state(transaction)
+        stand = ledger_rows.stand(transaction, [event.key for event in complete])
+        known, added = _by_key(stand.known), list[Event]()
         for event in complete:
-            key = (event.source, event.id)
-            if key not in known:
-                added.append(msgspec.structs.replace(event, seq=last + len(added) + 1))
-                known[key] = added[-1]
+            if event.key not in known:
+                added.append(msgspec.structs.replace(event, seq=stand.last + len(added) + 1))
+                known[event.key] = added[-1]
         if added:
-            _insert(transaction, added, [_ENCODER.encode(event.data) for event in added], state=state)
+            _insert(transaction, added, [_ENCODER.encode(event.data) for event in added], state=stand.state)
             self._leave_evidence(added[0])
             self._react(transaction, added)
-        return [known[event.source, event.id] for event in complete]
+        return [known[event.key] for event in complete]
 
     def record(self, *events: Event) -> list[Event]:
         """Append events in a transaction of their own."""
@@ -113,24 +108,23 @@ class Ledger:
         added: list[Event] = []
         refused: Event | None = None
         with self._database.write() as transaction:
-            known = _find_many(transaction, complete)
-            last, state = tree.last_and_state(transaction)
+            stand = ledger_rows.stand(transaction, [event.key for event in complete])
+            known = _by_key(stand.known)
             for event in complete:
-                key = (event.source, event.id)
-                if is_new := key not in known:
-                    added.append(msgspec.structs.replace(event, seq=last + len(added) + 1))
-                    known[key] = added[-1]
-                elif not _is_same(transaction, known[key], event, is_written=known[key].seq <= last):
+                if is_new := event.key not in known:
+                    added.append(msgspec.structs.replace(event, seq=stand.last + len(added) + 1))
+                    known[event.key] = added[-1]
+                elif not _is_same(transaction, known[event.key], event, is_written=known[event.key].seq <= stand.last):
                     refused = event
                     break
-                found.append((known[key], is_new))
+                found.append((known[event.key], is_new))
             if added:
                 bodies = [body for (_, body), (_, is_new) in zip(received, found, strict=False) if is_new]
-                _insert(transaction, added, bodies, state=state)
+                _insert(transaction, added, bodies, state=stand.state)
                 self._leave_evidence(added[0])
                 self._react(transaction, added)
             if refused is not None:
-                self.append(transaction, _conflict(refused, known[refused.source, refused.id]))
+                self.append(transaction, _conflict(refused, known[refused.key]))
         if refused is not None:
             raise LedgerConflict(source=refused.source, event_id=refused.id)
         return found
@@ -208,7 +202,7 @@ class Ledger:
     def known(self, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
         """Return those of some events that are in the ledger, by source and id, as they stand there."""
         with self._database.read() as connection:
-            return _find_many(connection, events)
+            return _by_key(ledger_rows.look_up(connection, [event.key for event in events]))
 
     def done_before(self, kind: str, subject: str) -> Event | None:
         """Return the event that an earlier attempt at the work in force has appended, or ``None``.
@@ -325,53 +319,29 @@ def _actor_fields(event: Event, source: origin.Origin | None) -> dict[str, Any]:
 
 
 def _find(connection: Connection, source: str, event_id: str) -> Event | None:
-    row = next(iter(_rows_of(connection, source, [event_id])), None)
-    return None if row is None else _decode(*row)
+    found = ledger_rows.look_up(connection, [(source, event_id)])
+    return _decode(*found[0]) if found else None
 
 
-def _find_many(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], Event]:
-    """Return those of the events that are in the ledger already, by source and id."""
-    wanted: dict[str, list[str]] = {}
-    for event in events:
-        wanted.setdefault(event.source, []).append(event.id)
-    found: dict[tuple[str, str], Event] = {}
-    for source, ids in wanted.items():
-        for start in range(0, len(ids), _PAGE):
-            for row in _rows_of(connection, source, ids[start : start + _PAGE]):
-                event = _decode(*row)
-                found[event.source, event.id] = event
-    return found
-
-
-def _rows_of(connection: Connection, source: str, ids: list[str]) -> Iterable[Any]:
-    """Return number, envelope and payload of entries, asked for in the driver's own words: each append asks."""
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(ids))
-        return connection.exec_driver_sql(f"{_LOOK_UP} = ? AND l.id IN ({marks})", (source, *ids))
-    # Each key by itself: before the table was analysed, PostgreSQL takes all entries of the source and sorts them out.
-    one = f"{_LOOK_UP} = %s AND l.id = wanted.id LIMIT 1"
-    query = f"SELECT known.* FROM unnest(%s::text[]) AS wanted (id), LATERAL ({one}) AS known"  # noqa: S608, of constants
-    return connection.exec_driver_sql(query, (ids, source))
+def _by_key(rows: Iterable[ledger_rows.Row]) -> dict[tuple[str, str], Event]:
+    events = [_decode(*row) for row in rows]
+    return {(event.source, event.id): event for event in events}
 
 
 def _insert(
     transaction: Connection, events: Sequence[Event], bodies: Sequence[bytes], *, state: tree.State | None
 ) -> None:
     """Write numbered events and the bytes of their payloads, and let the Merkle tree grow by them."""
-    rows, payloads, leaves = [], [], []
+    entries, payloads, leaves = [], [], []
     salts = secrets.token_bytes(SALT_BYTES * len(events))
     for number, (event, body) in enumerate(zip(events, bodies, strict=True)):
         salt = salts[number * SALT_BYTES : (number + 1) * SALT_BYTES]
         envelope = _envelope(event, salt=salt, body=body)
         names = (event.source, event.id, event.type, event.subject, event.pipeline, event.causationid)
-        rows.append((event.seq, *names, envelope))
+        entries.append((event.seq, *names, envelope))
         payloads.append((event.seq, body, salt))
         leaves.append(hash_leaf(envelope))
-    # In the driver's own words: composed from the tables, it would cost as much as the rest of an append.
-    mark = "?" if transaction.dialect.name == "sqlite" else "%s"
-    transaction.exec_driver_sql(_INSERT.format(", ".join([mark] * len(rows[0]))), rows)
-    transaction.exec_driver_sql(_INSERT_PAYLOAD.format(", ".join([mark] * len(payloads[0]))), payloads)
-    tree.extend(transaction, state, leaves, first=events[0].seq)
+    ledger_rows.add(transaction, entries, payloads, tree.growth(state, leaves, first=events[0].seq))
 
 
 def _envelope(event: Event, *, salt: bytes, body: bytes) -> bytes:

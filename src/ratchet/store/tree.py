@@ -20,11 +20,11 @@ TILE_LEVEL = 6
 TILE_LEAVES = 1 << TILE_LEVEL
 _TILE_BYTES = TILE_LEAVES * HASH_BYTES
 _CATCH_UP_ENTRIES = 20_000
-_ONLY_ROW = 1
-_LOAD = select(ledger_tree.c.size, ledger_tree.c.frontier, ledger_tree.c.leaves).where(ledger_tree.c.id == _ONLY_ROW)
+ONLY_ROW = 1
+_LOAD = select(ledger_tree.c.size, ledger_tree.c.frontier, ledger_tree.c.leaves).where(ledger_tree.c.id == ONLY_ROW)
 _LAST = select(func.coalesce(func.max(ledger.c.seq), 0))
 _LAST_AND_STATE = _LOAD.add_columns(_LAST.scalar_subquery().label("last"))
-_STORE = ledger_tree.update().where(ledger_tree.c.id == _ONLY_ROW)
+_STORE = ledger_tree.update().where(ledger_tree.c.id == ONLY_ROW)
 
 
 class State(Record, frozen=True):
@@ -56,6 +56,24 @@ class State(Record, frozen=True):
         return Frontier(self.size, split(self.frontier))
 
 
+class Growth(Record, frozen=True):
+    """What the tree becomes by some more leaves.
+
+    Attributes:
+        size: Leaves then.
+        frontier: Roots of its complete subtrees then.
+        leaves: Hashes of the leaves that fill no tile yet then.
+        first_tile: Number of the first tile that becomes full.
+        tiles: The hashes of each that does.
+    """
+
+    size: int
+    frontier: bytes
+    leaves: bytes
+    first_tile: int
+    tiles: list[bytes]
+
+
 def split(hashes: bytes) -> list[bytes]:
     """Return hashes that stand one after the other."""
     return [hashes[start : start + HASH_BYTES] for start in range(0, len(hashes), HASH_BYTES)]
@@ -64,16 +82,17 @@ def split(hashes: bytes) -> list[bytes]:
 def load(connection: Connection) -> State | None:
     """Return how far the tree has grown, or ``None`` where its row was taken away."""
     row = connection.execute(_LOAD).first()
-    return None if row is None else _state_of(row)
+    return None if row is None else state_of(row)
 
 
 def last_and_state(connection: Connection) -> tuple[int, State | None]:
     """Return the number of the last entry and how far the tree has grown, in one question: each append asks it."""
     row = connection.execute(_LAST_AND_STATE).first()
-    return (last_seq(connection), None) if row is None else (row.last, _state_of(row))
+    return (last_seq(connection), None) if row is None else (row.last, state_of(row))
 
 
-def _state_of(row: Any) -> State:
+def state_of(row: Any) -> State:
+    """Return how far the tree has grown, from the columns of its row."""
     return State(size=row.size, frontier=as_bytes(row.frontier), leaves=as_bytes(row.leaves))
 
 
@@ -82,32 +101,46 @@ def as_bytes(value: object) -> bytes:
     return value.encode() if isinstance(value, str) else bytes(value)  # type: ignore[call-overload]  # what drivers give
 
 
-def extend(transaction: Connection, state: State | None, leaves: Sequence[bytes], *, first: int) -> None:
-    """Let the tree grow by the leaves of entries that this transaction appends.
+def growth(state: State | None, leaves: Sequence[bytes], *, first: int) -> Growth | None:
+    """Return how the tree grows by the leaves of entries that are appended.
 
     A tree that is not as far as the ledger stays as it is: the next checkpoint brings it up to date, or says why not.
 
     Args:
-        state: How far it has grown, read in this transaction.
+        state: How far it has grown, read in the transaction that appends.
         leaves: Hashes of the leaves.
         first: Number of the first of these entries.
     """
     if state is None or state.size != first - 1 or not state.is_whole:
-        return
+        return None
     frontier = state.grown()
     frontier.extend(leaves)
     waiting = state.leaves + b"".join(leaves)
-    full = len(waiting) // _TILE_BYTES
-    if full:
-        tiles = [waiting[number * _TILE_BYTES : (number + 1) * _TILE_BYTES] for number in range(full)]
-        beginning = state.size // TILE_LEAVES
+    full = len(waiting) // _TILE_BYTES * _TILE_BYTES
+    return Growth(
+        size=frontier.size,
+        frontier=b"".join(frontier.hashes),
+        leaves=waiting[full:],
+        first_tile=state.size // TILE_LEAVES,
+        tiles=[waiting[start : start + _TILE_BYTES] for start in range(0, full, _TILE_BYTES)],
+    )
+
+
+def keep(transaction: Connection, growth: Growth) -> None:
+    """Write down how the tree has grown."""
+    keep_tiles(transaction, growth)
+    state = {"size": growth.size, "frontier": growth.frontier, "leaves": growth.leaves}
+    transaction.execute(_STORE, state)
+
+
+def keep_tiles(transaction: Connection, growth: Growth) -> None:
+    """Write down the tiles that have become full, for which there is mostly nothing to do."""
+    if growth.tiles:
         rows = [
-            {"number": beginning + number, "leaves": tile, "root": merkle.root_of(split(tile))}
-            for number, tile in enumerate(tiles)
+            {"number": number, "leaves": tile, "root": merkle.root_of(split(tile))}
+            for number, tile in enumerate(growth.tiles, start=growth.first_tile)
         ]
         transaction.execute(ledger_tile.insert(), rows)
-    left = waiting[full * _TILE_BYTES :]
-    transaction.execute(_STORE, {"size": frontier.size, "frontier": b"".join(frontier.hashes), "leaves": left})
 
 
 def catch_up(database: Database, *, report: Callable[[int], None] = lambda _size: None) -> None:
@@ -154,7 +187,7 @@ def _step(transaction: Connection) -> int:
     state = load(transaction)
     if state is None:
         empty = State(size=0, frontier=b"", leaves=b"")
-        transaction.execute(ledger_tree.insert(), {"id": _ONLY_ROW, "size": 0, "frontier": b"", "leaves": b""})
+        transaction.execute(ledger_tree.insert(), {"id": ONLY_ROW, "size": 0, "frontier": b"", "leaves": b""})
         state = empty
     last = last_seq(transaction)
     if not state.is_whole:
@@ -167,7 +200,9 @@ def _step(transaction: Connection) -> int:
         if row.seq != expected:
             raise LedgerGap(expected=expected, found=row.seq)
     if rows:
-        extend(transaction, state, [hash_leaf(bytes(row.envelope)) for row in rows], first=state.size + 1)
+        grown = growth(state, [hash_leaf(bytes(row.envelope)) for row in rows], first=state.size + 1)
+        assert grown is not None, "the rows begin where the tree ends"
+        keep(transaction, grown)
     return state.size + len(rows)
 
 

@@ -84,7 +84,7 @@ def find(workspace: "Workspace", event_id: str, *, source: str = "") -> Event | 
 def chain(workspace: "Workspace", event: Event) -> Chain:
     """Return an event with all its causes: looked for at its own source first, then among ours."""
     links = [event]
-    seen = {(event.source, event.id)}
+    seen = {event.key}
     while links[-1].causationid and len(links) < CHAIN_LIMIT:
         last = links[-1]
         cause = workspace.ledger.get(last.causationid, source=last.source)
