@@ -40,6 +40,7 @@ PYTHON = [*MODULES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "be
 TESTED_ELSEWHERE = {
     "__main__.py": "tests/e2e/test_cli.py",
     "store/ledger.py": "tests/contract/test_ledger.py",
+    "store/ledger_rows.py": "tests/contract/test_ledger_rows.py",
     "store/schema.py": "tests/contract/test_ledger.py",
     "store/database.py": "tests/contract/test_ledger.py",
     "store/artifacts.py": "tests/contract/test_artifacts.py",
@@ -52,6 +53,7 @@ TESTED_ELSEWHERE = {
     "store/findings.py": "tests/contract/test_verification.py",
     "store/verification.py": "tests/contract/test_verification.py",
     "engine/attempts.py": "tests/contract/test_runs.py",
+    "engine/claiming.py": "tests/contract/test_engine_rows.py",
     "engine/runs.py": "tests/contract/test_runs.py",
     "engine/child.py": "tests/unit/engine/test_executors.py",
     "engine/zygote.py": "tests/unit/engine/test_executors.py",

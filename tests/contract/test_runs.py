@@ -5,13 +5,12 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from dbos import DBOS
 from sqlalchemy import text
 
 from ratchet import clock
@@ -20,13 +19,10 @@ from ratchet.engine.queues import Limit
 from ratchet.engine.runs import DurableRuns, JobContext
 from ratchet.errors import NestedWrite, NondeterministicPipeline, RunCancelled, StepFailed
 from ratchet.loop import registry
-from ratchet.store import migrations
-from ratchet.store.database import BrokenOff, Database
+from ratchet.store.database import BrokenOff
 from tests.contract.databases import OnPostgreSQL, OnSQLite
+from tests.contract.hosts import Host, HostContract
 from tests.waiting import PATIENCE_SECONDS, until
-
-Job = Callable[[JobContext, dict[str, Any]], Any]
-FINAL = ("SUCCESS", "ERROR", "CANCELLED")
 
 
 class _Unkept(Exception):
@@ -37,46 +33,8 @@ def _fail() -> None:
     raise StepFailed(step="s", error_type="ValueError", message="no")
 
 
-def _without_times(step: Any) -> dict[str, Any]:
-    return {name: str(value) for name, value in step.items() if not name.endswith("_epoch_ms")}
-
-
-class Host:
-    """Runs jobs on a database and waits for them."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.runs = DurableRuns(database, poll_seconds=0.02)
-        self.runs.prepare()
-
-    def launch(self, job: Job, *, name: str = "act") -> None:
-        """Carry out the jobs of one name by a function."""
-        self.runs.register(name, job)
-        self.runs.launch()
-
-    def enqueue(self, job_id: str, spec: dict[str, Any] | None = None, *, name: str = "act") -> None:
-        """Enqueue a job in a transaction of its own."""
-        with self.database.write() as transaction:
-            self.runs.enqueue(transaction, name, job_id, spec or {})
-
-    def wait(self, job_id: str) -> tuple[str, Any]:
-        """Return status and result of a job once it has one."""
-        until(lambda: self.runs.outcome(job_id)[0] in FINAL, f"job {job_id}")
-        return self.runs.outcome(job_id)
-
-
-class RunContract:
+class RunContract(HostContract):
     """The promises; a subclass says on which database."""
-
-    @pytest.fixture
-    def host(self, url: str) -> Iterator[Host]:
-        """Give an engine that is not launched yet."""
-        database = Database(url)
-        migrations.migrate(database)
-        host = Host(database)
-        yield host
-        host.runs.close()
-        database.close()
 
     def test_a_job_is_carried_out_once(self, host: Host) -> None:
         """What was enqueued before the launch and after it is carried out, each job once."""
@@ -289,35 +247,6 @@ class RunContract:
         host.enqueue("job")
         status, error = host.wait("job")
         assert (status, error) == ("ERROR", NestedWrite(what="A step"))
-
-    def test_what_is_recorded_looks_like_the_engine_s_own(self, host: Host) -> None:
-        """A step's row has the same columns, filled alike, as one that DBOS records itself, and is read back by it."""
-
-        def work(context: JobContext, spec: dict[str, Any]) -> Any:
-            step = context.step if spec["is_ours"] else lambda name, function: DBOS.run_step({"name": name}, function)
-            with contextlib.suppress(StepFailed):
-                step("fails", _fail)
-            return step("gives", lambda: {"x": [1, None]})
-
-        host.launch(work)
-        for job, is_ours in (("ours", True), ("theirs", False)):
-            host.enqueue(job, {"is_ours": is_ours})
-            assert host.wait(job) == ("SUCCESS", {"x": [1, None]})
-        ours, theirs = (DBOS.list_workflow_steps(job) for job in ("ours", "theirs"))
-        assert [_without_times(one) for one in ours] == [_without_times(one) for one in theirs]
-        table = "operation_outputs" if host.database.is_sqlite else "dbos.operation_outputs"
-        with host.database.read() as connection:
-            rows = (
-                connection.execute(text(f"SELECT * FROM {table} ORDER BY workflow_uuid, function_id")).mappings().all()
-            )
-        assert len(rows) == 4
-        for mine, other in zip(rows[:2], rows[2:], strict=True):
-            assert set(mine) == set(other) >= {"started_at_epoch_ms", "completed_at_epoch_ms", "retention_timestamp"}
-            for name in mine:
-                if name.endswith(("_epoch_ms", "_timestamp")):
-                    assert abs(mine[name] - other[name]) < 60_000, name
-                elif name != "workflow_uuid":
-                    assert mine[name] == other[name], name
 
     def test_who_was_superseded_records_nothing(self, host: Host) -> None:
         """An attempt whose job another one has taken meanwhile ends with its step, which is not recorded."""

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from ratchet.engine.capacity import Demand
+from ratchet.engine.claiming import Claims
 from ratchet.engine.repeating import END_SECONDS
 from ratchet.records import Record
 
@@ -107,6 +108,7 @@ class QueueThread:
 
     Args:
         name: Of the line.
+        claims: Takes the jobs.
         room: Says how many more jobs this process could begin now.
         limit: What all processes together may take.
         poll_seconds: How often it looks of itself.
@@ -114,7 +116,14 @@ class QueueThread:
     """
 
     def __init__(
-        self, name: str, *, room: Callable[[], int], limit: Limit, poll_seconds: float, gathered: int = 1
+        self,
+        name: str,
+        *,
+        claims: Claims,
+        room: Callable[[], int],
+        limit: Limit,
+        poll_seconds: float,
+        gathered: int = 1,
     ) -> None:
         from dbos._dbos import _get_dbos_instance
         from dbos._queue import queue_worker_thread
@@ -123,7 +132,7 @@ class QueueThread:
         self._room = room
         self._gathered = gathered
         self._may_wait = True
-        dbos = _Looking(_get_dbos_instance(), self._note)
+        dbos = _Looking(_get_dbos_instance(), claims, self._note)
         queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds)
         self._thread = threading.Thread(
             target=queue_worker_thread, args=(self._bell, dbos, queue), name=f"queue-{name}", daemon=True
@@ -166,6 +175,7 @@ def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_secon
             self._partition_limiter = None
             self._polling_interval_sec = poll_seconds
             self.room_at_last = 0
+            self.has_shared_limit = limit != Limit(seconds=limit.seconds)
 
         @property
         def _worker_concurrency(self) -> int:  # type: ignore[override]
@@ -176,30 +186,51 @@ def _roomy_queue(name: str, *, room: Callable[[], int], limit: Limit, poll_secon
 
 
 class _Looking:
-    """DBOS as a queue's thread sees it: without its own count of jobs, and telling what each look found.
+    """DBOS as a queue's thread sees it: taking jobs our way, without its count of them, and telling what a look found.
 
     Its count takes a job in from when its thread begins until its outcome is recorded, later than there is room again.
 
     Args:
         real: The instance.
+        claims: Takes the jobs.
         note: Called after each look with the room that there was and the number of jobs that were taken.
     """
 
-    def __init__(self, real: Any, note: Callable[[int, int], None]) -> None:
+    def __init__(self, real: Any, claims: Claims, note: Callable[[int, int], None]) -> None:
         self._real = real
+        self._claims = claims
         self._note = note
+        self._taken: list[dict[str, Any]] = []
         self._active_workflows_set = _Replaced(real._active_workflows_set, count_for_queue=lambda _queue: 0)
-        self._sys_db = _Replaced(real._sys_db, start_queued_workflows=self._take)
+        self._sys_db = _Replaced(
+            real._sys_db,
+            start_queued_workflows=self._take,
+            get_workflow_statuses=self._statuses_of,
+            **({"update_workflow_outcome": claims.end} if claims.ends_jobs else {}),
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    def _take(self, queue: Any, *arguments: Any, **options: Any) -> Any:
-        # Jobs without a version would be the latest one's; ours all have one, so nobody need ask which is the latest.
-        options = {**options, "is_latest_version": True}
-        found = self._real._sys_db.start_queued_workflows(queue, *arguments, **options)
-        self._note(queue.room_at_last, len(found[0]))
-        return found
+    def _take(
+        self, queue: Any, executor: str, version: str, *arguments: Any, owner_xid: str, **options: Any
+    ) -> tuple[list[str], Any]:
+        if queue.has_shared_limit:
+            # What all processes together may take is counted by DBOS, in a transaction that sees all of them. Jobs
+            # without a version would be the latest one's; ours all have one, so nobody need ask which is the latest.
+            options |= {"is_latest_version": True, "owner_xid": owner_xid}
+            self._taken = []
+            ids, reason = self._real._sys_db.start_queued_workflows(queue, executor, version, *arguments, **options)
+        else:
+            room, reason = queue._worker_concurrency, None
+            self._taken = self._claims.take(queue.name, room, executor=executor, version=version, owner=owner_xid)
+            ids = [str(one["workflow_uuid"]) for one in self._taken]
+        self._note(queue.room_at_last, len(ids))
+        return ids, reason
+
+    def _statuses_of(self, job_ids: list[str]) -> list[dict[str, Any]]:
+        """Return what was read of jobs when they were taken, or is read of them now."""
+        return self._taken or self._real._sys_db.get_workflow_statuses(job_ids)
 
 
 class _Replaced:

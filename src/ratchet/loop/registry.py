@@ -34,24 +34,27 @@ def _put(transaction: Connection, table: Table, key: dict[str, Any], values: dic
 
 # ---- runs
 
-_ADD_RUN = text(
-    "INSERT INTO run (id, pipeline, status, record) VALUES (:id, :pipeline, :status, :record) "
-    "ON CONFLICT (id) DO NOTHING"
+# Composed once: a run asks for itself and writes itself some ten times.
+_A_RUN = "INSERT INTO run (id, pipeline, status, record) VALUES (:id, :pipeline, :status, :record) ON CONFLICT (id) "
+_ADD_RUN = text(_A_RUN + "DO NOTHING")
+_PUT_RUN = text(
+    _A_RUN + "DO UPDATE SET pipeline = excluded.pipeline, status = excluded.status, record = excluded.record"
 )
+_GET_RUN = text("SELECT record FROM run WHERE id = :id")
 
 
 def put_run(transaction: Connection, run: Run) -> None:
     """Write a run's row."""
-    _put(transaction, schema.run, {"id": run.id}, _columns_of(run))
+    transaction.execute(_PUT_RUN, _columns_of(run))
 
 
 def add_run(transaction: Connection, run: Run) -> None:
     """Write a new run's row; one that is there stays as it is."""
-    transaction.execute(_ADD_RUN, {"id": run.id, **_columns_of(run)})
+    transaction.execute(_ADD_RUN, _columns_of(run))
 
 
 def _columns_of(run: Run) -> dict[str, str]:
-    return {"pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
+    return {"id": run.id, "pipeline": run.pipeline, "status": run.status, "record": _encode(run)}
 
 
 def run(database: Database, run_id: str) -> Run:
@@ -60,9 +63,12 @@ def run(database: Database, run_id: str) -> Run:
     Raises:
         UnknownName: No run, or more than one, begins like this.
     """
-    query = select(schema.run.c.record).where(schema.run.c.id.startswith(run_id.upper(), autoescape=True)).limit(2)
     with database.read() as connection:
-        found = _rows(connection, query, Run)
+        # To look for a beginning is to look at all of them.
+        if (whole := connection.execute(_GET_RUN, {"id": run_id}).scalar()) is not None:
+            return msgspec.json.decode(whole, type=Run)
+        begins = schema.run.c.id.startswith(run_id.upper(), autoescape=True)
+        found = _rows(connection, select(schema.run.c.record).where(begins).limit(2), Run)
     if len(found) != 1:
         known = [f"{other.id[:8]} ({other.status})" for other in runs(database, limit=5)]
         raise UnknownName(kind="run", name=run_id, known=", ".join(known) or "none yet")
@@ -71,8 +77,7 @@ def run(database: Database, run_id: str) -> Run:
 
 def run_in(connection: Connection, run_id: str) -> Run:
     """Return a run that is known to be there, as it stands in a transaction."""
-    query = select(schema.run.c.record).where(schema.run.c.id == run_id)
-    return msgspec.json.decode(connection.execute(query).scalar_one(), type=Run)
+    return msgspec.json.decode(connection.execute(_GET_RUN, {"id": run_id}).scalar_one(), type=Run)
 
 
 def runs(database: Database, *, pipeline: str = "", limit: int = 50) -> list[Run]:

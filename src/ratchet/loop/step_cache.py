@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, select, text, update
 
 from ratchet import clock
 from ratchet.errors import ArtifactCorrupt, ArtifactMissing, ArtifactsUnreachable
@@ -120,20 +120,25 @@ class StepLog:
         now = clock.now()
         made = {one.key: one for one in self._made}
         if made:
-            transaction.execute(delete(step_result).where(step_result.c.key.in_(list(made))))
             used_us = clock.to_us(now)
             rows = [
                 {"key": key, "used_us": used_us, "record": msgspec.json.encode(one).decode()}
                 for key, one in made.items()
             ]
-            transaction.execute(insert(step_result), rows)
+            transaction.execute(_KEEP, rows)
         if self._taken:
             used = update(step_result).where(step_result.c.key.in_(self._taken))
             transaction.execute(used.values(used_us=clock.to_us(now)))
         forget(transaction, unused_since=now - timedelta(days=self._resources.config.cache.days))
 
 
-_FIND = select(step_result.c.record).where(step_result.c.key == bindparam("wanted"))  # asked for every step
+# Composed once: asked for every step, written by every run.
+_FIND = select(step_result.c.record).where(step_result.c.key == bindparam("wanted"))
+_KEEP = text(
+    "INSERT INTO step_result (key, used_us, record) VALUES (:key, :used_us, :record) "
+    "ON CONFLICT (key) DO UPDATE SET used_us = excluded.used_us, record = excluded.record"
+)
+_FORGET = delete(step_result).where(step_result.c.used_us < bindparam("before_us"))
 
 
 def find(resources: Resources, key: str) -> StepResult | None:
@@ -154,8 +159,7 @@ def held(connection: Connection) -> set[str]:
 
 def forget(transaction: Connection, *, unused_since: datetime) -> int:
     """Let go of results that no run has made or taken since a moment, and return how many."""
-    old = delete(step_result).where(step_result.c.used_us < clock.to_us(unused_since))
-    return transaction.execute(old).rowcount
+    return transaction.execute(_FORGET, {"before_us": clock.to_us(unused_since)}).rowcount
 
 
 def _digests(reference: Any) -> list[str]:

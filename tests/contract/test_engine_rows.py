@@ -1,0 +1,125 @@
+"""What we write into DBOS's tables beside DBOS: rows like its own, on SQLite and on PostgreSQL."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from dbos import DBOS
+from sqlalchemy import text
+
+from ratchet.engine.queues import Limit
+from ratchet.engine.runs import INTERPRETER, JobContext
+from ratchet.errors import StepFailed
+from tests.contract.databases import OnPostgreSQL, OnSQLite
+from tests.contract.hosts import Host, HostContract
+
+
+def _fail() -> None:
+    raise StepFailed(step="s", error_type="ValueError", message="no")
+
+
+def _without_times(step: Any) -> dict[str, Any]:
+    return {name: str(value) for name, value in step.items() if not name.endswith("_epoch_ms")}
+
+
+class EngineRowContract(HostContract):
+    """The promises; a subclass says on which database."""
+
+    def test_what_is_recorded_looks_like_the_engine_s_own(self, host: Host) -> None:
+        """A step's row has the same columns, filled alike, as one that DBOS records itself, and is read back by it."""
+
+        def work(context: JobContext, spec: dict[str, Any]) -> Any:
+            step = context.step if spec["is_ours"] else lambda name, function: DBOS.run_step({"name": name}, function)
+            with contextlib.suppress(StepFailed):
+                step("fails", _fail)
+            return step("gives", lambda: {"x": [1, None]})
+
+        host.launch(work)
+        for job, is_ours in (("ours", True), ("theirs", False)):
+            host.enqueue(job, {"is_ours": is_ours})
+            assert host.wait(job) == ("SUCCESS", {"x": [1, None]})
+        ours, theirs = (DBOS.list_workflow_steps(job) for job in ("ours", "theirs"))
+        assert [_without_times(one) for one in ours] == [_without_times(one) for one in theirs]
+        table = "operation_outputs" if host.database.is_sqlite else "dbos.operation_outputs"
+        with host.database.read() as connection:
+            rows = (
+                connection.execute(text(f"SELECT * FROM {table} ORDER BY workflow_uuid, function_id")).mappings().all()
+            )
+        assert len(rows) == 4
+        for mine, other in zip(rows[:2], rows[2:], strict=True):
+            assert set(mine) == set(other) >= {"started_at_epoch_ms", "completed_at_epoch_ms", "retention_timestamp"}
+            for name in mine:
+                if name.endswith(("_epoch_ms", "_timestamp")):
+                    assert abs(mine[name] - other[name]) < 60_000, name
+                elif name != "workflow_uuid":
+                    assert mine[name] == other[name], name
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_a_job_is_taken_and_ended_as_the_engine_does_it(self, host: Host, fails: bool) -> None:
+        """Its rows are, while it is under way and when it has ended, those of a job that DBOS took and ended itself."""
+        schema = "" if host.database.is_sqlite else "dbos."
+        under_way: dict[str, list[dict[str, Any]]] = {}
+
+        def rows(job: str) -> list[dict[str, Any]]:
+            found = []
+            with host.database.read() as connection:
+                for table in ("workflow_status", "workflow_input", "workflow_output"):
+                    asked = text(f"SELECT * FROM {schema}{table} WHERE workflow_uuid = :job")
+                    found += [dict(row) for row in connection.execute(asked, {"job": job}).mappings()]
+            return found
+
+        def work(_context: JobContext, spec: dict[str, Any]) -> int:
+            under_way[spec["job"]] = rows(spec["job"])
+            if fails:
+                _fail()
+            return 1
+
+        host.runs.register("act", work)
+        for job, limits in (("ours", {}), ("theirs", {"reactions": Limit(at_once=100)})):
+            host.enqueue(job, {"job": job})
+            host.runs._claims.ends_jobs = job == "ours" and host.database.is_sqlite
+            host.runs.launch(limits=limits)
+            host.wait(job)
+            host.runs.close()
+        assert len(under_way["ours"]) == 2
+        assert under_way["ours"][0]["status"] == "PENDING"
+        assert len(rows("ours")) == 3
+        own = {"workflow_uuid", "owner_xid", "creator_xid", "inputs", "executor_id"}
+        for found in (under_way, {job: rows(job) for job in under_way}):
+            for mine, other in zip(found["ours"], found["theirs"], strict=True):
+                assert list(mine) == list(other)
+                assert bool(mine.get("owner_xid")) == bool(other.get("owner_xid"))
+                for name in set(mine) - own:
+                    if isinstance(mine[name], int) and mine[name] > 1_000_000:
+                        assert abs(mine[name] - other[name]) < 60_000, name
+                    else:
+                        assert mine[name] == other[name], name
+
+    def test_jobs_are_taken_in_the_order_in_which_they_came(self, host: Host) -> None:
+        """Each once, no more than there is room for, and none of another version."""
+        table = "workflow_status" if host.database.is_sqlite else "dbos.workflow_status"
+        for number in range(5):
+            host.enqueue(f"job-{number}")
+            with host.database.aside() as connection:
+                # Apart in time, against the order of their names.
+                connection.execute(
+                    text(f"UPDATE {table} SET created_at = created_at - :ms WHERE workflow_uuid = :job"),
+                    {"ms": 1000 * number, "job": f"job-{number}"},
+                )
+        with host.database.aside() as connection:
+            other = "UPDATE {} SET application_version = 'another' WHERE workflow_uuid = 'job-3'"
+            connection.execute(text(other.format(table)))
+
+        def take(room: int) -> list[str]:
+            taken = host.runs._claims.take("reactions", room, executor="me", version=INTERPRETER, owner="x")
+            return [str(one["workflow_uuid"]) for one in taken]
+
+        assert [take(0), take(2), take(9), take(9)] == [[], ["job-4", "job-2"], ["job-1", "job-0"], []]
+
+
+class TestEngineRowsOnSQLite(OnSQLite, EngineRowContract):
+    """On the file of a laptop."""
+
+
+class TestEngineRowsOnPostgreSQL(OnPostgreSQL, EngineRowContract):
+    """On a server."""
