@@ -75,6 +75,10 @@ Recorder = Callable[[wire.Frame, Callable[[], wire.Frame]], wire.Frame]
 class Children(Protocol):
     """Where children come from."""
 
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether a child is to be had at once."""
+
     def new_child(self) -> socket.socket:
         """Return the socket of a fresh child."""
 
@@ -103,6 +107,11 @@ class Zygotes:
     def pid(self) -> int | None:
         """Return the zygote's process id, or ``None`` while it does not run."""
         return self._process.pid if self._process is not None and self._process.poll() is None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether the zygote has loaded what it needs."""
+        return self._started is not None and self._started.is_set() and self.pid is not None
 
     def start(self) -> None:
         """Begin to load the zygote; returns at once."""
@@ -237,12 +246,24 @@ class Session:
         self._is_cancelled = is_cancelled
         self._history: list[tuple[wire.Frame, wire.Frame]] = []
         self._connection: socket.socket | None = None
+        self._is_met = False
         self._pid = 0
         self._deaths = 0
         self._is_computed = False
         self._doing = task.name
         self._meter: _OutsideMeter | None = None
         self.broken_off: wire.Frame | None = None
+
+    def begin(self) -> None:
+        """Have a child load the task's code while something else is done; only where one is to be had at once."""
+        if self._children.is_ready:
+            # Whatever is wrong shows again when it is asked.
+            with suppress(ChildDied, wire.PeerGone):
+                self._start()
+
+    def close(self) -> None:
+        """End the child, where there is one; after a conversation there is none."""
+        self._kill()
 
     def converse(self, record: Recorder) -> Any:
         """Let the child do its task, answer what it asks for, and return its result.
@@ -331,18 +352,22 @@ class Session:
         """Return the child's next question, from another child where this one is gone."""
         while True:
             try:
-                if self._connection is None:
-                    self._begin()
+                if not self._is_met:
+                    self._meet()
                 return self._wait()
             except wire.PeerGone:
                 self._after_death()
 
-    def _begin(self) -> None:
-        """Start a child and lead it to where the last one was."""
+    def _start(self) -> None:
         self._connection = self._children.new_child()
-        self._connection.settimeout(POLL_SECONDS)
-        self._pid = self._wait()["pid"]
         self._send({"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log})
+
+    def _meet(self) -> None:
+        """Start a child, unless one has begun, and lead it to where the last one was."""
+        if self._connection is None:
+            self._start()
+        self._pid = self._wait()["pid"]
+        self._is_met = True
         for request, answer in self._history:
             self._expect(self._wait(), request)
             self._send({"do": "take", **answer})
@@ -396,8 +421,14 @@ class Session:
     def _kill(self) -> None:
         if self._connection is None:
             return
+        if not self._is_met:
+            # The first that a child says is its number, before it loads anything.
+            self._connection.settimeout(REAP_SECONDS)
+            with suppress(wire.PeerGone, TimeoutError):
+                self._pid = wire.receive(self._connection)["pid"]
         self._connection.close()
         self._connection = None
+        self._is_met = False
         if self._pid:
             kill_quietly(self._pid)
             self._pid = 0

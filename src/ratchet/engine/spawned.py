@@ -17,6 +17,8 @@ from ratchet.engine.executors import REAP_SECONDS, in_words
 class Spawned:
     """Starts one child after the other."""
 
+    is_ready = False
+
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 

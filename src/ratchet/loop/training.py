@@ -7,6 +7,7 @@ all its events follow from the event that queued it.
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -212,11 +213,15 @@ def carry_out(resources: Resources, context: JobContext, spec: dict[str, Any]) -
 
 
 def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
-    steps = StepLog(resources, registry.run(resources.database, run_id))
+    run = registry.run(resources.database, run_id)
+    steps = StepLog(resources, run)
     try:
-        context.step("start", lambda: _start(resources, run_id))
-        run = registry.run(resources.database, run_id)
-        return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, steps)
+        with closing(_session(resources, context, run)) as session:
+            if run.status != "cancelled":
+                session.begin()  # a child loads the code while the start is recorded
+            context.step("start", lambda: _start(resources, run_id))
+            run = registry.run(resources.database, run_id)
+            return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, steps, session)
     except RunCancelled:
         return _end_cancelled(resources, run_id, steps)
     except RatchetError as error:
@@ -227,6 +232,24 @@ def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
         message, trace = f"{type(error).__name__}: {error}", traceback.format_exc()
     ended = _end_by_what_is_recorded(resources, context, run_id)
     return ended or str(context.step("fail", lambda: _fail(resources, run_id, message, trace, steps)))
+
+
+def _session(resources: Resources, context: JobContext, run: Run) -> Session:
+    run_logs.begin(resources, run.id, steps_before=_body_steps(context))
+    task = Task(
+        name=run.pipeline,
+        entry="ratchet.loop.pipelines:body",
+        spec={
+            **projects.child_spec(resources, run.snapshot),
+            "pipeline": run.pipeline,
+            "parameters": run.parameters,
+            "datasets": {name: (run.inputs[name], run.input_digests[name]) for name in run.inputs},
+            "seed": run.seed,
+            "cache": resources.config.cache.steps,
+        },
+        log=str(run_logs.path_of(resources, run.id)),
+    )
+    return Session(resources.zygotes, task, limits=resources.limits, is_cancelled=context.is_cancelled)
 
 
 def _end_by_what_is_recorded(resources: Resources, context: JobContext, run_id: str) -> str:
@@ -247,8 +270,8 @@ def _end_by_what_is_recorded(resources: Resources, context: JobContext, run_id: 
     return str(context.step("gate", lambda: _judge(resources, run_id, passed["score"])))
 
 
-def _body_and_gate(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> str:
-    result = _converse(resources, context, run, steps)
+def _body_and_gate(resources: Resources, context: JobContext, run: Run, steps: StepLog, session: Session) -> str:
+    result = _converse(resources, context, run, steps, session)
     candidate = result["candidate"]
     first = registry.run(resources.database, run.repeats) if run.repeats else None
     if first is not None and repeats.is_check(run, first):
@@ -289,23 +312,8 @@ def _start(resources: Resources, run_id: str) -> None:
         registry.put_run(transaction, msgspec.structs.replace(run, status="running", started_at=clock.now()))
 
 
-def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLog) -> Any:
+def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLog, session: Session) -> Any:
     recorded_before = _body_steps(context)
-    run_logs.begin(resources, run.id, steps_before=recorded_before)
-    task = Task(
-        name=run.pipeline,
-        entry="ratchet.loop.pipelines:body",
-        spec={
-            **projects.child_spec(resources, run.snapshot),
-            "pipeline": run.pipeline,
-            "parameters": run.parameters,
-            "datasets": {name: (run.inputs[name], run.input_digests[name]) for name in run.inputs},
-            "seed": run.seed,
-            "cache": resources.config.cache.steps,
-        },
-        log=str(run_logs.path_of(resources, run.id)),
-    )
-    session = Session(resources.zygotes, task, limits=resources.limits, is_cancelled=context.is_cancelled)
 
     def record(request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         name = f"{request['name']}@{request['code']}"

@@ -5,7 +5,7 @@ Invariant: nothing is written; what remains is what was looked up once, and the 
 
 import tempfile
 
-from ratchet.loop.pipelines import code_digest
+from ratchet.loop.pipelines import code_digest, step
 from ratchet.loop.step_code import digest_of_code
 from ratchet.loop.step_keys import Keeping
 from ratchet.store import storers
@@ -22,6 +22,7 @@ def warm_up() -> None:
     The latter has the pages copied by it that every child writes to.
     """
     values = [1]
+    step(nothing)
     code_digest(nothing)
     digest_of_code(nothing)
     keeping = Keeping("nothing", nothing, {"values": values}, {"values": {"value": values}}, seed=0)

@@ -67,7 +67,7 @@ def dies_between_steps(child: Child, spec: Spec) -> Any:
 
 def hangs(child: Child, spec: Spec) -> Any:
     """Tell the process ids and wait for ever, in a step or between two; a file says that the waiting has begun."""
-    (Path(spec["folder"]) / "pids").write_text(f"{os.getpid()} {os.getppid()}\n")
+    _tell_number(spec)
 
     def wait() -> None:
         (Path(spec["folder"]) / "hanging").touch()
@@ -75,6 +75,24 @@ def hangs(child: Child, spec: Spec) -> Any:
             clock.sleep(0.05)
 
     return child.step({"name": "hanging"}, wait) if spec["in_step"] else wait()
+
+
+def _tell_number(spec: Spec) -> None:
+    file = Path(spec["folder"]) / "pids"
+    file.with_suffix(".new").write_text(f"{os.getpid()} {os.getppid()}\n")
+    file.with_suffix(".new").rename(file)
+
+
+def steps_in(child: Child, spec: Spec) -> Any:
+    """Tell the process ids, and say in a step which process carries it out."""
+    _tell_number(spec)
+    return child.step({"name": "number"}, os.getpid)
+
+
+def hangs_at_once(_child: Child, spec: Spec) -> Any:
+    """Tell the process ids, and hang before anything is asked for."""
+    _tell_number(spec)
+    clock.sleep(600)
 
 
 def grows(child: Child, spec: Spec) -> Any:

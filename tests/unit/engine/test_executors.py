@@ -97,6 +97,56 @@ def test_what_was_loaded_is_not_collected_again(session: Callable[..., Session])
     assert not is_seen
 
 
+def test_a_child_begins_before_it_is_asked(session: Callable[..., Session], tmp_path: Path) -> None:
+    """It has come as far as its first question when the conversation begins, and the same child goes on."""
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+    begun = session("steps_in")
+    begun.begin()
+    until((tmp_path / "pids").exists, "the child at work")
+    number = child_of(tmp_path)
+    assert begun.converse(Recorder()) == number
+
+
+def test_a_child_that_began_for_nothing_is_ended(session: Callable[..., Session], tmp_path: Path) -> None:
+    """Also one that hangs in the code that it loads, and would never find out that nobody is there."""
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+    begun = session("hangs_at_once")
+    begun.begin()
+    until((tmp_path / "pids").exists, "the child at work")
+    number = child_of(tmp_path)
+    begun.close()
+    until(lambda: not is_alive(number), "its end")
+
+
+def test_a_child_that_died_before_it_was_asked_is_replaced(session: Callable[..., Session], tmp_path: Path) -> None:
+    """That counts as one of its deaths, and another one does the task."""
+    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+    begun = session("steps_in", limits=Limits(attempts=2))
+    begun.begin()
+    until((tmp_path / "pids").exists, "the child at work")
+    number = child_of(tmp_path)
+    os.kill(number, signal.SIGKILL)
+    assert begun.converse(Recorder()) != number
+
+
+def test_nobody_waits_for_a_zygote_to_begin(tmp_path: Path) -> None:
+    """Where none has loaded what it needs, there is nothing to begin with, and the conversation starts one."""
+    zygotes = Zygotes()
+    task = Task(
+        name="steps",
+        entry="tests.unit.engine.bodies:steps",
+        spec={"folder": str(tmp_path)},
+        log=log_file(tmp_path / "logs", "steps"),
+    )
+    begun = Session(zygotes, task, limits=Limits(), is_cancelled=lambda: False)
+    begun.begin()
+    assert zygotes.pid is None
+    begun.close()
+    assert begun.converse(Recorder()) == [1, 1, {"rows": 2}]
+    assert zygotes.is_ready
+    zygotes.close()
+
+
 def test_children_that_nobody_asks_about_hold_nobody_up(zygotes: Zygotes, session: Callable[..., Session]) -> None:
     """How a child ended is told, and mostly not asked for: more of that than a socket holds is in nobody's way."""
     for connection in [zygotes.new_child() for _ in range(400)]:

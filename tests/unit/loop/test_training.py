@@ -284,6 +284,8 @@ def test_a_run_that_broke_off_ends_the_same(make_project: Callable[..., Stage], 
 class DyingChildren:
     """Children that are gone before they say a word."""
 
+    is_ready = True
+
     def new_child(self) -> socket.socket:
         """Give one end of a connection whose other end is closed."""
         ours, theirs = socket.socketpair()
