@@ -11,6 +11,7 @@ from pathlib import Path
 from ratchet.config import Config
 from ratchet.engine.executors import Limits, Zygotes
 from ratchet.engine.runs import Runs
+from ratchet.loop.known_keys import KnownKeys
 from ratchet.records import Actor
 from ratchet.store.artifacts import Artifacts
 from ratchet.store.database import Database
@@ -30,6 +31,7 @@ class Resources:
         folder: The folder with the state, ``.ratchet`` in the project.
         admit_run: Asked before a run of a pipeline is queued, with who wants it; raises what stands in its way.
         under_way: The runs that this process carries out now, by id.
+        known_keys: Under which keys results of steps are kept.
     """
 
     project: Path
@@ -42,6 +44,10 @@ class Resources:
     zygotes: Zygotes
     admit_run: Callable[[str, Actor], None] = _admit_all
     under_way: set[str] = field(default_factory=set)
+    known_keys: KnownKeys = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.known_keys = KnownKeys(self.database)
 
     @contextmanager
     def carrying_out(self, run_id: str) -> Iterator[None]:

@@ -58,7 +58,7 @@ class StepLog:
         """Return a kept result for what a child asks for, or let it be computed; inside the step that records it."""
         asked = request.get("cache", {})
         found = None
-        if "key" in asked and not self._run.no_cache:
+        if "key" in asked and not self._run.no_cache and self._resources.known_keys.may_have(asked["key"]):
             found = find(self._resources, asked["key"])
         if found is not None:
             return {"value": found.reference, "key": found.key, "from_run": found.run_id}
@@ -126,6 +126,7 @@ class StepLog:
                 for key, one in made.items()
             ]
             transaction.execute(_KEEP, rows)
+            self._resources.known_keys.add(made)
         if self._taken:
             used = update(step_result).where(step_result.c.key.in_(self._taken))
             transaction.execute(used.values(used_us=clock.to_us(now)))
