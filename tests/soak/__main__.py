@@ -33,7 +33,7 @@ COUNTED = {
     "claims": "slots",
     "takeover": "blows",
 }
-_KILLS, _RESTARTS, _JUMPS, _EVENTS, _MINUTES, _BLOWS = 100, 20, 12, 300, 500, 10
+_KILLS, _RESTARTS, _JUMPS, _EVENTS, _MINUTES, _BLOWS = 600, 20, 12, 300, 500, 10
 _CONFIGURATIONS = [("sqlite", 2), ("postgres", 2), ("sqlite", 5), ("postgres", 5)]
 Part = Callable[[Path, Tally, plants.Plant | None], list[str]]
 

@@ -1,6 +1,6 @@
 """Random ``kill -9`` over server, children, zygote and endpoint, under a steady load, on both databases.
 
-A round is a fresh workspace. It is killed some fifty times, settles, stops and is checked, several times over.
+A round is a fresh workspace. It is killed 150 times, settles, stops and is checked, several times over.
 Invariant: what is counted was checked.
 """
 
@@ -150,7 +150,7 @@ class Round:
 
 
 def soak(
-    state: Path, tally: Tally, *, url: str, kills: int, database: str, per_check: int = 50, plant: Plant | None = None
+    state: Path, tally: Tally, *, url: str, kills: int, database: str, per_check: int = 150, plant: Plant | None = None
 ) -> list[str]:
     """Kill so many times in one round, and add each piece to the tally; returns what went wrong."""
     number = len(tally.pieces("kills"))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, text
 from ratchet.store.database import Database, is_away
 
 _CHANNEL = "ratchet_jobs"
+_TELL = text("SELECT pg_notify(:channel, :word)")
 _HEARING_SECONDS = 1.0
 _AGAIN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 def tell(transaction: Connection, word: str) -> None:
     """Let all listeners hear a word if and when the transaction commits."""
-    transaction.execute(text("SELECT pg_notify(:channel, :word)"), {"channel": _CHANNEL, "word": word})
+    transaction.execute(_TELL, {"channel": _CHANNEL, "word": word})
 
 
 class Listener:
