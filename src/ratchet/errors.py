@@ -556,6 +556,18 @@ class ChildDied(RatchetError):
 
 
 @dataclass
+class NoChild(RatchetError):
+    """No process could be started for the user's code: what it loads first ends it."""
+
+    reason: str
+    attempts: int
+    template: ClassVar[str] = (
+        "No process could be started for your code: {reason}, {attempts} times. "
+        "See how much memory is free, and run 'ratchet doctor', which tries the libraries."
+    )
+
+
+@dataclass
 class NondeterministicPipeline(RatchetError):
     """A body asked for other steps when it was replayed."""
 

@@ -24,6 +24,7 @@ from ratchet.engine.child import status_mb
 from ratchet.errors import (
     ChildDied,
     MemoryExceeded,
+    NoChild,
     NondeterministicPipeline,
     RatchetError,
     RunCancelled,
@@ -36,6 +37,7 @@ POLL_SECONDS = 0.05
 START_SECONDS = 600.0
 REAP_SECONDS = 10.0
 _EXITS_KEPT = 256
+_STARTS = 3
 
 
 class Limits(Record, frozen=True):
@@ -102,6 +104,7 @@ class Zygotes:
         self._started: threading.Event | None = None
         self._control: socket.socket | None = None
         self._exits: dict[int, int] = {}
+        self._problem = ""
 
     @property
     def pid(self) -> int | None:
@@ -119,23 +122,34 @@ class Zygotes:
             self._request_start()
 
     def new_child(self) -> socket.socket:
-        """Return the socket of a fresh child."""
+        """Return the socket of a fresh child.
+
+        Raises:
+            NoChild: The zygote ends again and again while it loads what it is to load.
+        """
+        reason = ""
         with self._lock:
-            for _ in range(2):
-                self._ensure_running()
-                assert self._control is not None, "a running zygote has a control socket"
-                self._drain()
-                ours, theirs = socket.socketpair()
-                try:
-                    socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
-                except OSError:
-                    ours.close()
-                    self._stop_process()
-                else:
-                    return ours
-                finally:
-                    theirs.close()
-        raise ChildDied(step="zygote", reason="it could not be started", attempts=2)
+            for _ in range(_STARTS):
+                self._ensure_started()
+                if (connection := self._ask_for_child()) is not None:
+                    return connection
+                reason = self._how_it_ended()
+                self._stop_process()
+        raise NoChild(reason=reason, attempts=_STARTS)
+
+    def _ask_for_child(self) -> socket.socket | None:
+        if self.pid is None:
+            return None
+        assert self._control is not None, "a running zygote has a control socket"
+        self._drain()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._control, [b"fork"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                return None
+        return ours
 
     def exit_reason(self, pid: int) -> str:
         """Return in words how a child ended."""
@@ -161,14 +175,19 @@ class Zygotes:
             # One that was being started when the first call came.
             self._stop_process()
 
-    def _ensure_running(self) -> None:
-        if self._started is not None:
-            # One that is being started is waited for, not started again.
-            assert self._started.wait(START_SECONDS), "a zygote loads its modules within ten minutes"
-        if self.pid is None:
-            self._stop_process()
-            self._request_start()
-            self._ensure_running()
+    def _ensure_started(self) -> None:
+        self._request_start()
+        assert self._started is not None, "it was requested"
+        # One that is being started is waited for, not started again.
+        assert self._started.wait(START_SECONDS), "a zygote loads its modules within ten minutes"
+
+    def _how_it_ended(self) -> str:
+        if self._process is None:
+            return f"it could not be started ({self._problem})"
+        try:
+            return f"it ended while it was loading libraries ({in_words(self._process.wait(REAP_SECONDS))})"
+        except subprocess.TimeoutExpired:
+            return "it does not answer"
 
     def _request_start(self) -> None:
         # PR_SET_PDEATHSIG follows the thread that forks, not the process: one thread that lives as long as we do
@@ -192,9 +211,12 @@ class Zygotes:
                 # One core stays for the control plane and the endpoint: OpenMP threads that wait for a busy core spin.
                 "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1))),
             }
-            self._process = subprocess.Popen(  # noqa: S603, our own command line
-                [*command, *self._preload], pass_fds=[theirs.fileno()], env=environment
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603, our own command line
+                    [*command, *self._preload], pass_fds=[theirs.fileno()], env=environment
+                )
+            except OSError as error:
+                self._problem = str(error)
             theirs.close()
             self._control = ours
             with suppress(OSError):
@@ -258,7 +280,7 @@ class Session:
         """Have a child load the task's code while something else is done; only where one is to be had at once."""
         if self._children.is_ready:
             # Whatever is wrong shows again when it is asked.
-            with suppress(ChildDied, wire.PeerGone):
+            with suppress(NoChild, wire.PeerGone):
                 self._start()
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from ratchet.engine.executors import Limits, Session, Task, Zygotes, describe_re
 from ratchet.errors import (
     ChildDied,
     MemoryExceeded,
+    NoChild,
     NondeterministicPipeline,
     RunCancelled,
     StepFailed,
@@ -144,6 +145,34 @@ def test_nobody_waits_for_a_zygote_to_begin(tmp_path: Path) -> None:
     begun.close()
     assert begun.converse(Recorder()) == [1, 1, {"rows": 2}]
     assert zygotes.is_ready
+    zygotes.close()
+
+
+def test_a_zygote_that_ends_while_it_loads_is_not_started_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever wants a child is told how it ended, after three starts."""
+    (tmp_path / "ends_at_once.py").write_text(
+        "import os, pathlib\n"
+        "with (pathlib.Path(__file__).parent / 'starts').open('a') as file:\n    file.write('x')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    zygotes = Zygotes(preload=["ends_at_once"])
+    with pytest.raises(NoChild, match=r"it ended while it was loading libraries \(signal 9, SIGKILL\), 3 times"):
+        zygotes.new_child()
+    assert (tmp_path / "starts").read_text() == "xxx"
+    zygotes.close()
+
+
+def test_a_system_that_gives_no_process_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is passed on, and once it gives one again, children are to be had."""
+    zygotes = Zygotes()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/no/such/python")
+        with pytest.raises(NoChild, match=r"it could not be started \(.*No such file"):
+            zygotes.new_child()
+    zygotes.new_child().close()
     zygotes.close()
 
 
