@@ -67,6 +67,7 @@ class Dispatcher:
     def __init__(self, resources: Resources, *, measured: Numbers = lambda _pipeline, _names: {}) -> None:
         self._resources = resources
         self._measured = measured
+        self.database = resources.database
         self._known = RuleSet(digest="", rules=())
 
     # ---- the job "dispatch"
@@ -292,11 +293,20 @@ class Dispatcher:
         faults.point("action.before_record")
         return {"event": last.id if last else "", "error": ""}
 
-    def record_outcome(self, chain: "_Chain", kind: str, *, position: int, cause: str, details: dict[str, Any]) -> None:
+    def append_outcome(
+        self,
+        transaction: Connection,
+        chain: "_Chain",
+        kind: str,
+        *,
+        position: int,
+        cause: str,
+        details: dict[str, Any],
+    ) -> None:
         """Append what came of an action of a rule."""
         source = chain.origin(chain.event, key=f"{chain.job}:{position}")
         with origin.use(msgspec.structs.replace(source, cause=cause)):
-            self._resources.ledger.record(rule_event(kind, chain.rule, chain.event, **details))
+            self._resources.ledger.append(transaction, rule_event(kind, chain.rule, chain.event, **details))
 
     def fire(self, chain: "_Chain") -> str:
         """Append that a rule fired, once, and return the event's id; ``""`` where it is held back.
@@ -401,14 +411,21 @@ class _Chain:
         return self._dispatcher.fire(self)
 
     def _do(self, position: int, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        outcome = self._dispatcher.perform_for_rule(self, name, parameters, position=position, cause=self._last)
-        self._record(position, name, outcome["error"])
+        database = self._dispatcher.database
+        with database.concluding(lambda transaction: self._append(transaction, position, name)) as conclusion:
+            outcome = self._dispatcher.perform_for_rule(self, name, parameters, position=position, cause=self._last)
+        if not conclusion.is_written:
+            self._record(position, name, outcome["error"])
         return outcome
 
     def _record(self, position: int, name: str, error: str) -> None:
+        with self._dispatcher.database.write() as transaction:
+            self._append(transaction, position, name, error)
+
+    def _append(self, transaction: Connection, position: int, name: str, error: str = "") -> None:
         kind = "rule.action.failed" if error else "rule.action.succeeded"
         details = {"action": name, "position": position, **({"error": error} if error else {})}
-        self._dispatcher.record_outcome(self, kind, position=position, cause=self._fired, details=details)
+        self._dispatcher.append_outcome(transaction, self, kind, position=position, cause=self._fired, details=details)
 
 
 def depth_of(event: Event, *, get: Callable[[str], Event | None], limit: int) -> int:

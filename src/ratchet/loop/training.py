@@ -158,6 +158,7 @@ def _queue(resources: Resources, run: Run) -> Event:
         # At a repeat the run may be under way already, and its row far ahead.
         registry.add_run(transaction, run)
         resources.runs.enqueue(transaction, "run", f"run:{run.id}", {"run_id": run.id})
+        resources.database.conclude(transaction)
     return queued
 
 

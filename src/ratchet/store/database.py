@@ -85,6 +85,22 @@ class _Write:
 # The write that is open in this flow of control; None where none is.
 _writing: ContextVar[_Write | None] = ContextVar("writing", default=None)
 _breaks_off: ContextVar[bool] = ContextVar("breaks_off", default=False)
+
+
+@dataclass
+class Conclusion:
+    """What is to be written with the last write of a piece of work.
+
+    Attributes:
+        call: Writes it.
+        is_written: Whether it was, in a write that has happened.
+    """
+
+    call: Callable[[Connection], object]
+    is_written: bool = False
+
+
+_conclusion: ContextVar[Conclusion | None] = ContextVar("conclusion", default=None)
 # Called first in each write of this flow of control: raises where it may not write any more.
 _fence: ContextVar[Callable[[Connection], None] | None] = ContextVar("fence", default=None)
 
@@ -191,6 +207,30 @@ class Database:
     def before_first_write(self, call: Callable[[], object]) -> None:
         """Have something done once before the first write, such as an import that would hold everybody's lock."""
         self._before_first_write.append(call)
+
+    @contextmanager
+    def concluding(self, call: Callable[[Connection], object]) -> Iterator[Conclusion]:
+        """Have something written with the last write of the work inside, where that knows which of its writes it is.
+
+        Whether it was is told; else it is written behind the work, in a write of its own.
+        """
+        conclusion = Conclusion(call)
+        token = _conclusion.set(conclusion)
+        try:
+            yield conclusion
+        finally:
+            _conclusion.reset(token)
+
+    def conclude(self, transaction: Connection) -> None:
+        """Say that the open write is the last of the work in force: nothing behind it is written, or can fail."""
+        conclusion = _conclusion.get()
+        if conclusion is not None:
+            conclusion.call(transaction)
+
+            def note() -> None:
+                conclusion.is_written = True
+
+            self.after_commit(note)
 
     def leaves(self, evidence: Callable[[Connection], bool]) -> None:
         """Say how to tell, later and from outside, whether the open write has happened: by what it alone leaves."""

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from ratchet import clock, config, origin
 from ratchet.automation import conditions, dispatcher, limits, rules
@@ -33,10 +34,22 @@ def _crash(_resources: Resources, _event: Event, _parameters: dict[str, Any]) ->
     raise ValueError(message)
 
 
+def _last_write(resources: Resources, event: Event, parameters: dict[str, Any]) -> Event:
+    """Note a text in a write that is known to be the last one; it fails at its commit where the text says so."""
+    with resources.database.write() as transaction:
+        said = Event(type="custom.emitted", subject=str(parameters["text"]), pipeline=event.pipeline)
+        (noted,) = resources.ledger.append(transaction, said)
+        resources.database.conclude(transaction)
+        if noted.subject == "fails":
+            raise NothingToRollBack(endpoint="churn")
+    return noted
+
+
 @pytest.fixture(autouse=True)
 def _actions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Add actions that leave a note, do nothing, fail, and crash."""
-    for name, perform in {"note": _note, "nothing": lambda *_: None, "fail": _fail, "crash": _crash}.items():
+    added = {"note": _note, "last": _last_write, "nothing": lambda *_: None, "fail": _fail, "crash": _crash}
+    for name, perform in added.items():
         made = Action(name=name, stage="train", main="text", perform=perform, about="For tests.")
         monkeypatch.setitem(ACTIONS, name, made)
 
@@ -214,17 +227,46 @@ def test_what_an_older_version_has_decided_is_carried_out_once(ruled: Callable[.
     assert stage.runs.jobs[waiting[0]].result == 1
 
 
+@pytest.mark.parametrize(("action", "writes"), [("note", 3), ("last", 2)])
+def test_what_an_action_writes_last_says_that_it_was_done(
+    ruled: Callable[..., Stage], action: str, writes: int
+) -> None:
+    """Where the action knows its last write, its success stands in it; else in one of its own; once in either case."""
+    stage = ruled(rule("tell", f'{{ {action} = "one" }}'))
+    event = alert(stage)
+    begun: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("BEGIN"):
+            begun.append(statement)
+
+    sqlalchemy.event.listen(stage.database.engine, "before_cursor_execute", note)
+    stage.runs.work()
+    assert len(begun) == writes
+    fired, acted, succeeded = since(stage, event)
+    assert [one.type for one in (fired, acted, succeeded)] == ["rule.fired", "custom.emitted", "rule.action.succeeded"]
+    assert (acted.causationid, succeeded.causationid) == (fired.id, fired.id)
+
+
+def test_a_last_write_that_does_not_happen_is_no_success(ruled: Callable[..., Stage]) -> None:
+    """What was to be written with it is gone with it, and the failure is recorded."""
+    stage = ruled(rule("tell", '{ last = "fails" }'))
+    event = alert(stage)
+    stage.runs.work()
+    assert [one.type for one in since(stage, event)] == ["rule.fired", "rule.action.failed"]
+
+
 ANOTHER = rule("another", '{ note = "never" }', when="event.data.score > 1")
 
 
 @pytest.mark.parametrize(
     ("step", "more"),
-    [("decide", ""), ("0 note", ""), ("1 note", "")]
-    + [(step, ANOTHER) for step in ("decide", "fire", "0 note", "1 note")],
+    [("decide", ""), ("0 note", ""), ("1 last", "")]
+    + [(step, ANOTHER) for step in ("decide", "fire", "0 note", "1 last")],
 )
 def test_whatever_breaks_off_the_chain_is_the_same(ruled: Callable[..., Stage], step: str, more: str) -> None:
     """Killed behind any step, before it is recorded; whether one rule listens, or another one as well."""
-    stage = ruled(rule("tell", '[{ note = "one" }, { note = "two" }]') + more)
+    stage = ruled(rule("tell", '[{ note = "one" }, { last = "two" }]') + more)
     event = alert(stage)
     with pytest.raises(BrokenOff):
         stage.runs.work(break_off=once(step))
