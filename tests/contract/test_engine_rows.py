@@ -1,17 +1,21 @@
 """What we write into DBOS's tables beside DBOS: rows like its own, on SQLite and on PostgreSQL."""
 
 import contextlib
+import inspect
+import threading
 from typing import Any
 
 import pytest
 from dbos import DBOS
+from dbos._dbos import _get_dbos_instance
 from sqlalchemy import text
 
-from ratchet.engine.queues import Limit
+from ratchet.engine.queues import Limit, _Looking
 from ratchet.engine.runs import INTERPRETER, JobContext
 from ratchet.errors import StepFailed
 from tests.contract.databases import OnPostgreSQL, OnSQLite
 from tests.contract.hosts import Host, HostContract
+from tests.waiting import PATIENCE_SECONDS
 
 
 def _fail() -> None:
@@ -94,6 +98,47 @@ class EngineRowContract(HostContract):
                         assert abs(mine[name] - other[name]) < 60_000, name
                     else:
                         assert mine[name] == other[name], name
+
+    def test_a_job_that_ends_behind_the_engine_has_ended(self, host: Host) -> None:
+        """One that was under way when the engine was closed says how it ended, and is not carried out again."""
+        begun, goes_on = threading.Event(), threading.Event()
+
+        def work(*_: Any) -> int:
+            begun.set()
+            assert goes_on.wait(PATIENCE_SECONDS), "the engine is closed"
+            return 1
+
+        host.launch(work)
+        host.enqueue("job")
+        assert begun.wait(PATIENCE_SECONDS), "the job has not begun"
+        host.runs.close()
+        goes_on.set()
+        assert host.wait("job") == ("SUCCESS", 1)
+
+    def test_a_job_whose_input_cannot_be_read_ends(self, host: Host) -> None:
+        """With the reason, and not again at each start."""
+        table = "workflow_input" if host.database.is_sqlite else "dbos.workflow_input"
+        host.enqueue("job")
+        with host.database.aside() as connection:
+            connection.execute(text(f"UPDATE {table} SET inputs = 'no pickle'"))
+        host.launch(lambda *_: 1)
+        assert host.wait("job")[0] == "ERROR"
+        assert host.runs.pending() == []
+
+    def test_what_stands_in_for_the_engine_takes_what_that_takes(self, host: Host) -> None:
+        """Each function that is replaced can be called as DBOS calls its own."""
+        host.launch(lambda *_: 1)
+        real = _get_dbos_instance()._sys_db
+        looking = _Looking(_get_dbos_instance(), host.runs._claims, lambda *_: None)
+        replaced = [name for name in vars(looking._sys_db) if not name.startswith("_")]
+        assert {"start_queued_workflows", "get_workflow_statuses"} <= set(replaced)
+        for name in replaced:
+            kinds = inspect.Parameter
+            ours = inspect.signature(getattr(looking._sys_db, name)).parameters
+            is_open = any(one.kind is kinds.VAR_KEYWORD for one in ours.values())
+            for theirs in inspect.signature(getattr(real, name)).parameters.values():
+                if theirs.kind is kinds.KEYWORD_ONLY:
+                    assert is_open or theirs.name in ours, f"{name}({theirs.name}=...)"
 
     def test_jobs_are_taken_in_the_order_in_which_they_came(self, host: Host) -> None:
         """Each once, no more than there is room for, and none of another version."""

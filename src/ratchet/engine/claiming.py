@@ -4,6 +4,7 @@ Invariant: a job is found and marked as taken by one statement, so that no two p
 has it then; the rows are as DBOS would have written them, so that its recovery sees no difference.
 """
 
+import sys
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -19,7 +20,12 @@ _READ = (
     *("started_at_epoch_ms", "serialization", "delay_until_epoch_ms", "attributes", "schedule_name"),
     *("debounce_deadline_epoch_ms", "is_debounced", "application_name"),
 )
-_NOW_IN_FILE = "CAST(strftime('%s', 'now') * 1000 AS BIGINT)"
+# As DBOS asks for the time there; the database knows the second form wherever it is asked.
+_NOW_IN_FILE = (
+    "CAST(strftime('%s', 'now') * 1000 AS BIGINT)"
+    if sys.version_info < (3, 12)
+    else "CAST(unixepoch('subsec') * 1000 AS BIGINT)"
+)
 _CALLED = {"application_version": "app_version", "application_id": "app_id"}
 
 
@@ -95,20 +101,36 @@ class Claims:
             rows = connection.execute(self._take, {**wanted, "executor": executor, "owner": owner}).all()
         return [_status(row) for row in sorted(rows, key=lambda row: (row.priority, row.created_at))]
 
-    def end(self, job_id: str, status: str, *, output: str | None = None, error: str | None = None) -> bool:
+    def end(
+        self,
+        system: Any,
+        job_id: str,
+        status: str,
+        *,
+        output: str | None = None,
+        error: str | None = None,
+        owner_xid: str | None = None,
+    ) -> bool:
         """Say how a job ended, in a file.
+
+        Args:
+            system: DBOS's own database, as it was when the job was taken: jobs may end behind the engine.
+            job_id: The job.
+            status: How it ended.
+            output: What it gave.
+            error: What it raised.
+            owner_xid: Who took it, where it was not begun; else it is known.
 
         Returns:
             Whether it was this attempt's; else somebody has cancelled it, or has it now.
         """
         from dbos._context import current_owner_xid
-        from dbos._dbos import _get_dbos_instance
         from dbos._sys_db import db_retry
 
-        row = {"job": job_id, "status": status, "owner": current_owner_xid(job_id)}
+        row = {"job": job_id, "status": status, "owner": owner_xid or current_owner_xid(job_id)}
 
         # As DBOS has it: a file that is locked is waited for.
-        @db_retry(sys_db=_get_dbos_instance()._sys_db)
+        @db_retry(sys_db=system)
         def write() -> bool:
             with self._database.jobs_engine.begin() as connection:
                 if connection.execute(_END, row).rowcount == 0:

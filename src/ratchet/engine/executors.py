@@ -36,6 +36,7 @@ from ratchet.records import Record
 POLL_SECONDS = 0.05
 START_SECONDS = 600.0
 REAP_SECONDS = 10.0
+_HELLO_SECONDS = 1.0
 _EXITS_KEPT = 256
 _STARTS = 3
 
@@ -109,12 +110,14 @@ class Zygotes:
     @property
     def pid(self) -> int | None:
         """Return the zygote's process id, or ``None`` while it does not run."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
+        process = self._process  # another thread may be about to end it
+        return process.pid if process is not None and process.poll() is None else None
 
     @property
     def is_ready(self) -> bool:
         """Tell whether the zygote has loaded what it needs."""
-        return self._started is not None and self._started.is_set() and self.pid is not None
+        started = self._started  # another thread may be about to end it
+        return started is not None and started.is_set() and self.pid is not None
 
     def start(self) -> None:
         """Begin to load the zygote; returns at once."""
@@ -277,11 +280,19 @@ class Session:
         self.broken_off: wire.Frame | None = None
 
     def begin(self) -> None:
-        """Have a child load the task's code while something else is done; only where one is to be had at once."""
-        if self._children.is_ready:
+        """Have a child load the task's code while something else is done; only where one is to be had at once.
+
+        Nobody watches what it uses until the conversation begins: what comes between is to be short.
+        """
+        if not self._children.is_ready:
+            return
+        try:
+            self._connection = self._children.new_child()
+            self._connection.settimeout(POLL_SECONDS)
+            wire.send(self._connection, self._first_frame)
+        except (NoChild, wire.PeerGone):
             # Whatever is wrong shows again when it is asked.
-            with suppress(NoChild, wire.PeerGone):
-                self._start()
+            self._kill()
 
     def close(self) -> None:
         """End the child, where there is one; after a conversation there is none."""
@@ -380,16 +391,20 @@ class Session:
             except wire.PeerGone:
                 self._after_death()
 
-    def _start(self) -> None:
-        self._connection = self._children.new_child()
-        self._send({"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log})
+    @property
+    def _first_frame(self) -> wire.Frame:
+        return {"name": self._task.name, "entry": self._task.entry, "spec": self._task.spec, "log": self._task.log}
 
     def _meet(self) -> None:
         """Start a child, unless one has begun, and lead it to where the last one was."""
+        has_begun = self._connection is not None
         if self._connection is None:
-            self._start()
+            self._connection = self._children.new_child()
+            self._connection.settimeout(POLL_SECONDS)
         self._pid = self._wait()["pid"]
         self._is_met = True
+        if not has_begun:
+            self._send(self._first_frame)
         for request, answer in self._history:
             self._expect(self._wait(), request)
             self._send({"do": "take", **answer})
@@ -444,8 +459,8 @@ class Session:
         if self._connection is None:
             return
         if not self._is_met:
-            # The first that a child says is its number, before it loads anything.
-            self._connection.settimeout(REAP_SECONDS)
+            # The first that a child says is its number, before it loads anything. One that says it later ends by that.
+            self._connection.settimeout(_HELLO_SECONDS)
             with suppress(wire.PeerGone, TimeoutError):
                 self._pid = wire.receive(self._connection)["pid"]
         self._connection.close()

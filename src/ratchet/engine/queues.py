@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -206,7 +207,7 @@ class _Looking:
             real._sys_db,
             start_queued_workflows=self._take,
             get_workflow_statuses=self._statuses_of,
-            **({"update_workflow_outcome": claims.end} if claims.ends_jobs else {}),
+            **({"update_workflow_outcome": partial(claims.end, real._sys_db)} if claims.ends_jobs else {}),
         )
 
     def __getattr__(self, name: str) -> Any:

@@ -20,19 +20,22 @@ class KnownKeys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._keys: set[int] | None = None
+        self._is_read = False
+        self._keys: set[int] = set()
 
     def may_have(self, key: str) -> bool:
         """Tell whether something may be kept under a key; it is to be looked for, then."""
         if not self._database.is_sqlite:
             return True
-        if self._keys is None:
+        if not self._is_read:
             with self._database.read() as connection:
-                # Two that look alike cost a question; whole keys would take five times the memory.
-                self._keys = {hash(one) for one in connection.execute(select(step_result.c.key)).scalars()}
+                kept = connection.execute(select(step_result.c.key)).scalars().all()
+            self.add(kept)
+            self._is_read = True
         return hash(key) in self._keys
 
     def add(self, keys: Iterable[str]) -> None:
         """Note keys under which something is being kept."""
-        if self._keys is not None:
-            self._keys |= {hash(one) for one in keys}
+        if self._database.is_sqlite:
+            # Two that look alike cost a question; whole keys would take five times the memory.
+            self._keys.update(hash(one) for one in keys)

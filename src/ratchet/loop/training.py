@@ -7,7 +7,7 @@ all its events follow from the event that queued it.
 import logging
 import traceback
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
@@ -219,7 +219,7 @@ def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
     try:
         with closing(_session(resources, context, run)) as session:
             if run.status != "cancelled":
-                session.begin()  # a child loads the code while the start is recorded
+                _load_early(resources, context, run, session)
             context.step("start", lambda: _start(resources, run_id))
             run = registry.run(resources.database, run_id)
             return "cancelled" if run.status == "cancelled" else _body_and_gate(resources, context, run, steps, session)
@@ -235,8 +235,14 @@ def _carry_out(resources: Resources, context: JobContext, run_id: str) -> str:
     return ended or str(context.step("fail", lambda: _fail(resources, run_id, message, trace, steps)))
 
 
+def _load_early(resources: Resources, context: JobContext, run: Run, session: Session) -> None:
+    """Have a child load the code while the start is recorded; what is wrong with the log shows behind the start."""
+    with suppress(OSError):
+        run_logs.begin(resources, run.id, steps_before=_body_steps(context))
+        session.begin()
+
+
 def _session(resources: Resources, context: JobContext, run: Run) -> Session:
-    run_logs.begin(resources, run.id, steps_before=_body_steps(context))
     task = Task(
         name=run.pipeline,
         entry="ratchet.loop.pipelines:body",
@@ -315,6 +321,7 @@ def _start(resources: Resources, run_id: str) -> None:
 
 def _converse(resources: Resources, context: JobContext, run: Run, steps: StepLog, session: Session) -> Any:
     recorded_before = _body_steps(context)
+    run_logs.begin(resources, run.id, steps_before=recorded_before)
 
     def record(request: dict[str, Any], execute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         name = f"{request['name']}@{request['code']}"

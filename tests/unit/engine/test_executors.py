@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -128,6 +129,40 @@ def test_a_child_that_died_before_it_was_asked_is_replaced(session: Callable[...
     number = child_of(tmp_path)
     os.kill(number, signal.SIGKILL)
     assert begun.converse(Recorder()) != number
+
+
+class MuteChildren:
+    """Children that say nothing and read nothing, as a zygote gives them that stands still."""
+
+    is_ready = True
+
+    def __init__(self) -> None:
+        self.others: list[socket.socket] = []
+
+    def new_child(self) -> socket.socket:
+        """Give one end of a connection whose other end nobody looks at."""
+        ours, theirs = socket.socketpair()
+        self.others.append(theirs)
+        return ours
+
+    def exit_reason(self, _pid: int) -> str:
+        """Say how a child ended."""
+        return "signal 9"
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_child_that_never_reads_is_given_up_at_the_limit(tmp_path: Path, has_begun: bool) -> None:
+    """Whatever it should be told, and however much that is."""
+    children = MuteChildren()
+    task = Task(name="steps", entry="x:y", spec={"much": "x" * 4_000_000}, log=str(tmp_path / "log"))
+    conversation = Session(children, task, limits=Limits(timeout_seconds=0.2), is_cancelled=lambda: False)
+    if has_begun:
+        conversation.begin()
+    with pytest.raises(StepTimeout):
+        conversation.converse(Recorder())
+    assert len(children.others) == 1 + has_begun
+    for one in children.others:
+        one.close()
 
 
 def test_nobody_waits_for_a_zygote_to_begin(tmp_path: Path) -> None:
