@@ -81,7 +81,7 @@ class EngineRowContract(HostContract):
         host.runs.register("act", work)
         for job, limits in (("ours", {}), ("theirs", {"reactions": Limit(at_once=100)})):
             host.enqueue(job, {"job": job})
-            host.runs._claims.ends_jobs = job == "ours" and host.database.is_sqlite
+            host.runs._claimant.ends_jobs = job == "ours" and host.database.is_sqlite
             host.runs.launch(limits=limits)
             host.wait(job)
             host.runs.close()
@@ -129,7 +129,7 @@ class EngineRowContract(HostContract):
         """Each function that is replaced can be called as DBOS calls its own."""
         host.launch(lambda *_: 1)
         real = _get_dbos_instance()._sys_db
-        looking = _Looking(_get_dbos_instance(), host.runs._claims, lambda *_: None)
+        looking = _Looking(_get_dbos_instance(), host.runs._claimant, lambda *_: None)
         replaced = [name for name in vars(looking._sys_db) if not name.startswith("_")]
         assert {"start_queued_workflows", "get_workflow_statuses"} <= set(replaced)
         for name in replaced:
@@ -156,7 +156,7 @@ class EngineRowContract(HostContract):
             connection.execute(text(other.format(table)))
 
         def take(room: int) -> list[str]:
-            taken = host.runs._claims.take("reactions", room, executor="me", version=INTERPRETER, owner="x")
+            taken = host.runs._claimant.take("reactions", room, executor="me", version=INTERPRETER, owner="x")
             return [str(one["workflow_uuid"]) for one in taken]
 
         assert [take(0), take(2), take(9), take(9)] == [[], ["job-4", "job-2"], ["job-1", "job-0"], []]

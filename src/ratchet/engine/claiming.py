@@ -7,28 +7,25 @@ has it then; the rows are as DBOS would have written them, so that its recovery 
 import sys
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 
 from ratchet.store.database import Database
 
 # What DBOS reads of a job before it carries it out; two of them have another name there.
 _READ = (
-    *("workflow_uuid", "status", "name", "recovery_attempts", "config_name", "class_name", "authenticated_user"),
-    *("authenticated_roles", "assumed_role", "queue_name", "executor_id", "created_at", "updated_at"),
-    *("application_version", "application_id", "workflow_deadline_epoch_ms", "workflow_timeout_ms"),
-    *("deduplication_id", "priority", "queue_partition_key", "forked_from", "parent_workflow_id"),
-    *("started_at_epoch_ms", "serialization", "delay_until_epoch_ms", "attributes", "schedule_name"),
-    *("debounce_deadline_epoch_ms", "is_debounced", "application_name"),
+    "workflow_uuid, status, name, recovery_attempts, config_name, class_name, authenticated_user, authenticated_roles, "
+    "assumed_role, queue_name, executor_id, created_at, updated_at, application_version, application_id, "
+    "workflow_deadline_epoch_ms, workflow_timeout_ms, deduplication_id, priority, queue_partition_key, forked_from, "
+    "parent_workflow_id, started_at_epoch_ms, serialization, delay_until_epoch_ms, attributes, schedule_name, "
+    "debounce_deadline_epoch_ms, is_debounced, application_name"
 )
+_CALLED = {"application_version": "app_version", "application_id": "app_id"}
 # As DBOS asks for the time there; the database knows the second form wherever it is asked.
 _NOW_IN_FILE = (
     "CAST(strftime('%s', 'now') * 1000 AS BIGINT)"
     if sys.version_info < (3, 12)
     else "CAST(unixepoch('subsec') * 1000 AS BIGINT)"
 )
-_CALLED = {"application_version": "app_version", "application_id": "app_id"}
-
-
 _END = text(
     "UPDATE workflow_status SET status = :status, deduplication_id = NULL, owner_xid = NULL, "  # noqa: S608, constants
     f"updated_at = {_NOW_IN_FILE}, completed_at = {_NOW_IN_FILE} "
@@ -40,7 +37,7 @@ _KEEP_OUTPUT = text(
 )
 
 
-class Claims:
+class Claimant:
     """What one process takes.
 
     Args:
@@ -55,31 +52,7 @@ class Claims:
         self._database = database
         self._application = application
         self.ends_jobs = database.is_sqlite
-        schema = "" if database.is_sqlite else "dbos."
-        # SQLite takes the index only where its own condition stands in the statement, word for word.
-        indexed = " AND status IN ('ENQUEUED', 'PENDING')" if database.is_sqlite else ""
-        waiting = (
-            f"SELECT workflow_uuid FROM {schema}workflow_status "  # noqa: S608, constants
-            f"WHERE queue_name = :queue AND status = 'ENQUEUED'{indexed} AND application_version = :version "
-            "AND (application_name = :application OR application_name IS NULL) "
-            "ORDER BY priority, created_at LIMIT :room"
-        )
-        now = _NOW_IN_FILE if database.is_sqlite else "CAST(EXTRACT(epoch FROM now()) * 1000 AS BIGINT)"
-        take = (
-            f"UPDATE {schema}workflow_status "  # noqa: S608, constants
-            "SET status = 'PENDING', owner_xid = :owner, executor_id = :executor, "
-            f"application_name = :application, started_at_epoch_ms = {now}, updated_at = {now}, rate_limited = FALSE, "
-            "recovery_attempts = recovery_attempts + 1 WHERE workflow_uuid IN ({chosen}) AND status = 'ENQUEUED' "
-            f"RETURNING {', '.join(_READ)}, coalesce((SELECT i.inputs FROM {schema}workflow_input i "
-            f"WHERE i.workflow_uuid = {schema}workflow_status.workflow_uuid), inputs) AS inputs"
-        )
-        self._waiting = text(waiting)
-        if database.is_sqlite:
-            self._take = text(take.format(chosen=waiting))
-        else:
-            # Apart, so that it is asked once: a limit inside the condition may be applied anew for each row.
-            chosen = f"WITH chosen AS MATERIALIZED ({waiting} FOR UPDATE SKIP LOCKED) "
-            self._take = text(chosen + take.format(chosen="SELECT workflow_uuid FROM chosen"))
+        self._waiting, self._take = _statements(is_sqlite=database.is_sqlite)
 
     def take(self, queue: str, room: int, *, executor: str, version: str, owner: str) -> list[dict[str, Any]]:
         """Mark the next jobs of a line as taken by this process.
@@ -148,3 +121,29 @@ class Claims:
 def _status(row: Row[Any]) -> dict[str, Any]:
     found = {_CALLED.get(name, name): value for name, value in row._mapping.items()}
     return {**found, "is_debounced": bool(row.is_debounced), "shard_key": None}
+
+
+def _statements(*, is_sqlite: bool) -> tuple[TextClause, TextClause]:
+    """Return what finds the jobs of a line that wait, and what takes them."""
+    schema = "" if is_sqlite else "dbos."
+    # SQLite takes the index only where its own condition stands in the statement, word for word.
+    indexed = " AND status IN ('ENQUEUED', 'PENDING')" if is_sqlite else ""
+    waiting = (
+        f"SELECT workflow_uuid FROM {schema}workflow_status "  # noqa: S608, constants
+        f"WHERE queue_name = :queue AND status = 'ENQUEUED'{indexed} AND application_version = :version "
+        "AND (application_name = :application OR application_name IS NULL) "
+        "ORDER BY priority, created_at LIMIT :room"
+    )
+    # Apart, so that it is asked once: a limit inside the condition may be applied anew for each row.
+    apart = "" if is_sqlite else f"WITH chosen AS MATERIALIZED ({waiting} FOR UPDATE SKIP LOCKED) "
+    chosen = waiting if is_sqlite else "SELECT workflow_uuid FROM chosen"
+    now = _NOW_IN_FILE if is_sqlite else "CAST(EXTRACT(epoch FROM now()) * 1000 AS BIGINT)"
+    take = (
+        f"{apart}UPDATE {schema}workflow_status "  # noqa: S608, constants
+        "SET status = 'PENDING', owner_xid = :owner, executor_id = :executor, application_name = :application, "
+        f"started_at_epoch_ms = {now}, updated_at = {now}, rate_limited = FALSE, "
+        f"recovery_attempts = recovery_attempts + 1 WHERE workflow_uuid IN ({chosen}) AND status = 'ENQUEUED' "
+        f"RETURNING {_READ}, coalesce((SELECT i.inputs FROM {schema}workflow_input i "
+        f"WHERE i.workflow_uuid = {schema}workflow_status.workflow_uuid), inputs) AS inputs"
+    )
+    return text(waiting), text(take)

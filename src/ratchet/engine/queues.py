@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ratchet.engine.capacity import Demand
-from ratchet.engine.claiming import Claims
+from ratchet.engine.claiming import Claimant
 from ratchet.engine.repeating import END_SECONDS
 from ratchet.records import Record
 
@@ -109,7 +109,7 @@ class QueueThread:
 
     Args:
         name: Of the line.
-        claims: Takes the jobs.
+        claimant: Takes the jobs.
         room: Says how many more jobs this process could begin now.
         limit: What all processes together may take.
         poll_seconds: How often it looks of itself.
@@ -120,7 +120,7 @@ class QueueThread:
         self,
         name: str,
         *,
-        claims: Claims,
+        claimant: Claimant,
         room: Callable[[], int],
         limit: Limit,
         poll_seconds: float,
@@ -133,7 +133,7 @@ class QueueThread:
         self._room = room
         self._gathered = gathered
         self._may_wait = True
-        dbos = _Looking(_get_dbos_instance(), claims, self._note)
+        dbos = _Looking(_get_dbos_instance(), claimant, self._note)
         queue = _roomy_queue(name, room=room, limit=limit, poll_seconds=poll_seconds)
         self._thread = threading.Thread(
             target=queue_worker_thread, args=(self._bell, dbos, queue), name=f"queue-{name}", daemon=True
@@ -193,13 +193,13 @@ class _Looking:
 
     Args:
         real: The instance.
-        claims: Takes the jobs.
+        claimant: Takes the jobs.
         note: Called after each look with the room that there was and the number of jobs that were taken.
     """
 
-    def __init__(self, real: Any, claims: Claims, note: Callable[[int, int], None]) -> None:
+    def __init__(self, real: Any, claimant: Claimant, note: Callable[[int, int], None]) -> None:
         self._real = real
-        self._claims = claims
+        self._claimant = claimant
         self._note = note
         self._taken: list[dict[str, Any]] = []
         self._active_workflows_set = _Replaced(real._active_workflows_set, count_for_queue=lambda _queue: 0)
@@ -207,7 +207,7 @@ class _Looking:
             real._sys_db,
             start_queued_workflows=self._take,
             get_workflow_statuses=self._statuses_of,
-            **({"update_workflow_outcome": partial(claims.end, real._sys_db)} if claims.ends_jobs else {}),
+            **({"update_workflow_outcome": partial(claimant.end, real._sys_db)} if claimant.ends_jobs else {}),
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -224,7 +224,7 @@ class _Looking:
             ids, reason = self._real._sys_db.start_queued_workflows(queue, executor, version, *arguments, **options)
         else:
             room, reason = queue._worker_concurrency, None
-            self._taken = self._claims.take(queue.name, room, executor=executor, version=version, owner=owner_xid)
+            self._taken = self._claimant.take(queue.name, room, executor=executor, version=version, owner=owner_xid)
             ids = [str(one["workflow_uuid"]) for one in self._taken]
         self._note(queue.room_at_last, len(ids))
         return ids, reason

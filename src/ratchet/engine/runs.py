@@ -21,7 +21,7 @@ from ratchet.engine import ray_errands, workers
 from ratchet.engine.attempts import Attempt, Statements
 from ratchet.engine.backlog import Backlog, backlog
 from ratchet.engine.capacity import Budget, Capacity, Demand, capacity_of_this_machine
-from ratchet.engine.claiming import Claims
+from ratchet.engine.claiming import Claimant
 from ratchet.engine.queues import REACTIONS, RUNS, Limit, Queue, QueueThread, Slots, demand_of, queue_of_steps
 from ratchet.engine.repeating import Repeated
 from ratchet.engine.resumption import Resumption
@@ -125,7 +125,7 @@ class DurableRuns:
         self._budget = Budget(Capacity())
         self._status_table = "workflow_status" if database.is_sqlite else "dbos.workflow_status"
         self._statements = Statements(is_sqlite=database.is_sqlite)
-        self._claims = Claims(database, APPLICATION)
+        self._claimant = Claimant(database, APPLICATION)
         if not database.is_sqlite:
             # Loading the engine takes a second or more on a busy machine, and the server breaks idle writers off.
             database.before_first_write(self._client)
@@ -360,7 +360,7 @@ class DurableRuns:
         poll_seconds = self.poll_seconds * (1 if self._database.is_sqlite else _TOLD_FACTOR)
         gathered = REACTIONS.gathered if queue == REACTIONS.name else 1
         self._queue_threads[queue] = QueueThread(
-            queue, claims=self._claims, room=room, limit=limit, poll_seconds=poll_seconds, gathered=gathered
+            queue, claimant=self._claimant, room=room, limit=limit, poll_seconds=poll_seconds, gathered=gathered
         )
 
     def _take_steps(self) -> None:
