@@ -292,12 +292,18 @@ def test_a_job_that_was_taken_without_anybody_knowing_is_taken_again(
     runs: DurableRuns, database: Database, line: Line
 ) -> None:
     """The reply to the taking was lost: the database has the job as taken, and no thread carries it out."""
+    runs.poll_seconds = 3600.0  # each look is one that a job has asked for
     runs.register("act", lambda *_: "done")
     runs.launch()
-    line.cut_at("UPDATE dbos.workflow_status", "COMMIT")
+    enqueue(runs, database, "before")
+    assert result(runs, "before") == "done"
+    line.cut_at("WITH chosen AS")
     enqueue(runs, database, "job")
     assert result(runs, "job") == "done"
     assert line.cut.is_set()
+    taken = "SELECT workflow_uuid, recovery_attempts FROM dbos.workflow_status ORDER BY workflow_uuid"
+    with database.read() as connection:
+        assert [tuple(row) for row in connection.execute(text(taken))] == [("before", 1), ("job", 2)]
 
 
 def test_a_server_that_ends_while_a_step_runs(runs: DurableRuns, database: Database, server: PostgresServer) -> None:
