@@ -325,7 +325,7 @@ def _find(connection: Connection, source: str, event_id: str) -> Event | None:
 
 def _by_key(rows: Iterable[ledger_rows.Row]) -> dict[tuple[str, str], Event]:
     events = [_decode(*row) for row in rows]
-    return {(event.source, event.id): event for event in events}
+    return {event.key: event for event in events}
 
 
 def _insert(

@@ -99,36 +99,39 @@ def test_what_was_loaded_is_not_collected_again(session: Callable[..., Session])
     assert not is_seen
 
 
-def test_a_child_begins_before_it_is_asked(session: Callable[..., Session], tmp_path: Path) -> None:
+@pytest.fixture
+def begun(session: Callable[..., Session], tmp_path: Path) -> Callable[..., tuple[Session, int]]:
+    """Have a child begin with a body before it is asked, and give its number beside the conversation."""
+
+    def make(body: str, **limits: Any) -> tuple[Session, int]:
+        # Only a zygote that has loaded what it needs gives a child at once.
+        assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
+        conversation = session(body, limits=Limits(**limits))
+        conversation.begin()
+        until((tmp_path / "pids").exists, "the child at work")
+        return conversation, child_of(tmp_path)
+
+    return make
+
+
+def test_a_child_begins_before_it_is_asked(begun: Callable[..., tuple[Session, int]]) -> None:
     """It has come as far as its first question when the conversation begins, and the same child goes on."""
-    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
-    begun = session("steps_in")
-    begun.begin()
-    until((tmp_path / "pids").exists, "the child at work")
-    number = child_of(tmp_path)
-    assert begun.converse(Recorder()) == number
+    conversation, number = begun("steps_in")
+    assert conversation.converse(Recorder()) == number
 
 
-def test_a_child_that_began_for_nothing_is_ended(session: Callable[..., Session], tmp_path: Path) -> None:
+def test_a_child_that_began_for_nothing_is_ended(begun: Callable[..., tuple[Session, int]]) -> None:
     """Also one that hangs in the code that it loads, and would never find out that nobody is there."""
-    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
-    begun = session("hangs_at_once")
-    begun.begin()
-    until((tmp_path / "pids").exists, "the child at work")
-    number = child_of(tmp_path)
-    begun.close()
+    conversation, number = begun("hangs_at_once")
+    conversation.close()
     until(lambda: not is_alive(number), "its end")
 
 
-def test_a_child_that_died_before_it_was_asked_is_replaced(session: Callable[..., Session], tmp_path: Path) -> None:
+def test_a_child_that_died_before_it_was_asked_is_replaced(begun: Callable[..., tuple[Session, int]]) -> None:
     """That counts as one of its deaths, and another one does the task."""
-    assert session("steps").converse(Recorder()) == [1, 1, {"rows": 2}]
-    begun = session("steps_in", limits=Limits(attempts=2))
-    begun.begin()
-    until((tmp_path / "pids").exists, "the child at work")
-    number = child_of(tmp_path)
+    conversation, number = begun("steps_in", attempts=2)
     os.kill(number, signal.SIGKILL)
-    assert begun.converse(Recorder()) != number
+    assert conversation.converse(Recorder()) != number
 
 
 class MuteChildren:
